@@ -1,0 +1,1 @@
+"""The comparison of convolutional neural networks that writes its own paper."""

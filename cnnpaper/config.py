@@ -1,0 +1,378 @@
+"""Experiments as files: TOML in, frozen and validated objects out.
+
+``experiments/recipe.toml`` is the training recipe that all networks share; each
+``experiments/MODEL.toml`` describes one network and overrides the recipe where the network needs
+it, with the reason beside it; ``experiments/study/STUDY.toml`` says which networks, seeds, epochs
+and data one paper is about. :func:`run_specs` resolves the three into a list of :class:`RunSpec`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from cnnpaper.errors import UserError, nearest
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)]
+Variant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.]*$", max_length=60)]
+StudyName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9가-힣][\w.가-힣-]*$", max_length=80)
+]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Model(BaseModel):
+    """Base of every configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Recipe(Model):
+    """How a network is trained: one value for all, unless a network's file overrides it."""
+
+    batch_size: int = Field(ge=2, le=65536)
+    """Images per step."""
+    peak_learning_rate: Positive
+    """Learning rate at the top of the triangle, per step of mean loss."""
+    warmup_share: Share
+    """Share of all steps in which the rate rises linearly from near zero to the peak; then it falls
+    linearly to near zero."""
+    momentum: Share
+    nesterov: bool
+    weight_decay: float = Field(ge=0, le=1, allow_inf_nan=False)
+    weight_decay_on: Literal["weights", "all"]
+    """``weights``: convolutions and linear layers only; ``all``: biases and batch norm too."""
+    label_smoothing: Share
+    crop_padding: int = Field(ge=0, le=16)
+    """Pixels added on each side before a random 32 x 32 crop; 0 for no crop."""
+    crop_mode: Literal["reflect", "zeros"]
+    flip: Literal["alternating", "random", "none"]
+    """``alternating``: a random half of the images is mirrored in even epochs, the other half in
+    odd ones (airbench), so two epochs show every image both ways."""
+    low_resolution: int = Field(ge=8, le=32)
+    """Side in pixels of the training images in the first epochs."""
+    low_resolution_share: Share
+    """Share of the epochs, rounded down, that are trained at ``low_resolution``."""
+    ema_decay: float = Field(ge=0, lt=1, allow_inf_nan=False)
+    """Decay per step of the moving average of the weights, which is then what is evaluated;
+    0 evaluates the weights themselves."""
+    clip_norm: float = Field(ge=0, allow_inf_nan=False)
+    """Largest norm of the gradient; 0 for no clipping."""
+    memory_format: Literal["channels_last", "contiguous"]
+    """Order of the tensors in memory; changes speed and last bits, not the mathematics."""
+
+
+class Override(Model):
+    """One departure of a network from the shared recipe, with its reason."""
+
+    value: bool | int | float | str
+    why: str = Field(min_length=10)
+
+
+class Experiment(Model):
+    """One network: what it is called, where it comes from, how it departs from the recipe."""
+
+    name: str = Field(min_length=1, max_length=40)
+    """As printed: ``ResNet-18``."""
+    korean: str = Field(min_length=1, max_length=40)
+    """Korean reading; Korean particles follow its last syllable."""
+    year: int = Field(ge=1950, le=2100)
+    venue: str = Field(min_length=1, max_length=40)
+    citation: Slug
+    """Key in ``report/references.bib``."""
+    builder: Slug
+    """Name of the function in ``cnnpaper.learn.models.BUILDERS``."""
+    initialisation: Literal["pytorch", "he_normal_fan_out", "he_normal_fan_in", "truncated_normal"]
+    """Distribution of the initial weights of every convolution and linear layer."""
+    initialisation_std: Positive = 0.01
+    """Standard deviation where ``initialisation`` is ``truncated_normal``."""
+    idea: str = Field(min_length=40)
+    """What the network brought, a paragraph of plain text without numbers of our own."""
+    stem: str = Field(min_length=10)
+    """How stem and head differ from torchvision's network, a sentence of plain text."""
+    override: dict[str, Override] = Field(default_factory=dict)
+
+
+class DataSpec(Model):
+    """The data that a study is about."""
+
+    set: Literal["original", "jpeg75", "synthetic", "any", "unknown"]
+    """``any``: whatever the data folder holds, the digest then recorded, not required;
+    ``unknown``: imported logs do not say."""
+    digest: Digest | None = None
+    """SHA-256 over the six rebuilt batches; data of another digest is refused."""
+    train_images: int = Field(default=45_000, ge=10, le=45_000)
+    validation_images: int = Field(default=5_000, ge=10, le=5_000)
+    test_images: int = Field(default=10_000, ge=10, le=10_000)
+
+
+class Study(Model):
+    """What one paper is about."""
+
+    name: StudyName
+    origin: Literal["trained", "imported"] = "trained"
+    """``imported``: the runs are the ones in its folder, read from logs of another program."""
+    networks: tuple[Slug, ...] = Field(min_length=1)
+    """In the order of the paper's tables and figures."""
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = ()
+    epochs: int = Field(ge=1, le=100_000)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """CPU threads of a run; they decide the last bits. None: the physical cores of the process."""
+    isa_cap: Literal["avx2"] | None = None
+    """Highest instruction set that the kernels may choose; None: what the processor has."""
+    data: DataSpec
+    override: dict[str, Override] = Field(default_factory=dict)
+    """Departures of the whole study from the recipe; a network's own win over them."""
+
+    @model_validator(mode="after")
+    def _seeds_of_a_trained_study(self) -> Study:
+        if self.origin == "trained" and not self.seeds:
+            raise ValueError("a study that is trained names at least one seed: seeds = [0]")
+        if len(set(self.seeds)) < len(self.seeds) or len(set(self.networks)) < len(self.networks):
+            raise ValueError("a network or a seed is named twice")
+        return self
+
+
+class RunSpec(Model):
+    """Everything that one training needs to know; with code and data it decides the result."""
+
+    study: StudyName
+    model: Slug
+    variant: Variant | None = None
+    """Tells apart several runs of one network and seed in one study."""
+    seed: int = Field(ge=0, lt=2**32)
+    epochs: int = Field(ge=1)
+    builder: Slug
+    initialisation: str
+    initialisation_std: float
+    threads: int | None
+    isa_cap: str | None
+    data: DataSpec
+    recipe: Recipe
+
+    @property
+    def run(self) -> str:
+        """Name of the run and of its folder: ``resnet18-s0``."""
+        return run_name(self.model, self.variant, self.seed)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, for the fingerprint: not names, threads, instruction set."""
+        return self.model_dump(mode="json", exclude={"study", "variant", "threads", "isa_cap"})
+
+
+def run_name(model: str, variant: str | None, seed: int | None) -> str:
+    """``resnet18-s0``; with a variant ``resnet18-pretrained``; parts that are None are left out."""
+    return "-".join(
+        part for part in (model, variant, None if seed is None else f"s{seed}") if part is not None
+    )
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        UserError: the file is missing, too large, not UTF-8 or not TOML; the message has the line.
+    """
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise UserError(f"{path}: larger than 1 MB, which no experiment file is")
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+
+
+def validated(model: type[ModelT], values: dict[str, Any], path: Path | str) -> ModelT:
+    """``values`` as an instance of ``model``.
+
+    Raises:
+        UserError: the first thing that is wrong, as file, key, value and remedy.
+    """
+    try:
+        return model.model_validate(_lists_to_tuples(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {_explain(first, model)}") from None
+
+
+def _lists_to_tuples(value: Any) -> Any:
+    """TOML's arrays as tuples, since strict validation of a frozen model wants tuples."""
+    if isinstance(value, list):
+        return tuple(_lists_to_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _lists_to_tuples(item) for key, item in value.items()}
+    return value
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if not key:
+        return str(error["msg"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(model, error['loc']))}"
+    if error["type"] == "missing":
+        return f"key '{key}' is missing"
+    shown = repr(error["input"])
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    message = str(error["msg"])[:1].lower() + str(error["msg"])[1:]
+    return f"{key} = {shown}: {message}"
+
+
+def _keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys that are known where ``location`` points."""
+    fields = model.model_fields
+    for part in location[:-1]:
+        annotation = fields[part].annotation if part in fields else Override
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            annotation = Override
+        fields = annotation.model_fields
+    return list(fields)
+
+
+def load_recipe(root: Path) -> Recipe:
+    """The recipe that all networks share."""
+    path = root / "experiments" / "recipe.toml"
+    return validated(Recipe, read_toml(path), path)
+
+
+def known_models(root: Path) -> list[str]:
+    """The networks that have a file, by name."""
+    return sorted(
+        path.stem for path in (root / "experiments").glob("*.toml") if path.stem != "recipe"
+    )
+
+
+def load_experiment(root: Path, model: str) -> Experiment:
+    """The file of one network.
+
+    Raises:
+        UserError: no such network (with the nearest), or a mistake in its file.
+    """
+    models = known_models(root)
+    if model not in models:
+        if not models:
+            raise UserError(
+                f"{root / 'experiments'}: no network is described here; "
+                "start cnnpaper in the root of the repository"
+            )
+        raise UserError(
+            f"unknown network {model!r}{nearest(model, models)}\n"
+            f"known networks: {', '.join(models)}"
+        )
+    path = root / "experiments" / f"{model}.toml"
+    experiment = validated(Experiment, read_toml(path), path)
+    _check_overrides(experiment.override, path)
+    return experiment
+
+
+def _check_overrides(override: dict[str, Override], path: Path) -> None:
+    for key in override:
+        if key not in Recipe.model_fields:
+            raise UserError(
+                f"{path}: override.{key}: the recipe has no key {key!r}"
+                f"{nearest(key, Recipe.model_fields)}"
+            )
+
+
+SINGLE = re.compile(r"^single-([1-9][0-9]*)ep$")
+
+
+def load_study(root: Path, name: str) -> Study:
+    """The study ``name`` from its file; ``single-10ep``, written by ``cnnpaper train``, needs none.
+
+    Raises:
+        UserError: no such study (with the nearest), or a mistake in its file.
+    """
+    folder = root / "experiments" / "study"
+    path = folder / f"{name}.toml"
+    if "/" not in name and path.is_file():
+        study = validated(Study, {**read_toml(path), "name": name}, path)
+        _check_overrides(study.override, path)
+        return study
+    if match := SINGLE.match(name):
+        return _single_study(root, name, int(match[1]))
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    raise UserError(
+        f"there is no study {name!r}{nearest(name, known)}\n"
+        f"known studies: {', '.join(known) or 'none'} (files in {folder})"
+    )
+
+
+def _single_study(root: Path, name: str, epochs: int) -> Study:
+    """A study made of the runs that lie in its folder."""
+    found = [
+        (match[1], int(match[2]))
+        for path in (root / "results" / "log" / name).glob("*-s*")
+        if (match := re.fullmatch(r"([a-z0-9_]+)-s([0-9]+)", path.name))
+    ]
+    models = tuple(model for model in known_models(root) if model in {model for model, _ in found})
+    return Study(
+        name=name,
+        networks=models or ("alexnet",),
+        seeds=tuple(sorted({seed for _, seed in found})) or (0,),
+        epochs=epochs,
+        data=DataSpec(set="any"),
+    )
+
+
+def resolve_recipe(recipe: Recipe, *overrides: dict[str, Override], path: Path | str) -> Recipe:
+    """``recipe`` with the overrides applied, later ones last, validated again."""
+    values = recipe.model_dump()
+    for override in overrides:
+        values.update({key: entry.value for key, entry in override.items()})
+    return validated(Recipe, values, path)
+
+
+def run_spec(root: Path, study: Study, model: str, seed: int) -> RunSpec:
+    """The run of one network with one seed in ``study``."""
+    experiment = load_experiment(root, model)
+    recipe = resolve_recipe(
+        load_recipe(root),
+        study.override,
+        experiment.override,
+        path=root / "experiments" / f"{model}.toml",
+    )
+    return RunSpec(
+        study=study.name,
+        model=model,
+        seed=seed,
+        epochs=study.epochs,
+        builder=experiment.builder,
+        initialisation=experiment.initialisation,
+        initialisation_std=experiment.initialisation_std,
+        threads=study.threads,
+        isa_cap=study.isa_cap,
+        data=study.data,
+        recipe=recipe,
+    )
+
+
+def run_specs(root: Path, study: Study) -> list[RunSpec]:
+    """All runs of a study: every seed of the first network, then of the next."""
+    return [run_spec(root, study, model, seed) for model in study.networks for seed in study.seeds]
+
+
+def run_folder(root: Path, study: str, run: str) -> Path:
+    """Where a run's log, predictions and checkpoints lie."""
+    return root / "results" / "log" / study / run

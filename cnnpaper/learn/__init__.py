@@ -1,0 +1,1 @@
+"""The half that trains; the only one that may import torch."""

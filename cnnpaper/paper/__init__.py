@@ -1,0 +1,1 @@
+"""The half that writes the paper; it never imports torch."""
