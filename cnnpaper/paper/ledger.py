@@ -209,7 +209,7 @@ def _json_safe(exact: Exact) -> Exact:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """``value`` with that many decimals, ties to even in decimal; no negative zero; ``−`` for minus.
+    """``value`` with that many decimals, ties to even, no negative zero, ``−`` for minus.
 
     >>> fixed(-0.125, 2)
     '−0.12'

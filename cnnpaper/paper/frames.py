@@ -1,0 +1,476 @@
+"""The logs of a study as two tidy tables, with their predictions: what the paper is made from.
+
+Everything is checked on the way in: a log that was changed, that lies in another run's folder, or
+whose metrics are not those of its predictions is refused by name.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from cnnpaper.config import Experiment, Study, load_experiment, load_study, run_folder, run_name
+from cnnpaper.errors import UserError
+from cnnpaper.files import sha256_bytes
+from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Layer, LogError, Run, read_run
+
+CLASSES = 10
+FULL_RESOLUTION = 32
+SHARED_PROBE = 0.95
+"""An epoch whose probe falls under this share of its run's best is marked as shared."""
+SHARED_CPU = 0.05
+"""So is one in which others took more than this share of the CPU seconds that the run took."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one run predicts for the test images, at its selected epoch."""
+
+    labels: np.ndarray
+    """(N,) uint8"""
+    logits: np.ndarray
+    """(N, 10) float32"""
+    logits_tta: np.ndarray
+    """(N, 10) float32, with flip averaging."""
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) bool: is the class with the largest logit the label?"""
+        return np.asarray(self.logits.argmax(axis=1) == self.labels)
+
+
+class PredictionFiles(Mapping[str, Predictions]):
+    """The predictions of a study by run, read when asked for: a large study does not fit in memory.
+
+    Args:
+        paths: run → ``predictions.npz``, for the runs that have one.
+        digests: run → SHA-256 that the run's result line binds.
+    """
+
+    def __init__(self, paths: dict[str, Path], digests: dict[str, str]) -> None:
+        self._paths = paths
+        self._digests = digests
+        self._read = lru_cache(maxsize=32)(self._load)
+
+    def __getitem__(self, run: str) -> Predictions:
+        if run not in self._paths:
+            raise KeyError(run)
+        return self._read(run)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def _load(self, run: str) -> Predictions:
+        return read_predictions(self._paths[run], self._digests[run])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """One study, read and checked.
+
+    ``runs`` has one row a run: run, model and name (ordered categoricals), variant, seed (Int64),
+    status, epochs, best_epoch, best_val_acc, test_acc, test_loss, test_acc_tta, train_s, epoch_s,
+    total_s, parameters, macs, shared, started. ``curves`` has one row an epoch of a run: run,
+    model, name, seed, epoch (from 0), train_loss, train_acc, val_loss, val_acc, resolution,
+    train_s, train_cpu_s, eval_s, other_cpu_s, learning_rate, shared. What is unknown is missing
+    (NaN); what diverged is what it was (NaN or infinite).
+    """
+
+    study: Study
+    experiments: dict[str, Experiment]
+    """By network, in the order of the study; networks without a run too."""
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    predictions: Mapping[str, Predictions]
+    """By run; runs without predictions are absent."""
+    layers: dict[str, tuple[Layer, ...]]
+    """By network; networks without a run, or imported, are absent."""
+    logs: dict[str, Run]
+    missing: tuple[str, ...]
+    """Runs that the study names and that were never begun."""
+
+
+def read_frames(root: Path, study: str) -> Frames:
+    """Read a study's logs and predictions, strictly.
+
+    Raises:
+        UserError: no such study, no run of it, an incomplete run, or one that cannot be believed.
+    """
+    plan = load_study(root, study)
+    experiments = {model: load_experiment(root, model) for model in plan.networks}
+    names = expected_runs(root, plan)
+    present = [name for name in names if (run_folder(root, study, name) / LOG_NAME).exists()]
+    if not present:
+        raise UserError(
+            f"study {study!r} has no run yet: nothing in {root / 'results' / 'log' / study}\n"
+            f"train it: make experiments STUDY={study}"
+        )
+    logs = {name: _read_checked(run_folder(root, study, name) / LOG_NAME, plan) for name in present}
+    logs = {name: logs[name] for name in sorted(logs, key=lambda name: _order(logs[name], plan))}
+    predictions = _open_predictions(logs)
+    _check_together(logs, predictions)
+    runs, curves = _tables(logs, plan, experiments)
+    return Frames(
+        study=plan,
+        experiments=experiments,
+        runs=runs,
+        curves=curves,
+        predictions=predictions,
+        layers=_layers(logs),
+        logs=logs,
+        missing=tuple(name for name in names if name not in logs),
+    )
+
+
+def expected_runs(root: Path, study: Study) -> list[str]:
+    """Names of the runs that a study is about; for imported ones, those that lie in its folder."""
+    if study.origin == "trained":
+        return [run_name(model, None, seed) for model in study.networks for seed in study.seeds]
+    folder = root / "results" / "log" / study.name
+    return sorted(path.parent.name for path in folder.glob(f"*/{LOG_NAME}"))
+
+
+# ------------------------------------------------------------------------------- checks
+
+
+def _read_checked(path: Path, study: Study) -> Run:
+    """One complete run that is what its folder says."""
+    run = read_run(path)
+    header = run.header
+    name = run_name(header.model, header.variant, header.seed)
+    if header.study != study.name or name != path.parent.name or header.origin != study.origin:
+        raise LogError(
+            f"{path}:1: the log of {name} of study {header.study!r} ({header.origin}) lies in the "
+            f"folder of {path.parent.name} of study {study.name!r} ({study.origin})"
+        )
+    if header.model not in study.networks:
+        raise LogError(f"{path}:1: network {header.model!r} is not of study {study.name!r}")
+    if run.result is None:
+        raise UserError(incomplete(run, study))
+    _check_result(run)
+    return run
+
+
+def incomplete(run: Run, study: Study) -> str:
+    """The sentence for a run that has no result, with the target that finishes it."""
+    done, planned = len(run.epochs), _planned_epochs(run) or study.epochs
+    return (
+        f"{run.name} is incomplete ({done} of {planned} epoch{'s' if planned != 1 else ''}): "
+        f"make {run.header.model} STUDY={study.name}"
+    )
+
+
+def _check_result(run: Run) -> None:
+    """The result line is that of these epochs."""
+    result, planned = run.result, _planned_epochs(run)
+    assert result is not None
+    where = f"{run.path}:{run.line_numbers['result']}"
+    if result.status == "finished" and planned is not None and len(run.epochs) != planned:
+        raise LogError(f"{where}: finished after {len(run.epochs)} of {planned} epochs")
+    if result.best_epoch is not None:
+        if result.best_epoch >= len(run.epochs):
+            raise LogError(f"{where}: best_epoch = {result.best_epoch}: there is no such epoch")
+        logged = run.epochs[result.best_epoch].val_acc
+        if run.header.origin == "trained" and logged != result.best_val_acc:
+            raise LogError(
+                f"{where}: best_val_acc = {result.best_val_acc}, "
+                f"but epoch {result.best_epoch} has {logged}"
+            )
+
+
+def _check_together(logs: dict[str, Run], predictions: PredictionFiles) -> None:
+    """One study, one data set: same digest and same test labels in all runs; metrics recomputed."""
+    first: tuple[str, np.ndarray] | None = None
+    digests = {name: run.header.data.digest for name, run in logs.items()}
+    for name, digest in digests.items():
+        other = next(iter(digests))
+        if digest != digests[other]:
+            raise LogError(f"{name} and {other} were trained on different data: {logs[name].path}")
+    for name in predictions:
+        found = predictions[name]
+        _check_metrics(logs[name], found)
+        if first is None:
+            first = (name, found.labels)
+        elif not np.array_equal(first[1], found.labels):
+            raise LogError(f"{name} and {first[0]} were tested on different images")
+
+
+def _check_metrics(run: Run, predictions: Predictions) -> None:
+    """The metrics of the result line are those of the predictions."""
+    result = run.result
+    assert result is not None
+    for key, value in metrics_of(predictions).items():
+        logged = result.exact(key)
+        same = logged is not None and (
+            np.isclose(logged, value, rtol=1e-6 if key == "test_loss" else 0, atol=1e-9)
+            or (np.isnan(logged) and np.isnan(value))
+            or logged == value
+        )
+        if not same:
+            raise LogError(
+                f"{run.path}:{run.line_numbers['result']}: {key} = {logged}, "
+                f"but {PREDICTIONS_NAME} gives {value}"
+            )
+
+
+def metrics_of(predictions: Predictions) -> dict[str, float]:
+    """test_acc, test_loss (mean cross-entropy, in nats) and test_acc_tta of these arrays."""
+    labels = predictions.labels.astype(np.intp)
+    with np.errstate(invalid="ignore", over="ignore"):
+        logits = predictions.logits.astype(np.float64)  # (N, 10)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        picked = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+        loss = np.log(np.exp(shifted).sum(axis=1)) - picked  # (N,)
+    return {
+        "test_acc": float(predictions.correct.mean()),
+        "test_loss": float(loss.mean()),
+        "test_acc_tta": float((predictions.logits_tta.argmax(axis=1) == labels).mean()),
+    }
+
+
+# ------------------------------------------------------------------------------- predictions
+
+
+def _open_predictions(logs: dict[str, Run]) -> PredictionFiles:
+    paths: dict[str, Path] = {}
+    digests: dict[str, str] = {}
+    for name, run in logs.items():
+        if run.result is not None and run.result.predictions_sha256 is not None:
+            paths[name] = run.path.with_name(PREDICTIONS_NAME)
+            digests[name] = run.result.predictions_sha256
+    return PredictionFiles(paths, digests)
+
+
+def read_predictions(path: Path, digest: str) -> Predictions:
+    """The arrays of ``predictions.npz``.
+
+    Raises:
+        LogError: the file is missing, is not the one of SHA-256 ``digest``, or holds other arrays.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read ({error.strerror})") from None
+    if sha256_bytes(data) != digest:
+        raise LogError(
+            f"{path}: not the predictions that the run's result line names (their SHA-256 differs)\n"
+            "restore the file from version control, or run the experiment again"
+        )
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # damaged zip, header or object array: numpy raises many kinds
+        raise LogError(f"{path}: not an archive of arrays ({error})") from None
+    return _checked_arrays(found, path)
+
+
+def _checked_arrays(found: dict[str, np.ndarray], path: Path) -> Predictions:
+    def refuse(reason: str) -> NoReturn:
+        raise LogError(f"{path}: {reason}")
+
+    for name in ("labels", "logits", "logits_tta"):
+        if name not in found:
+            refuse(f"array {name!r} is missing")
+    labels = found["labels"]
+    if labels.dtype != np.uint8 or labels.ndim != 1 or not len(labels):
+        refuse(f"labels are {labels.dtype} {labels.shape}, expected uint8 (N,)")
+    if labels.max() >= CLASSES:
+        refuse(f"label {labels.max()}, but there are {CLASSES} classes")
+    for name in ("logits", "logits_tta"):
+        array = found[name]
+        if array.dtype != np.float32 or array.shape != (len(labels), CLASSES):
+            refuse(f"{name} are {array.dtype} {array.shape}, expected float32 ({len(labels)}, 10)")
+    return Predictions(labels, found["logits"], found["logits_tta"])
+
+
+# ------------------------------------------------------------------------------- tables
+
+
+def _planned_epochs(run: Run) -> int | None:
+    """Epochs that the run was to have; None where an imported log does not say."""
+    spec = run.header.spec or {}
+    epochs = spec.get("epochs")
+    return epochs if isinstance(epochs, int) else None
+
+
+def _order(run: Run, study: Study) -> tuple[int, str, int, str]:
+    header = run.header
+    seed = -1 if header.seed is None else header.seed
+    return (study.networks.index(header.model), _sortable(header.variant or ""), seed, run.name)
+
+
+def _sortable(text: str) -> str:
+    """Numbers in ``text`` padded, so that ``b10`` comes after ``b9``."""
+    return re.sub(r"\d+", lambda match: match[0].zfill(9), text)
+
+
+def _printed_name(run: Run, experiments: dict[str, Experiment]) -> str:
+    name = experiments[run.header.model].name
+    return f"{name} ({run.header.variant})" if run.header.variant else name
+
+
+def _tables(
+    logs: dict[str, Run], study: Study, experiments: dict[str, Experiment]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    names = list(dict.fromkeys(_printed_name(run, experiments) for run in logs.values()))
+    printed = [experiments[model].name for model in study.networks]
+    # a network without a run keeps its place; one that occurs as variants alone has none
+    whole = [name for name in printed if name in names or not _is_variant_only(name, names)]
+    categories = sorted(
+        dict.fromkeys([*whole, *names]), key=lambda name: _place(name, printed, names)
+    )
+    run_rows = [_run_row(run, experiments) for run in logs.values()]
+    curve_rows = [row for run in logs.values() for row in _curve_rows(run, experiments)]
+    return (
+        _frame(run_rows, RUN_TYPES, study.networks, categories),
+        _frame(curve_rows, CURVE_TYPES, study.networks, categories),
+    )
+
+
+def _is_variant_only(name: str, names: list[str]) -> bool:
+    return name not in names and any(other.startswith(f"{name} (") for other in names)
+
+
+def _place(name: str, printed: list[str], names: list[str]) -> tuple[int, int]:
+    base = next(
+        index
+        for index, candidate in enumerate(printed)
+        if name == candidate or name.startswith(f"{candidate} (")
+    )
+    return base, names.index(name) if name in names else -1
+
+
+RUN_TYPES = {
+    "run": "str",
+    "model": "model",
+    "name": "name",
+    "variant": "object",
+    "seed": "Int64",
+    "status": "str",
+    "epochs": "Int64",
+    "best_epoch": "Int64",
+    "best_val_acc": "float64",
+    "test_acc": "float64",
+    "test_loss": "float64",
+    "test_acc_tta": "float64",
+    "train_s": "float64",
+    "epoch_s": "float64",
+    "total_s": "float64",
+    "parameters": "Int64",
+    "macs": "Int64",
+    "shared": "bool",
+    "started": "object",
+}
+CURVE_TYPES = {
+    "run": "str",
+    "model": "model",
+    "name": "name",
+    "seed": "Int64",
+    "epoch": "int64",
+    "train_loss": "float64",
+    "train_acc": "float64",
+    "val_loss": "float64",
+    "val_acc": "float64",
+    "resolution": "Int64",
+    "train_s": "float64",
+    "train_cpu_s": "float64",
+    "eval_s": "float64",
+    "other_cpu_s": "float64",
+    "learning_rate": "float64",
+    "shared": "bool",
+}
+
+
+def _frame(
+    rows: list[dict[str, Any]],
+    types: dict[str, str],
+    models: tuple[str, ...],
+    names: list[str],
+) -> pd.DataFrame:
+    dtypes: dict[str, Any] = dict(types)
+    dtypes["model"] = pd.CategoricalDtype(list(models), ordered=True)
+    dtypes["name"] = pd.CategoricalDtype(names, ordered=True)
+    return pd.DataFrame(rows, columns=list(types)).astype(dtypes)
+
+
+def _run_row(run: Run, experiments: dict[str, Experiment]) -> dict[str, Any]:
+    header, result = run.header, run.result
+    assert result is not None
+    shared = [is_shared(epoch, run) for epoch in run.epochs]
+    metrics = ("best_val_acc", "test_acc", "test_loss", "test_acc_tta", "total_s")
+    return {
+        "run": run.name,
+        "model": header.model,
+        "name": _printed_name(run, experiments),
+        "variant": header.variant,
+        "seed": header.seed,
+        "status": result.status,
+        "epochs": _planned_epochs(run) or len(run.epochs),
+        "best_epoch": result.best_epoch,
+        **{metric: result.exact(metric) for metric in metrics},
+        "train_s": _sum([epoch.train_s for epoch in run.epochs]),
+        "epoch_s": _epoch_seconds(run, shared),
+        "parameters": header.network.parameters,
+        "macs": header.network.macs,
+        "shared": any(shared),
+        "started": header.started,
+    }
+
+
+def _curve_rows(run: Run, experiments: dict[str, Experiment]) -> Iterator[dict[str, Any]]:
+    metrics = ("train_loss", "train_acc", "val_loss", "val_acc", "learning_rate")
+    seconds = ("train_s", "train_cpu_s", "eval_s", "other_cpu_s")
+    for epoch in run.epochs:
+        yield {
+            "run": run.name,
+            "model": run.header.model,
+            "name": _printed_name(run, experiments),
+            "seed": run.header.seed,
+            "epoch": epoch.epoch,
+            **{name: epoch.exact(name) for name in (*metrics, *seconds)},
+            "resolution": epoch.resolution,
+            "shared": is_shared(epoch, run),
+        }
+
+
+def is_shared(epoch: Epoch, run: Run) -> bool:
+    """Did other processes slow this epoch down?"""
+    probes = [other.probe_gflops for other in run.epochs if other.probe_gflops is not None]
+    slow = epoch.probe_gflops is not None and epoch.probe_gflops < SHARED_PROBE * max(probes)
+    taken = epoch.other_cpu_s or 0.0
+    return slow or bool(epoch.train_cpu_s and taken > SHARED_CPU * epoch.train_cpu_s)
+
+
+def _epoch_seconds(run: Run, shared: list[bool]) -> float | None:
+    """Mean seconds of the epochs at full resolution that had the machine alone, else of them all."""
+    full = [
+        (epoch.train_s, mark)
+        for epoch, mark in zip(run.epochs, shared, strict=True)
+        if epoch.resolution == FULL_RESOLUTION and epoch.train_s is not None
+    ]
+    alone = [seconds for seconds, mark in full if not mark] or [seconds for seconds, _ in full]
+    return sum(alone) / len(alone) if alone else None
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None
+
+
+def _layers(logs: dict[str, Run]) -> dict[str, tuple[Layer, ...]]:
+    layers: dict[str, tuple[Layer, ...]] = {}
+    for run in logs.values():
+        if run.header.network.layers:
+            layers.setdefault(run.header.model, run.header.network.layers)
+    return layers
