@@ -6,45 +6,28 @@ whose metrics are not those of its predictions is refused by name.
 
 from __future__ import annotations
 
-import io
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cnnpaper.config import Experiment, Study, load_experiment, load_study, run_folder, run_name
 from cnnpaper.errors import UserError
-from cnnpaper.files import sha256_bytes
+from cnnpaper.files import sha256_file
+from cnnpaper.predictions import Predictions, accuracy, cross_entropy, load
 from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Layer, LogError, Run, read_run
 
-CLASSES = 10
 FULL_RESOLUTION = 32
 SHARED_PROBE = 0.95
 """An epoch whose probe falls under this share of its run's best is marked as shared."""
 SHARED_CPU = 0.05
 """So is one in which others took more than this share of the CPU seconds that the run took."""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one run predicts for the test images, at its selected epoch."""
-
-    labels: np.ndarray
-    """(N,) uint8"""
-    logits: np.ndarray
-    """(N, 10) float32"""
-    logits_tta: np.ndarray
-    """(N, 10) float32, with flip averaging."""
-
-    @property
-    def correct(self) -> np.ndarray:
-        """(N,) bool: is the class with the largest logit the label?"""
-        return np.asarray(self.logits.argmax(axis=1) == self.labels)
 
 
 class PredictionFiles(Mapping[str, Predictions]):
@@ -212,30 +195,21 @@ def _check_metrics(run: Run, predictions: Predictions) -> None:
     assert result is not None
     for key, value in metrics_of(predictions).items():
         logged = result.exact(key)
-        same = logged is not None and (
-            np.isclose(logged, value, rtol=1e-6 if key == "test_loss" else 0, atol=1e-9)
-            or (np.isnan(logged) and np.isnan(value))
-            or logged == value
-        )
-        if not same:
+        # a loss is a sum of many terms: another numpy may order them otherwise
+        tolerance = 1e-9 if key == "test_loss" else 0.0
+        if logged is None or not math.isclose(logged, value, rel_tol=tolerance):
             raise LogError(
                 f"{run.path}:{run.line_numbers['result']}: {key} = {logged}, "
                 f"but {PREDICTIONS_NAME} gives {value}"
             )
 
 
-def metrics_of(predictions: Predictions) -> dict[str, float]:
-    """test_acc, test_loss (mean cross-entropy, in nats) and test_acc_tta of these arrays."""
-    labels = predictions.labels.astype(np.intp)
-    with np.errstate(invalid="ignore", over="ignore"):
-        logits = predictions.logits.astype(np.float64)  # (N, 10)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        picked = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
-        loss = np.log(np.exp(shifted).sum(axis=1)) - picked  # (N,)
+def metrics_of(found: Predictions) -> dict[str, float]:
+    """test_acc, test_loss and test_acc_tta of these arrays."""
     return {
-        "test_acc": float(predictions.correct.mean()),
-        "test_loss": float(loss.mean()),
-        "test_acc_tta": float((predictions.logits_tta.argmax(axis=1) == labels).mean()),
+        "test_acc": accuracy(found.labels, found.logits),
+        "test_loss": cross_entropy(found.labels, found.logits),
+        "test_acc_tta": accuracy(found.labels, found.logits_tta),
     }
 
 
@@ -256,42 +230,14 @@ def read_predictions(path: Path, digest: str) -> Predictions:
     """The arrays of ``predictions.npz``.
 
     Raises:
-        LogError: the file is missing, is not the one of SHA-256 ``digest``, or holds other arrays.
+        UserError: the file is missing, is not the one of SHA-256 ``digest``, or holds other arrays.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LogError(f"{path}: cannot be read ({error.strerror})") from None
-    if sha256_bytes(data) != digest:
+    if path.is_file() and sha256_file(path) != digest:
         raise LogError(
-            f"{path}: not the predictions that the run's result line names (their SHA-256 differs)\n"
+            f"{path}: not the predictions that the run's result line names (other SHA-256)\n"
             "restore the file from version control, or run the experiment again"
         )
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # damaged zip, header or object array: numpy raises many kinds
-        raise LogError(f"{path}: not an archive of arrays ({error})") from None
-    return _checked_arrays(found, path)
-
-
-def _checked_arrays(found: dict[str, np.ndarray], path: Path) -> Predictions:
-    def refuse(reason: str) -> NoReturn:
-        raise LogError(f"{path}: {reason}")
-
-    for name in ("labels", "logits", "logits_tta"):
-        if name not in found:
-            refuse(f"array {name!r} is missing")
-    labels = found["labels"]
-    if labels.dtype != np.uint8 or labels.ndim != 1 or not len(labels):
-        refuse(f"labels are {labels.dtype} {labels.shape}, expected uint8 (N,)")
-    if labels.max() >= CLASSES:
-        refuse(f"label {labels.max()}, but there are {CLASSES} classes")
-    for name in ("logits", "logits_tta"):
-        array = found[name]
-        if array.dtype != np.float32 or array.shape != (len(labels), CLASSES):
-            refuse(f"{name} are {array.dtype} {array.shape}, expected float32 ({len(labels)}, 10)")
-    return Predictions(labels, found["logits"], found["logits_tta"])
+    return load(path)
 
 
 # ------------------------------------------------------------------------------- tables
@@ -453,7 +399,7 @@ def is_shared(epoch: Epoch, run: Run) -> bool:
 
 
 def _epoch_seconds(run: Run, shared: list[bool]) -> float | None:
-    """Mean seconds of the epochs at full resolution that had the machine alone, else of them all."""
+    """Mean seconds of the epochs at full resolution that had the machine alone, else of all."""
     full = [
         (epoch.train_s, mark)
         for epoch, mark in zip(run.epochs, shared, strict=True)
