@@ -1,0 +1,322 @@
+"""The images: found, verified, split, and held in memory as bytes.
+
+Whatever form the data folder holds (:mod:`cnnpaper.learn.sources` reads them all), the six binary
+batches of the CIFAR-10 distribution are rebuilt from it, so that one SHA-256 over them, the
+digest, says which pixels these are. They are kept in a cache under that digest: a file of 60,000
+records of one label byte and 3,072 pixel bytes, whose own SHA-256 is its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnpaper.config import DataSpec
+from cnnpaper.errors import UserError
+from cnnpaper.files import write_atomic
+from cnnpaper.learn import sources
+from cnnpaper.learn.sources import CLASSES, JPEG75, ORIGINAL, RE_ENCODED, RECORD, Identity
+
+__all__ = ["CLASSES", "DataSet", "Images", "check", "load", "split", "synthetic"]
+
+Bytes = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+TRAINING = 50_000
+"""Images of the five training batches; the test batch follows them."""
+VALIDATION_PER_CLASS = 500
+SPLIT_KEY = 0x5EED_C1FA_0000_0001
+"""Decides which images validate. Changing it makes every finished run incomparable."""
+SYNTHETIC_KEY = 0x5EED_C1FA_0000_0002
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Images and what they show."""
+
+    pixels: Bytes
+    """(N, 3, 32, 32), C-contiguous, planes R, G, B."""
+    labels: Bytes
+    """(N,), 0 to 9, indices into ``CLASSES``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What one study trains, selects and tests on."""
+
+    name: str
+    """What the paper calls the data; the digest decides it."""
+    digest: str
+    """SHA-256 over the whole set, 64 hexadecimal digits, whatever share of it is used."""
+    address: str | None
+    """Where the public finds the same bytes, if that is known."""
+    synthetic: bool
+    train: Images
+    validation: Images
+    test: Images
+
+
+def load(spec: DataSpec, data_dir: Path, cache: Path) -> DataSet:
+    """The images that ``spec`` asks for, from ``data_dir`` or, decoded before, from ``cache``.
+
+    Raises:
+        UserError: nothing is there, it is damaged, or it is not what the study is about.
+    """
+    if spec.set == "unknown":
+        raise UserError("the logs of this study do not say what data they are about: no training")
+    if spec.set == "synthetic":
+        data = synthetic(spec)
+        _refuse_other_digest(spec, data.digest, "the synthetic images of this version")
+        return data
+    identity, records = _find(spec, data_dir, cache)
+    train, validation, test = split(records[:, 0], spec)
+    return DataSet(
+        name=identity.name,
+        digest=identity.digest,
+        address=identity.address,
+        synthetic=False,
+        train=_images(records, train),
+        validation=_images(records, validation),
+        test=_images(records, test),
+    )
+
+
+def check(data_dir: Path) -> str:
+    """What lies in ``data_dir``, as lines for a person: form, name, digest, images of each class.
+
+    Every source that is found is decoded and verified.
+
+    Raises:
+        UserError: nothing is there, or something that is there is damaged.
+    """
+    lines = []
+    for source in sources.find(data_dir):
+        records = sources.read(source)
+        identity = sources.identify(records, source)
+        counts = np.bincount(records[:TRAINING, 0], minlength=10)
+        tests = np.bincount(records[TRAINING:, 0], minlength=10)
+        lines += [
+            f"{source.place} ({source.form})",
+            f"  name     {identity.name}",
+            f"  digest   {identity.digest}",
+            f"  address  {identity.address or 'not known'}",
+            f"  images   {counts.sum():,} for training and validation, {tests.sum():,} for the test"
+            f"; of each class {counts[0]:,} and {tests[0]:,}",
+        ]
+    return "\n".join(lines)
+
+
+def _images(records: Bytes, indices: Indices) -> Images:
+    pixels = np.ascontiguousarray(records[indices, 1:]).reshape(-1, 3, 32, 32)
+    return Images(pixels=pixels, labels=np.ascontiguousarray(records[indices, 0]))
+
+
+# --- which images -----------------------------------------------------------------------------
+
+
+def split(labels: Bytes, spec: DataSpec) -> tuple[Indices, Indices, Indices]:
+    """Indices of the training, validation and test images, each ascending.
+
+    A function of the labels and a constant alone: 500 images of each class of the training batches
+    validate. A smaller set takes the same share of every class, and is part of any larger one.
+
+    Args:
+        labels: (60000,) in official order.
+    """
+    order = _mix(np.arange(len(labels), dtype=np.uint64) + np.uint64(SPLIT_KEY))
+    rank = _rank_in_class(labels[:TRAINING], order[:TRAINING])
+    validation = np.flatnonzero(rank < VALIDATION_PER_CLASS)
+    train = np.flatnonzero(rank >= VALIDATION_PER_CLASS)
+    test_rank = _rank_in_class(labels[TRAINING:], order[TRAINING:])
+    test = np.arange(TRAINING, len(labels))
+    return (
+        _first(train, rank[train], labels, spec.train_images),
+        _first(validation, rank[validation], labels, spec.validation_images),
+        _first(test, test_rank, labels, spec.test_images),
+    )
+
+
+def _rank_in_class(labels: Bytes, order: NDArray[np.uint64]) -> Indices:
+    """For each image, how many images of its class come before it in ``order``."""
+    ranks = np.empty(len(labels), dtype=np.int64)
+    for label in range(10):
+        members = np.flatnonzero(labels == label)
+        ranks[members[np.argsort(order[members], kind="stable")]] = np.arange(len(members))
+    return ranks
+
+
+def _first(indices: Indices, rank: Indices, labels: Bytes, count: int) -> Indices:
+    """``count`` of ``indices``: the lowest ranks first, of every class as many; ascending."""
+    chosen = np.lexsort((labels[indices], rank))[:count]
+    return np.sort(indices[chosen])
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scatter integers over 64 bits, the same on every machine and with every version of numpy.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood 2014); numpy's generators promise no
+    stream across versions.
+    """
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+# --- synthetic images -------------------------------------------------------------------------
+
+
+def synthetic(spec: DataSpec) -> DataSet:
+    """Images that nobody photographed: ten coloured patterns, shifted, mingled and made noisy.
+
+    Integers all through, so the bytes are the same on every machine. Each class is a grid of 4 x 4
+    coloured squares; an image shows its own class's pattern, shifted by up to three pixels, with a
+    share of another class's pattern (up to 48 %) and noise.
+    """
+    counts = (spec.train_images, spec.validation_images, spec.test_images)
+    total = sum(counts)
+    labels = (np.arange(total) % 10).astype(np.uint8)
+    draws = _draws(0, total * 4).reshape(total, 4)
+    other = (labels + 1 + draws[:, 0] % 9) % 10
+    share = 1 + draws[:, 1] % 31  # of 64
+    patterns = _draws(1, 10 * 3 * 4 * 4).reshape(10, 3, 4, 4) % 256
+    patterns = patterns.repeat(8, axis=2).repeat(8, axis=3)  # (10, 3, 32, 32)
+    pixels = np.empty((total, 3, 32, 32), dtype=np.uint8)
+    for start in range(0, total, 1000):  # bounds the memory of the wide integers
+        part = slice(start, min(start + 1000, total))
+        weight = share[part, None, None, None]
+        mingled = (
+            (64 - weight) * _shifted(patterns[labels[part]], draws[part, 2])
+            + weight * _shifted(patterns[other[part]], draws[part, 3])
+        ) // 64
+        noise = _draws(2 + start, mingled.size).reshape(mingled.shape) % 97 - 48
+        pixels[part] = np.clip(mingled + noise, 0, 255)
+    digest = hashlib.sha256(labels.tobytes() + pixels.tobytes()).hexdigest()
+    bounds = np.cumsum((0, *counts))
+    train, validation, test = (
+        Images(pixels=pixels[a:b], labels=labels[a:b]) for a, b in itertools.pairwise(bounds)
+    )
+    return DataSet(
+        name="synthetic images",
+        digest=digest,
+        address=None,
+        synthetic=True,
+        train=train,
+        validation=validation,
+        test=test,
+    )
+
+
+def _draws(stream: int, count: int) -> Indices:
+    """``count`` integers of 32 bits, evenly distributed, from one of many streams."""
+    start = (SYNTHETIC_KEY + (stream << 40)) % 2**64
+    return (_mix(np.arange(count, dtype=np.uint64) + np.uint64(start)) >> np.uint64(32)).astype(
+        np.int64
+    )
+
+
+def _shifted(images: Indices, draws: Indices) -> Indices:
+    """(N, 3, 32, 32) rolled, each by -3 to 3 rows and columns that its draw decides."""
+    rows = (np.arange(32) - (draws % 7 - 3)[:, None]) % 32  # (N, 32)
+    columns = (np.arange(32) - (draws // 7 % 7 - 3)[:, None]) % 32
+    index = np.arange(len(images))[:, None, None, None]
+    planes = np.arange(3)[None, :, None, None]
+    return images[index, planes, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+# --- found or cached --------------------------------------------------------------------------
+
+
+def _find(spec: DataSpec, data_dir: Path, cache: Path) -> tuple[Identity, Bytes]:
+    """The first source in ``data_dir`` that is what ``spec`` asks for, with its records.
+
+    Where the study names its data, a source that is damaged or other is passed over for one that
+    fits; with ``any`` the first one counts.
+    """
+    refused: UserError | None = None
+    for source in sources.find(data_dir):
+        try:
+            identity, records = _cached(source, cache) or _decode(source, cache)
+            _refuse_other_set(spec, identity, source)
+            return identity, records
+        except UserError as error:
+            refused = refused or error
+            if spec.set == "any" and spec.digest is None:
+                break
+    assert refused is not None, "find() gives at least one source"
+    raise refused
+
+
+def _refuse_other_set(spec: DataSpec, identity: Identity, source: sources.Source) -> None:
+    place = f"{source.place} ({source.form})"
+    _refuse_other_digest(spec, identity.digest, place)
+    wanted = {"original": ORIGINAL, "jpeg75": RE_ENCODED}.get(spec.set, identity.name)
+    if identity.name != wanted or (spec.set == "jpeg75" and identity.digest != JPEG75.digest):
+        raise UserError(
+            f"{place}: these images are '{identity.name}', digest {identity.digest}\n"
+            f"the study is about the set '{spec.set}' ({wanted})\n"
+            f"get it: make data SET={spec.set}; or name this digest in a study file of your own"
+        )
+
+
+def _refuse_other_digest(spec: DataSpec, digest: str, what: str) -> None:
+    if spec.digest is not None and digest != spec.digest:
+        known = f"make data SET={spec.set}" if spec.set in ("original", "jpeg75") else "that data"
+        raise UserError(
+            f"{what}: digest {digest}\n"
+            f"the study is about data with digest {spec.digest}\n"
+            f"get it: {known}; or name this digest in a study file of your own"
+        )
+
+
+def _cached(source: sources.Source, cache: Path) -> tuple[Identity, Bytes] | None:
+    """What ``source`` was decoded to before, if its files and the cache are unchanged since."""
+    try:
+        note = json.loads(_note(source, cache).read_bytes())
+        identity = Identity(name=note["name"], digest=note["digest"], address=note["address"])
+        if note["files"] != sources.stamps(source):
+            return None
+        records = np.memmap(
+            cache / f"{identity.digest}.bin", dtype=np.uint8, mode="r", shape=(60_000, RECORD)
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # hashing 184 MB costs a tenth of a second; a flipped byte in the cache would cost a study
+    if hashlib.sha256(records.data).hexdigest() != identity.digest:
+        return None
+    return identity, records
+
+
+def _decode(source: sources.Source, cache: Path) -> tuple[Identity, Bytes]:
+    """Decode ``source`` and leave the result in ``cache``."""
+    before = sources.stamps(source)
+    records = sources.read(source)
+    identity = sources.identify(records, source)
+    note: dict[str, Any] = {
+        "name": identity.name,
+        "digest": identity.digest,
+        "address": identity.address,
+        "files": before,
+    }
+    try:
+        write_atomic(cache / f"{identity.digest}.bin", records.tobytes())
+        write_atomic(_note(source, cache), json.dumps(note).encode())
+    except OSError as error:
+        raise UserError(
+            f"{cache}: the decoded images (184 MB) cannot be kept there ({error.strerror})\n"
+            "make room or make the folder writable, then start again"
+        ) from None
+    return identity, records
+
+
+def _note(source: sources.Source, cache: Path) -> Path:
+    """The small file that remembers what became of ``source``."""
+    place = hashlib.sha256(str(source.place.resolve()).encode()).hexdigest()
+    return cache / f"source-{place[:16]}-{source.form.replace(' ', '-')}.json"
