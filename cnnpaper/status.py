@@ -1,0 +1,303 @@
+"""``status``: which runs of a study are done, which are missing, and what those will cost.
+
+A cost is an estimate from epochs that were logged before, in this order: of the same network on
+this kind of machine; of other networks on it, scaled by what networks cost relative to each other;
+the same from any machine. Where nothing was logged the cost is unknown, and said to be.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from tabulate import tabulate
+
+from cnnpaper import config, records, textlog
+
+RELATIVE_COST = {
+    "alexnet": 400,
+    "vgg16": 580,
+    "googlenet": 1000,
+    "resnet18": 1030,
+    "resnet50": 2950,
+    "densenet121": 2490,
+    "mobilenet_v2": 520,
+}
+"""Training seconds of the networks relative to each other: those of one epoch of 45,000 images at
+32 pixels on two cores with AVX2, once measured. A network that is not here costs unknown."""
+
+
+def incomplete_message(study: str, run: str, model: str, done: int, planned: int) -> str:
+    """The sentence for a run without a result, with the target that finishes it."""
+    epochs = "epoch" if planned == 1 else "epochs"
+    return f"{run} is incomplete ({done} of {planned} {epochs}): make {model} STUDY={study}"
+
+
+def status(root: Path, study: str) -> str:
+    """The state of every run of a study as a table, and the make target that does the rest.
+
+    Raises:
+        UserError: no such study, or a mistake in its files; a damaged log is shown, not raised.
+    """
+    plan = config.load_study(root, study)
+    rows, costs = study_rows(root, plan), Costs(root)
+    return "\n".join([_table(rows, costs), "", *_remarks(plan, rows, costs)]) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The state of one run."""
+
+    run: str
+    model: str
+    state: str
+    """``done``, ``diverged``, ``cut off``, ``stale``, ``incomplete (1 of 3)``, ``missing`` or
+    ``damaged``."""
+    remark: str | None = None
+    """A sentence for people, where the state needs one."""
+    log: records.Run | None = None
+    to_do: tuple[int, ...] = ()
+    """Side in pixels of the training images of each epoch that is still to be trained."""
+    spec: config.RunSpec | None = None
+    """None for runs that were imported."""
+
+
+# ----------------------------------------------------------------------------------- states
+
+
+def study_rows(root: Path, plan: config.Study) -> list[Row]:
+    """One row a run: of a trained study those that it names, else those in its folder."""
+    if plan.origin == "imported":
+        folder = root / "results" / "log" / plan.name
+        return [_imported_row(path) for path in sorted(folder.glob(f"*/{records.LOG_NAME}"))]
+    return [_trained_row(root, spec) for spec in config.run_specs(root, plan)]
+
+
+def _imported_row(path: Path) -> Row:
+    name = path.parent.name
+    model = name.partition("-")[0]
+    try:
+        log = records.read_run(path)
+    except records.LogError as error:
+        return Row(run=name, model=model, state="damaged", remark=str(error))
+    state = "incomplete" if log.result is None else log.result.status
+    return Row(run=name, model=model, state="done" if state == "finished" else state, log=log)
+
+
+def _trained_row(root: Path, spec: config.RunSpec) -> Row:
+    path = config.run_folder(root, spec.study, spec.run) / records.LOG_NAME
+    sides = _sides(spec)
+    if not path.exists():
+        return Row(run=spec.run, model=spec.model, state="missing", to_do=sides, spec=spec)
+    try:
+        log = records.read_run(path)
+    except records.LogError as error:
+        return Row(run=spec.run, model=spec.model, state="damaged", remark=str(error), spec=spec)
+    if log.result is None:
+        done, planned = len(log.epochs), textlog.planned_epochs(log)
+        return Row(
+            run=spec.run,
+            model=spec.model,
+            state=f"incomplete ({done} of {planned})",
+            remark=incomplete_message(spec.study, spec.run, spec.model, done, planned),
+            log=log,
+            to_do=sides[done:],
+            spec=spec,
+        )
+    state = "done" if log.result.status == "finished" else log.result.status
+    return Row(run=spec.run, model=spec.model, state=state, log=log, spec=spec)
+
+
+def _sides(spec: config.RunSpec) -> tuple[int, ...]:
+    """Side of the training images in pixels, epoch by epoch, as the recipe has it."""
+    low = int(spec.recipe.low_resolution_share * spec.epochs)
+    return (spec.recipe.low_resolution,) * low + (32,) * (spec.epochs - low)
+
+
+# ----------------------------------------------------------------------------------- costs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Seconds per image that were logged for one network: training at 32 pixels, evaluation."""
+
+    train_s: float
+    eval_s: float
+
+
+def this_machine() -> tuple[str | None, frozenset[str]]:
+    """Names of the processor and of the GPUs, as far as they are known without torch."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    gpus = Path("/proc/driver/nvidia/gpus").glob("*/information")
+    lines = [line for path in gpus for line in path.read_text().splitlines()]
+    return cpu, frozenset(
+        line.partition(":")[2].strip() for line in lines if line.startswith("Model:")
+    )
+
+
+@dataclass
+class Costs:
+    """Estimates from the logs of all studies, which are read at the first estimate."""
+
+    root: Path
+    here: tuple[str | None, frozenset[str]] = field(default_factory=this_machine)
+    """Processor and GPUs of this machine."""
+
+    def estimate(self, row: Row) -> float | None:
+        """Seconds that the rest of a run will take, or None where nothing is known."""
+        spec = row.spec
+        if spec is None or not row.to_do:
+            return None
+        near = [log for log in self._logs if self._alike(log, spec)]
+        pace = _pace(spec.model, near) or _pace(spec.model, self._logs)
+        if pace is None:
+            return None
+        # the time of a convolution grows with the area of the image
+        train = sum((side / 32) ** 2 for side in row.to_do) * spec.data.train_images * pace.train_s
+        return train + len(row.to_do) * spec.data.validation_images * pace.eval_s
+
+    @cached_property
+    def _logs(self) -> list[records.Run]:
+        paths = sorted((self.root / "results" / "log").glob(f"*/*/{records.LOG_NAME}"))
+        return [log for path in paths if (log := _readable(path)) is not None]
+
+    def _alike(self, log: records.Run, spec: config.RunSpec) -> bool:
+        """Was the log written on a machine like this one, as the run would use it?"""
+        machine, (cpu, gpus) = log.header.machine, self.here
+        if machine.gpu is not None or gpus:
+            return machine.gpu in gpus
+        return machine.cpu == cpu and spec.threads in (None, machine.threads)
+
+
+def _readable(path: Path) -> records.Run | None:
+    """A log of a run that was trained, or None; a damaged one is no base for an estimate."""
+    try:
+        log = records.read_run(path)
+    except records.LogError:
+        return None
+    return log if log.header.origin == "trained" else None
+
+
+def _pace(model: str, logs: Iterable[records.Run]) -> Pace | None:
+    """The pace of ``model``: its own where there is one, else scaled from other networks'."""
+    found: dict[str, list[Pace]] = defaultdict(list)
+    for log in logs:
+        found[log.header.model] += _paces(log)
+    if found[model]:
+        return _median(found[model])
+    if model not in RELATIVE_COST:
+        return None
+    scaled = []
+    for other, paces in found.items():
+        if paces and other in RELATIVE_COST:
+            ratio = RELATIVE_COST[model] / RELATIVE_COST[other]
+            pace = _median(paces)
+            scaled.append(Pace(train_s=ratio * pace.train_s, eval_s=ratio * pace.eval_s))
+    return _median(scaled) if scaled else None
+
+
+def _paces(log: records.Run) -> list[Pace]:
+    """The pace of every epoch of one log that says enough."""
+    data = (log.header.spec or {}).get("data") or {}
+    images, evaluated = data.get("train_images"), data.get("validation_images")
+    if not isinstance(images, int) or not isinstance(evaluated, int):
+        return []
+    return [
+        Pace(
+            train_s=epoch.train_s / images / (epoch.resolution / 32) ** 2,
+            eval_s=(epoch.eval_s or 0.0) / evaluated,
+        )
+        for epoch in log.epochs
+        if epoch.train_s is not None and epoch.resolution
+    ]
+
+
+def _median(paces: list[Pace]) -> Pace:
+    return Pace(
+        train_s=statistics.median(pace.train_s for pace in paces),
+        eval_s=statistics.median(pace.eval_s for pace in paces),
+    )
+
+
+# ----------------------------------------------------------------------------------- text
+
+
+def _table(rows: list[Row], costs: Costs) -> str:
+    return tabulate(
+        [_cells(row, costs) for row in rows],
+        headers=["run", "state", "val acc", "test acc", "training", "still to do", "memory"],
+        colalign=("left", "left", "right", "right", "right", "right", "right"),
+        disable_numparse=True,
+    )
+
+
+def _cells(row: Row, costs: Costs) -> list[str]:
+    result = row.log.result if row.log else None
+    seconds = [epoch.train_s for epoch in row.log.epochs] if row.log else []
+    known = [value for value in seconds if value is not None]
+    return [
+        row.run,
+        row.state,
+        _percent(result.best_val_acc if result else None),
+        _percent(result.test_acc if result else None),
+        duration(sum(known)) if known else "",
+        _cost(costs.estimate(row)) if row.to_do else "",
+        _memory(result),
+    ]
+
+
+def _remarks(plan: config.Study, rows: list[Row], costs: Costs) -> list[str]:
+    """Sentences below the table; the last one says what to type next."""
+    lines = [row.remark for row in rows if row.remark]
+    if not rows:
+        return [f"study {plan.name!r} has no runs: import its logs again (cnnpaper import-logs)"]
+    open_rows = [row for row in rows if row.state not in ("done", "diverged", "cut off")]
+    if not open_rows:
+        return [*lines, f"all runs are done: make report STUDY={plan.name}"]
+    if plan.origin == "imported":
+        return lines
+    estimates = [costs.estimate(row) for row in open_rows]
+    models = {row.model for row in open_rows}
+    target = models.pop() if len(models) == 1 else "experiments"
+    known = [seconds for seconds in estimates if seconds is not None]
+    cost = _cost(sum(known)) if known else "cost unknown"
+    if 0 < len(known) < len(estimates):
+        cost += f" without the {len(estimates) - len(known)} of unknown cost"
+    lines.append(
+        f"{len(open_rows)} of {len(rows)} runs to do, {cost}: make {target} STUDY={plan.name}"
+    )
+    return lines
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"
+
+
+def _cost(seconds: float | None) -> str:
+    return "unknown" if seconds is None else f"about {duration(seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """Two figures that people read at a glance: ``42 s``, ``3 min 28 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _memory(result: records.Result | None) -> str:
+    """Peak memory where the run recorded it, in GiB."""
+    peak = (result.model_extra or {}).get("peak_memory") if result else None
+    return f"{peak / 2**30:.1f} GiB" if isinstance(peak, int) else ""
