@@ -22,6 +22,7 @@ from cnnpaper.errors import UserError
 from cnnpaper.files import sha256_file
 from cnnpaper.predictions import Predictions, accuracy, cross_entropy, load
 from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Layer, LogError, Run, read_run
+from cnnpaper.status import incomplete_message
 
 FULL_RESOLUTION = 32
 SHARED_PROBE = 0.95
@@ -140,18 +141,12 @@ def _read_checked(path: Path, study: Study) -> Run:
     if header.model not in study.networks:
         raise LogError(f"{path}:1: network {header.model!r} is not of study {study.name!r}")
     if run.result is None:
-        raise UserError(incomplete(run, study))
+        planned = _planned_epochs(run) or study.epochs
+        raise UserError(
+            incomplete_message(study.name, name, header.model, len(run.epochs), planned)
+        )
     _check_result(run)
     return run
-
-
-def incomplete(run: Run, study: Study) -> str:
-    """The sentence for a run that has no result, with the target that finishes it."""
-    done, planned = len(run.epochs), _planned_epochs(run) or study.epochs
-    return (
-        f"{run.name} is incomplete ({done} of {planned} epoch{'s' if planned != 1 else ''}): "
-        f"make {run.header.model} STUDY={study.name}"
-    )
 
 
 def _check_result(run: Run) -> None:
@@ -245,8 +240,8 @@ def read_predictions(path: Path, digest: str) -> Predictions:
 
 def _planned_epochs(run: Run) -> int | None:
     """Epochs that the run was to have; None where an imported log does not say."""
-    spec = run.header.spec or {}
-    epochs = spec.get("epochs")
+    said = run.header.spec or run.header.model_extra or {}
+    epochs = said.get("epochs")
     return epochs if isinstance(epochs, int) else None
 
 

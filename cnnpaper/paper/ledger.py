@@ -31,7 +31,7 @@ class Source:
     line: int | None
     """From 1; None for a file without lines (predictions) or for the whole file."""
     digest: str
-    """SHA-256: the running digest of a log's line, else of the file's bytes."""
+    """SHA-256 of the file's bytes."""
 
     def __str__(self) -> str:
         return self.file if self.line is None else f"{self.file}:{self.line}"
