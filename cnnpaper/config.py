@@ -295,7 +295,8 @@ def _check_overrides(override: dict[str, Override], path: Path) -> None:
             )
 
 
-SINGLE = re.compile(r"^single-([1-9][0-9]*)ep$")
+SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]*)ep(?:-b(?P<batch_size>[1-9][0-9]*))?$")
+"""Studies that ``cnnpaper train`` writes without a file: ``single-10ep``, ``single-10ep-b64``."""
 
 
 def load_study(root: Path, name: str) -> Study:
@@ -311,7 +312,7 @@ def load_study(root: Path, name: str) -> Study:
         _check_overrides(study.override, path)
         return study
     if match := SINGLE.match(name):
-        return _single_study(root, name, int(match[1]))
+        return _single_study(root, name, match)
     known = sorted(path.stem for path in folder.glob("*.toml"))
     raise UserError(
         f"there is no study {name!r}{nearest(name, known)}\n"
@@ -319,7 +320,7 @@ def load_study(root: Path, name: str) -> Study:
     )
 
 
-def _single_study(root: Path, name: str, epochs: int) -> Study:
+def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
     """A study made of the runs that lie in its folder."""
     found = [
         (match[1], int(match[2]))
@@ -327,13 +328,19 @@ def _single_study(root: Path, name: str, epochs: int) -> Study:
         if (match := re.fullmatch(r"([a-z0-9_]+)-s([0-9]+)", path.name))
     ]
     models = tuple(model for model in known_models(root) if model in {model for model, _ in found})
-    return Study(
-        name=name,
-        networks=models or ("alexnet",),
-        seeds=tuple(sorted({seed for _, seed in found})) or (0,),
-        epochs=epochs,
-        data=DataSpec(set="any"),
-    )
+    override = {}
+    if parts["batch_size"]:
+        why = "asked for on the command line"
+        override = {"batch_size": {"value": int(parts["batch_size"]), "why": why}}
+    values = {
+        "name": name,
+        "networks": models or ("alexnet",),
+        "seeds": tuple(sorted({seed for _, seed in found})) or (0,),
+        "epochs": int(parts["epochs"]),
+        "data": {"set": "any"},
+        "override": override,
+    }
+    return validated(Study, values, f"study {name}")
 
 
 def resolve_recipe(recipe: Recipe, *overrides: dict[str, Override], path: Path | str) -> Recipe:
