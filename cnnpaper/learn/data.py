@@ -99,7 +99,7 @@ def check(data_dir: Path) -> str:
     lines = []
     for source in sources.find(data_dir):
         records = sources.read(source)
-        identity = sources.identify(records, source)
+        identity = sources.identify(records)
         counts = np.bincount(records[:TRAINING, 0], minlength=10)
         tests = np.bincount(records[TRAINING:, 0], minlength=10)
         lines += [
@@ -278,10 +278,11 @@ def _refuse_other_digest(spec: DataSpec, digest: str, what: str) -> None:
 
 def _cached(source: sources.Source, cache: Path) -> tuple[Identity, Bytes] | None:
     """What ``source`` was decoded to before, if its files and the cache are unchanged since."""
+    stamp = sources.stamp(source)
     try:
         note = json.loads(_note(source, cache).read_bytes())
         identity = Identity(name=note["name"], digest=note["digest"], address=note["address"])
-        if note["files"] != sources.stamps(source):
+        if note["stamp"] != stamp:
             return None
         records = np.memmap(
             cache / f"{identity.digest}.bin", dtype=np.uint8, mode="r", shape=(60_000, RECORD)
@@ -296,14 +297,14 @@ def _cached(source: sources.Source, cache: Path) -> tuple[Identity, Bytes] | Non
 
 def _decode(source: sources.Source, cache: Path) -> tuple[Identity, Bytes]:
     """Decode ``source`` and leave the result in ``cache``."""
-    before = sources.stamps(source)
+    before = sources.stamp(source)
     records = sources.read(source)
-    identity = sources.identify(records, source)
+    identity = sources.identify(records)
     note: dict[str, Any] = {
         "name": identity.name,
         "digest": identity.digest,
         "address": identity.address,
-        "files": before,
+        "stamp": before,
     }
     try:
         write_atomic(cache / f"{identity.digest}.bin", records.tobytes())
