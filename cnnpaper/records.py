@@ -232,20 +232,10 @@ def encode(fields: dict[str, Any], previous: str) -> tuple[str, str]:
     """One line of a log, without the newline, and its digest.
 
     Args:
-        fields: the line's fields, ``kind`` among them; values that are not finite become null.
+        fields: the line's fields, ``kind`` among them; numbers are finite (see :func:`finite`).
         previous: digest of the line before.
     """
-    nonfinite = dict(fields.get("nonfinite") or {})
-    clean: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            nonfinite[key] = "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-            value = None
-        if key != "nonfinite":
-            clean[key] = value
-    if nonfinite:
-        clean["nonfinite"] = nonfinite
-    text = json.dumps(clean, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     digest = _line_digest(previous, text)
     return f'{text[:-1]},"digest":"{digest}"}}', digest
 
@@ -267,20 +257,21 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._digest = GENESIS
+        self.digest = GENESIS
+        """Of the last line."""
         self.lines = 0
         """Lines that the log holds."""
         if path.exists():
             raw = _raw_lines(path)
             for number, line in enumerate(raw, start=1):
-                self._digest = _checked(line, self._digest, path, number)[1]
+                self.digest = _checked(line, self.digest, path, number)[1]
             self.lines = len(raw)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, line: Line) -> None:
         """Write one line and wait until the disk has it."""
-        text, digest = encode({"kind": None, **fields_of(line)}, self._digest)
+        text, digest = encode({"kind": None, **fields_of(line)}, self.digest)
         new = not self.path.exists()
         with self.path.open("ab") as file:
             file.write(text.encode() + b"\n")
@@ -288,7 +279,7 @@ class LogWriter:
             os.fsync(file.fileno())
         if new:
             fsync_folder(self.path.parent)
-        self._digest = digest
+        self.digest = digest
         self.lines += 1
 
 
@@ -311,6 +302,25 @@ def cut_to(path: Path, lines: int) -> int:
             file.flush()
             os.fsync(file.fileno())
     return len(data) - end
+
+
+def digest_after(path: Path, lines: int) -> str:
+    """The digest after the first ``lines`` lines of a log, each of them checked."""
+    digest = GENESIS
+    for number, raw in enumerate(_raw_lines(path)[:lines], start=1):
+        digest = _checked(raw, digest, path, number)[1]
+    return digest
+
+
+def finite(**values: float | None) -> dict[str, Any]:
+    """Fields of a line: numbers that are not finite become null, with their kind kept beside."""
+    kinds = {
+        name: "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+        for name, value in values.items()
+        if value is not None and not math.isfinite(value)
+    }
+    kept = {name: None if name in kinds else value for name, value in values.items()}
+    return {**kept, "nonfinite": kinds}
 
 
 def whole_lines(path: Path) -> int:

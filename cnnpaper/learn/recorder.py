@@ -1,0 +1,397 @@
+"""One run on disk: its log, its checkpoints, its signals, its progress.
+
+Order of writing, so that a kill at any moment loses at most the time since the last checkpoint and
+the log never holds an epoch twice: at an epoch's end the checkpoint is written first, with the
+epoch's line inside it and the number of lines that the log has before it; then the line is
+appended. Going on from a checkpoint cuts the log to that number and appends that line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cnnpaper import files, fingerprint, predictions, records, textlog
+from cnnpaper.config import RunSpec, run_folder
+from cnnpaper.errors import Interrupted, UserError
+from cnnpaper.learn import checkpoint, data, measure, models, replay
+from cnnpaper.learn.train import Listener, Training, fit
+from cnnpaper.predictions import Predictions
+from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Header, LogWriter, Result, Step
+
+FIRST_STEPS = 4
+"""Full-size steps whose losses are recorded for a replay."""
+CHECKPOINT_EVERY_S = 120.0
+LINE_EVERY_S = 30.0
+"""Seconds between plain lines of progress where there is no terminal."""
+
+
+def record(
+    spec: RunSpec,
+    *,
+    root: Path,
+    data_dir: Path,
+    device: torch.device,
+    force: bool,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+) -> None:
+    """Begin or go on with a run and write everything about it; the caller holds its locks."""
+    folder = run_folder(root, spec.study, spec.run)
+    images = data.load(spec.data, data_dir, root / "build" / "data")
+    today = fingerprint.of_run(root, spec)
+    training = Training(spec, images, device)
+    recorder = Recorder(folder, spec, training, checkpoint_every_s)
+    try:
+        if force or not recorder.resume(today):
+            recorder.begin(root, today, images)
+        with recorder:
+            predicted = fit(training, recorder)
+            recorder.finish(predicted)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: {error.strerror}; the last good state is kept\n"
+            f"mend the cause and give the same command again"
+        ) from error
+
+
+class Recorder(Listener):
+    """Writes down what a training tells.
+
+    Args:
+        folder: of the run.
+        spec: of the run.
+        training: that is recorded.
+        checkpoint_every_s: seconds of training between checkpoints.
+    """
+
+    def __init__(
+        self, folder: Path, spec: RunSpec, training: Training, checkpoint_every_s: float
+    ) -> None:
+        self.folder, self.spec, self.training = folder, spec, training
+        self._every_s = checkpoint_every_s
+        self._saved = time.monotonic()
+        self._signal = 0
+        self._progress = Progress(spec, training)
+
+    # ---------------------------------------------------------------------------- beginning
+
+    def begin(self, root: Path, today: records.Fingerprint, images: data.DataSet) -> None:
+        """Put an old log aside, write the header, execute the miniature and write it."""
+        kept = _put_aside(self.folder / LOG_NAME)
+        checkpoint.keep(self.folder, 0)
+        if kept is not None:
+            _say(f"{self.spec.run}: begins anew; the old log is kept as {kept.name}")
+        device, training = self.training.device, self.training
+        network = models.describe(training.net)
+        self._log = LogWriter(self.folder / LOG_NAME)
+        self._log.append(
+            Header(
+                schema=records.SCHEMA,
+                origin="trained",
+                study=self.spec.study,
+                model=self.spec.model,
+                variant=self.spec.variant,
+                seed=self.spec.seed,
+                spec=self.spec.model_dump(mode="json"),
+                fingerprint=today,
+                data=records.Data(name=images.name, digest=images.digest, address=images.address),
+                machine=measure.machine(device, self.spec.isa_cap),
+                packages=_packages(),
+                commit=_commit(root),
+                started=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                network=network,
+                precision={
+                    "autocast": str(training.precision.autocast or torch.float32),
+                    "tf32": training.precision.tf32,
+                },
+            )
+        )
+        _say(f"{self.spec.run}: {network.parameters:,} parameters; executing the run in small")
+        state = torch.get_rng_state()
+        self._log.append(replay.miniature(self.spec, images, device))
+        torch.set_rng_state(state)
+
+    def resume(self, today: records.Fingerprint) -> bool:
+        """Go on from the newest checkpoint that can be believed; False where there is none.
+
+        Raises:
+            UserError: the run was begun with other code or another configuration.
+        """
+        path = self.folder / LOG_NAME
+        if not path.exists():
+            return False
+        if dropped := records.cut_to(path, records.whole_lines(path)):
+            _say(f"{path}: the last line was cut off; its {dropped} bytes were dropped")
+        if records.whole_lines(path) == 0:
+            return False
+        run = records.read_run(path)
+        if run.header.fingerprint is None:
+            raise UserError(f"{path}: an imported log cannot be trained; use another study")
+        if changed := fingerprint.differences(run.header.fingerprint, today):
+            raise UserError(
+                f"{self.spec.run} was begun with something else: {changed[0]}\n"
+                "FORCE=1 begins it anew and keeps the old log"
+            )
+        for state in checkpoint.load_newest(self.folder, self.training.device, _say):
+            if self._take_up(path, state):
+                return True
+        return False
+
+    def _take_up(self, path: Path, state: dict[str, Any]) -> bool:
+        """Bring training and log to where ``state`` was saved, if it belongs to this log."""
+        if records.whole_lines(path) < state["log_lines"]:
+            return False
+        if records.digest_after(path, state["log_lines"]) != state["log_digest"]:
+            return False
+        self.training.restore(state["training"])
+        records.cut_to(path, state["log_lines"])
+        self._log = LogWriter(path)
+        if state["pending"] is not None:
+            self._log.append(Epoch.model_validate_json(state["pending"]))
+        at = self.training.at
+        _say(f"{self.spec.run}: goes on at epoch {at.epoch + 1}, step {at.step}")
+        return True
+
+    # ------------------------------------------------------------------------------- signals
+
+    def __enter__(self) -> Recorder:
+        self._before = {
+            number: signal.signal(number, self._asked_to_stop)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.close()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _asked_to_stop(self, number: int, _frame: object) -> None:
+        self._signal = number
+
+    def tick(self) -> None:
+        """Between two steps or two batches of an evaluation: save and stop if asked to."""
+        if not self._signal:
+            return
+        self._save(None)
+        again = f"make {self.spec.model} STUDY={self.spec.study} SEEDS={self.spec.seed}"
+        if self.spec.study.startswith("single-"):
+            again = (
+                f"cnnpaper train --model {self.spec.model} "
+                f"--epochs {self.spec.epochs} --seed {self.spec.seed}"
+            )
+        raise Interrupted(
+            self._signal, f"{self.spec.run}: stopped, its state is saved; go on with: {again}"
+        )
+
+    # ------------------------------------------------------------------------------ progress
+
+    def after_step(self, training: Training, loss: Tensor) -> None:
+        at = training.at
+        if at.epoch == 0 and at.step <= FIRST_STEPS:
+            last = at.step == min(FIRST_STEPS, training.steps)
+            value = float(loss)
+            self._log.append(
+                Step(
+                    epoch=0,
+                    step=at.step - 1,
+                    state_digest=training.digest() if last else None,
+                    **records.finite(loss=value),
+                )
+            )
+        self._progress.step(training)
+        self.tick()
+        if time.monotonic() - self._saved > self._every_s:
+            self._save(None)
+
+    def after_epoch(self, training: Training, line: Epoch) -> None:
+        self._save(line)
+        self._log.append(line)
+        self._write_text()
+        self._progress.epoch(training, line)
+
+    def before_test(self, training: Training) -> None:
+        """Every evaluation on the test images is written down, also of runs given up later."""
+        path = self.folder.parent / "test-evaluations.jsonl"
+        entry = {
+            "run": self.spec.run,
+            "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "fingerprint": self._log.digest,
+        }
+        with path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def finish(self, predicted: Predictions | None) -> None:
+        """Write the predictions, the result line, and say what came out."""
+        at = self.training.at
+        values: dict[str, Any] = {"test_acc": None, "test_loss": None, "test_acc_tta": None}
+        sha256 = None
+        if predicted is not None:
+            written = predicted.to_bytes()
+            files.write_atomic(self.folder / PREDICTIONS_NAME, written)
+            sha256 = files.sha256_bytes(written)
+            labels = predicted.labels
+            values = {
+                "test_acc": predictions.accuracy(labels, predicted.logits),
+                "test_loss": predictions.cross_entropy(labels, predicted.logits),
+                "test_acc_tta": predictions.accuracy(labels, predicted.logits_tta),
+            }
+        result = Result(
+            status="diverged" if at.diverged else "finished",
+            best_epoch=at.best_epoch,
+            best_val_acc=at.best_val_acc,
+            total_s=at.total_s,
+            predictions_sha256=sha256,
+            peak_memory=measure.peak_memory(self.training.device),
+            **values,
+        )
+        self._log.append(result)
+        self._write_text()
+        checkpoint.keep(self.folder, 1)
+        self._progress.result(result)
+
+    def _save(self, line: Epoch | None) -> None:
+        at = self.training.at
+        state = {
+            "training": self.training.state(),
+            "log_lines": self._log.lines,
+            "log_digest": self._log.digest,
+            "pending": None if line is None else json.dumps(records.fields_of(line)),
+        }
+        checkpoint.save(self.folder, state, epoch=at.epoch, step=at.step)
+        self._saved = time.monotonic()
+
+    def _write_text(self) -> None:
+        text = textlog.render(records.read_run(self.folder / LOG_NAME))
+        files.write_atomic(self.folder / "train.log", text.encode())
+
+
+class Progress:
+    """A bar on a terminal; a plain line now and then elsewhere."""
+
+    def __init__(self, spec: RunSpec, training: Training) -> None:
+        self._spec = spec
+        self._terminal = sys.stderr.isatty()
+        self._bar: tqdm[Any] | None = None
+        self._said = self._began = time.monotonic()
+        self._done = 0
+
+    def step(self, training: Training) -> None:
+        at = training.at
+        self._done += 1
+        if self._terminal:
+            self._draw(training)
+        elif time.monotonic() - self._said > LINE_EVERY_S:
+            self._said = time.monotonic()
+            _say(
+                f"{self._spec.run}: epoch {at.epoch + 1}/{self._spec.epochs}, "
+                f"step {at.step}/{training.steps}, {_now(training)}, {self._left(training)} left"
+            )
+
+    def _draw(self, training: Training) -> None:
+        at = training.at
+        if self._bar is None:
+            self._bar = tqdm(
+                total=training.steps,
+                initial=at.step - 1,
+                desc=f"{self._spec.run} {at.epoch + 1}/{self._spec.epochs}",
+                unit="step",
+                leave=False,
+            )
+        self._bar.set_postfix_str(_now(training), refresh=False)
+        self._bar.update()
+
+    def _left(self, training: Training) -> str:
+        at = training.at
+        steps = (self._spec.epochs - at.epoch) * training.steps - at.step
+        each = (time.monotonic() - self._began) / self._done
+        return tqdm.format_interval(steps * each)
+
+    def epoch(self, training: Training, line: Epoch) -> None:
+        self.close()
+        values = " ".join(
+            f"{name} {'–' if value is None else f'{value:.4f}'}"
+            for name, value in (
+                ("train loss", line.exact("train_loss")),
+                ("acc", line.exact("train_acc")),
+                ("val loss", line.exact("val_loss")),
+                ("acc", line.exact("val_acc")),
+            )
+        )
+        seconds = f"{line.train_s:.0f} s" if line.train_s is not None else ""
+        _say(f"{self._spec.run}: epoch {line.epoch + 1}/{self._spec.epochs} {values} {seconds}")
+
+    def result(self, result: Result) -> None:
+        if result.test_acc is None:
+            _say(f"{self._spec.run}: {result.status}")
+        else:
+            _say(f"{self._spec.run}: {result.status}, test accuracy {100 * result.test_acc:.2f} %")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _now(training: Training) -> str:
+    """Loss, accuracy and speed of the epoch so far."""
+    at = training.at
+    if not at.seen:
+        return ""
+    speed = at.seen / max(at.watch.wall_s, 1e-9)
+    return f"loss {at.loss_sum / at.seen:.3f}, acc {at.correct / at.seen:.3f}, {speed:.0f} images/s"
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def _put_aside(path: Path) -> Path | None:
+    """Rename an old log to the first free ``run.jsonl.N``."""
+    if not path.exists():
+        return None
+    number = 1
+    while (kept := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(kept)
+    return kept
+
+
+def _packages() -> dict[str, str]:
+    names = ("torch", "torchvision", "numpy", "pillow", "cnnpaper")
+    versions = {name: metadata.version(name) for name in names}
+    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+
+
+def _commit(root: Path) -> str | None:
+    """The commit of the repository, with ``+`` where files differ from it; None outside of one."""
+    import subprocess
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+            )
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if not commit:
+        return None
+    changed = git("status", "--porcelain", "--", "cnnpaper", "experiments", "uv.lock")
+    return f"{commit}+" if changed else commit
