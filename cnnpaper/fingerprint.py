@@ -26,12 +26,16 @@ from cnnpaper.records import Fingerprint
 
 FINGERPRINT_VERSION = 1
 """Of the rules by which fingerprints are made; raise it when the same sources give another one."""
-ENTRY = "cnnpaper.learn.runner:train_run"
-"""The function that makes a run."""
-DESCRIBING = ("cnnpaper.codeunits", "cnnpaper.fingerprint", "cnnpaper.textlog")
-"""Modules with which a run only describes itself: nothing that they return flows back into training
-or into the numbers of its log. :data:`FINGERPRINT_VERSION` stands for the first two, and
-``train.log`` is drawn from the log by the third."""
+ENTRIES = (
+    "cnnpaper.learn.train:Training",
+    "cnnpaper.learn.train:fit",
+    "cnnpaper.learn.data:split",
+    "cnnpaper.learn.data:synthetic",
+)
+"""What decides a run's numbers: the training from initial weights to predictions, and which images
+it gets. Readers of data formats are not among them, since the data's digest says what they gave;
+nor is what only writes down or shows (log, checkpoint files, progress, command line), to which
+:func:`cnnpaper.learn.train.fit` reports through a listener that is passed in."""
 PACKAGES = ("torch", "torchvision")
 
 __all__ = [
@@ -47,7 +51,7 @@ __all__ = [
 ]
 
 
-def of_run(root: Path, spec: RunSpec, *, entry: str = ENTRY) -> Fingerprint:
+def of_run(root: Path, spec: RunSpec, *, entries: Sequence[str] = ENTRIES) -> Fingerprint:
     """The fingerprint that a run of ``spec`` has in today's repository.
 
     Raises:
@@ -55,7 +59,7 @@ def of_run(root: Path, spec: RunSpec, *, entry: str = ENTRY) -> Fingerprint:
     """
     return Fingerprint(
         version=FINGERPRINT_VERSION,
-        code=code_units(root, [entry], beside=DESCRIBING),
+        code=code_units(root, entries),
         config=spec.identity(),
         data=spec.data.digest,
         packages=locked_versions(root / "uv.lock"),
