@@ -199,7 +199,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: a number of too many digits, too
         raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -212,8 +212,9 @@ def validated(model: type[ModelT], values: dict[str, Any], path: Path | str) -> 
     try:
         return model.model_validate(_lists_to_tuples(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {_explain(first, model)}") from None
+        # a misspelt key is also a missing one: the misspelling is the better message
+        found = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        raise UserError(f"{path}: {_explain(found[0], model)}") from None
 
 
 def _lists_to_tuples(value: Any) -> Any:
@@ -233,7 +234,10 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
         return f"unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(model, error['loc']))}"
     if error["type"] == "missing":
         return f"key '{key}' is missing"
-    shown = repr(error["input"])
+    try:
+        shown = repr(error["input"])
+    except ValueError:  # 0xFFF… may have more digits than Python prints
+        shown = "a number of thousands of digits"
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     message = str(error["msg"])[:1].lower() + str(error["msg"])[1:]
     return f"{key} = {shown}: {message}"
@@ -295,7 +299,7 @@ def _check_overrides(override: dict[str, Override], path: Path) -> None:
             )
 
 
-SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]*)ep(?:-b(?P<batch_size>[1-9][0-9]*))?$")
+SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]{0,8})ep(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?$")
 """Studies that ``cnnpaper train`` writes without a file: ``single-10ep``, ``single-10ep-b64``."""
 
 
@@ -307,13 +311,13 @@ def load_study(root: Path, name: str) -> Study:
     """
     folder = root / "experiments" / "study"
     path = folder / f"{name}.toml"
-    if "/" not in name and path.is_file():
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if name in known:
         study = validated(Study, {**read_toml(path), "name": name}, path)
         _check_overrides(study.override, path)
         return study
     if match := SINGLE.match(name):
         return _single_study(root, name, match)
-    known = sorted(path.stem for path in folder.glob("*.toml"))
     raise UserError(
         f"there is no study {name!r}{nearest(name, known)}\n"
         f"known studies: {', '.join(known) or 'none'} (files in {folder})"
