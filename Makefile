@@ -1,0 +1,101 @@
+# Everything that a user does. `make` alone lists the targets; the list is read from this file.
+# GNU make 3.81 (macOS) is enough. Variables reach the commands by the environment, so values with
+# blanks and quotes are safe: DATA_DIR='my data' make alexnet
+
+PYTHON ?= python3
+STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep,reference)
+export STUDY SEEDS EPOCHS GPUS DATA_DIR SET
+
+NETWORKS := $(filter-out recipe,$(basename $(notdir $(wildcard experiments/*.toml))))
+PAPER := .venv/bin/python -m cnnpaper
+TRAIN := .venv-train/bin/python -m cnnpaper
+TOOL := .venv-train/bin/python -m
+RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
+	$(if $(filter-out 0 no false,$(FORCE)),--force)
+
+.DEFAULT_GOAL := help
+.PHONY: help report test experiments $(NETWORKS) smoke data status figures tables preview \
+	bench lint clean environment training-environment tex python
+
+##@ Start here
+help: ## this list
+	@awk -v networks="$(NETWORKS)" ' \
+	function title(network,   file, line, name) { \
+		file = "experiments/" network ".toml"; name = network; \
+		while ((getline line < file) > 0) \
+			if (line ~ /^name *=/) { split(line, part, "\""); name = part[2] } \
+		return name } \
+	function show(target, text) { printf "  %-22s %s\n", target, text } \
+	/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	/^#: / { split(substr($$0, 4), part, ": "); show(part[1], part[2]) } \
+	/^\$$\(NETWORKS\):.*## / { \
+		count = split(networks, each, " "); \
+		for (i = 1; i <= count; i++) show(each[i], "train " title(each[i])) } \
+	/^[a-z][a-z-]*:.*## / { \
+		target = $$0; sub(/:.*/, "", target); text = $$0; sub(/.*## /, "", text); \
+		show(target, text) }' Makefile
+
+report: environment tex ## the paper of STUDY from its logs: report/CNN_report.pdf (no GPU, no torch)
+	@$(PAPER) report --study "$$STUDY"
+
+test: environment training-environment tex ## everything that the artifact promises, tried
+	@$(TOOL) pytest
+
+smoke: environment training-environment tex ## the whole way in minutes: tiny runs on invented images, then their paper
+	@$(TRAIN) experiments --study smoke $(RUNS)
+	@$(PAPER) report --study smoke
+
+##@ Experiments
+experiments: training-environment ## every missing run of STUDY; finished ones are skipped, begun ones go on
+	@$(TRAIN) experiments --study "$$STUDY" $(RUNS)
+
+$(NETWORKS): training-environment ## the missing runs of one network
+	@$(TRAIN) train --model $@ --study "$$STUDY" $${EPOCHS:+--epochs "$$EPOCHS"} $(RUNS)
+
+data: training-environment ## find, fetch and check the images; SET=original or SET=jpeg75 (the reference study)
+	@$(TRAIN) data $${SET:+--set "$$SET"}
+
+status: environment ## what of STUDY is done, what is missing, what it will cost
+	@$(PAPER) status --study "$$STUDY"
+
+##@ From the same logs
+figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides
+	@$(PAPER) figures --study "$$STUDY"
+
+tables: environment ## every table of STUDY as CSV and Markdown
+	@$(PAPER) tables --study "$$STUDY"
+
+##@ For those who change it
+lint: training-environment ## ruff and mypy
+	@$(TOOL) ruff check
+	@$(TOOL) ruff format --check
+	@$(TOOL) mypy
+
+bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
+	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only
+
+clean: python ## remove what can be made again; never a log, a checkpoint, an image, an environment
+	@$(PYTHON) -m cnnpaper.clean
+
+##@ Set-up, which the targets above call by themselves
+environment: python ## .venv: report and command line
+	@$(PYTHON) -m cnnpaper.environment .venv
+
+training-environment: python ## .venv-train: torch and the developer's tools (5.6 GB)
+	@$(PYTHON) -m cnnpaper.environment .venv-train train dev
+
+tex: python ## TeX, where it is missing: apt as root or with sudo, elsewhere the command to type
+	@$(PYTHON) -m cnnpaper.texsetup
+
+python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 to 3.13" \
+		"with venv, or name one: make report PYTHON=python3.12" >&2; exit 2; }
+
+##@ Variables, as in: make resnet18 STUDY=full SEEDS=0,1 GPUS=0
+#: STUDY: a file of experiments/study (reference)
+#: SEEDS: some of the study's seeds (all)
+#: EPOCHS: without STUDY, a study of one's own: single-EPOCHSep
+#: GPUS: devices, 0 or 0,1 or cpu (GPU 0 if there is one, else the CPU)
+#: DATA_DIR: where the images are (data)
+#: FORCE: 1 trains anew what is finished; the old log is kept beside
+#: PYTHON: the interpreter that the environments are made from (python3)

@@ -1,0 +1,60 @@
+"""Remove what can be made again: ``build/`` and the tools' caches.
+
+    python3 -m cnnpaper.clean
+
+Never a log, a checkpoint, an image or an environment; and nothing at all while somebody works on
+it. Runs on a bare Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from pathlib import Path
+
+from cnnpaper.errors import UserError
+from cnnpaper.files import lock
+
+CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
+
+
+def clean(root: Path) -> None:
+    """Remove ``build/`` but for its lock files, and the caches.
+
+    A lock file is a few bytes. Removing one that another process waits for would let two in.
+
+    Raises:
+        UserError: a training, a report or a set-up is under way; the message names its process.
+    """
+    build = root / "build"
+    locks = sorted(build.rglob("*.lock"))
+    runs = sorted((root / "results" / "log").glob("*/*/run.lock"))
+    with contextlib.ExitStack() as held:
+        for path in locks:
+            held.enter_context(lock(path, what=f"{path} (so nothing was removed)"))
+        for path in runs:
+            with lock(path, what=f"the run {path.parent} (so nothing was removed)"):
+                pass
+        for path in sorted(build.rglob("*"), reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):  # it still holds a lock
+                    path.rmdir()
+            elif path.suffix != ".lock":
+                path.unlink()
+        for name in CACHES:
+            shutil.rmtree(root / name, ignore_errors=True)
+
+
+def main() -> int:
+    """Exit code: 0, or 2 where something is in use."""
+    try:
+        clean(Path())
+    except UserError as error:
+        print(f"cnnpaper: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,354 @@
+"""The one command line. Each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cnnpaper.errors import Interrupted, UserError, nearest
+
+if TYPE_CHECKING:
+    from cnnpaper.config import RunSpec, Study
+
+ROOT = Path()
+"""The current folder is the root of the artifact."""
+DEFAULT_EPOCHS = 25
+MOST_EPOCHS = 100_000
+ONLY_FOR_TRAINING = {"torch", "torchvision", "pyarrow"}
+
+
+def whole_number(least: int, most: int, example: str) -> Callable[[str], int]:
+    """The type of an option that takes a whole number; its error says what to give instead."""
+
+    def convert(value: str) -> int:
+        # int() would also take 1_0, blanks, and digits of other scripts
+        if re.fullmatch("[0-9]{1,12}", value) and least <= int(value) <= most:
+            return int(value)
+        raise click.BadParameter(
+            f"{value!r} is not a whole number from {least} to {most}; for instance {example}"
+        )
+
+    return convert
+
+
+def several_seeds(value: str) -> tuple[int, ...]:
+    """The type of an option that takes seeds, separated by commas."""
+    one = whole_number(0, 2**32 - 1, "--seeds 0,1,2")
+    seeds = tuple(one(part.strip()) for part in value.split(","))
+    if len(set(seeds)) < len(seeds):
+        raise click.BadParameter(f"{value!r} names a seed twice")
+    return seeds
+
+
+class Commands(click.Group):
+    """A group that suggests the nearest command for a wrong one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            names = self.list_commands(ctx)
+            raise click.UsageError(
+                f"unknown command {args[0]!r}{nearest(args[0], names)}\n"
+                f"commands: {', '.join(names)}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def study_option(default: str | None, text: str) -> Decorator:
+    return click.option("--study", default=default, metavar="NAME", show_default=True, help=text)
+
+
+seeds_option = click.option(
+    "--seed", "--seeds", "seeds", type=several_seeds, metavar="N[,N...]", help="All of the study's."
+)
+gpus_option = click.option(
+    "--gpus",
+    default="auto",
+    show_default=True,
+    metavar="LIST",
+    help="auto (GPU 0 if there is one, else the CPU), cpu, a GPU's number, or several: 0,1. "
+    "One run uses one device; several runs spread over several.",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    envvar="DATA_DIR",
+    show_envvar=True,
+    show_default=True,
+    help="Where the images are.",
+)
+force_option = click.option(
+    "--force", is_flag=True, help="Begin anew what is finished; the old log is kept beside."
+)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+    epilog="`make` alone lists the targets that call these commands and set up what they need.",
+)
+@click.version_option(package_name="cnnpaper")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks of errors.")
+def commands() -> None:
+    """Convolutional networks on CIFAR-10: experiment files in, a paper out.
+
+    \b
+    Examples:
+      cnnpaper train --model alexnet --epochs 10 --gpus 0
+      cnnpaper experiments --study full --gpus 0,1
+      cnnpaper status
+      cnnpaper report
+    """
+
+
+# ------------------------------------------------------------------------------------ training
+
+
+@commands.command()
+@click.option("--model", required=True, metavar="NAME", help="A network: alexnet, resnet18, ...")
+@click.option(
+    "--epochs",
+    type=whole_number(1, MOST_EPOCHS, "--epochs 10"),
+    metavar="N",
+    help=f"Without --study: {DEFAULT_EPOCHS}.",
+)
+@gpus_option
+@seeds_option
+@study_option(None, "A study of experiments/study. Without it: single-EPOCHSep.")
+@data_dir_option
+@click.option(
+    "--batch-size",
+    type=whole_number(2, 65536, "--batch-size 128"),
+    metavar="N",
+    help="Images per step. The recipe's.",
+)
+@force_option
+def train(
+    model: str,
+    epochs: int | None,
+    gpus: str,
+    seeds: tuple[int, ...] | None,
+    study: str | None,
+    data_dir: Path,
+    batch_size: int | None,
+    force: bool,
+) -> None:
+    """Train one network; finished runs are skipped, begun ones go on.
+
+    The log goes to results/log/STUDY/MODEL-sSEED.
+
+    \b
+    Examples:
+      cnnpaper train --model alexnet --epochs 10 --gpus 0
+      cnnpaper train --model resnet18 --study full --seeds 0,1,2
+      cnnpaper train --model vgg16 --batch-size 128 --data-dir ~/cifar10
+    """
+    from cnnpaper import config
+
+    config.load_experiment(ROOT, model)
+    if study is None:
+        study = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
+    plan = config.load_study(ROOT, study)
+    _check_model(plan, model)
+    specs = [config.run_spec(ROOT, plan, model, seed) for seed in _chosen_seeds(plan, seeds)]
+    _check_settings(specs[0], epochs, batch_size)
+    _start(specs, gpus, data_dir, force, f"{model} STUDY={study}")
+
+
+@commands.command()
+@study_option("reference", "A study of experiments/study.")
+@seeds_option
+@gpus_option
+@data_dir_option
+@force_option
+def experiments(
+    study: str, seeds: tuple[int, ...] | None, gpus: str, data_dir: Path, force: bool
+) -> None:
+    """Do every run of a study that is missing.
+
+    \b
+    Examples:
+      cnnpaper experiments --study smoke
+      cnnpaper experiments --study full --gpus 0,1
+    """
+    from cnnpaper import config
+
+    plan = config.load_study(ROOT, study)
+    if _is_single(plan) and not (ROOT / "results" / "log" / study).is_dir():
+        raise UserError(
+            f"study {study!r} is made of the runs that were begun in it, and there is none yet\n"
+            f"begin one: make alexnet EPOCHS={plan.epochs}"
+        )
+    chosen = _chosen_seeds(plan, seeds)
+    specs = [spec for spec in config.run_specs(ROOT, plan) if spec.seed in chosen]
+    _start(specs, gpus, data_dir, force, f"experiments STUDY={study}")
+
+
+def _check_model(plan: Study, model: str) -> None:
+    """Refuse a network that the study is not about; a study of one's own takes any."""
+    if not _is_single(plan) and model not in plan.networks:
+        raise UserError(
+            f"study {plan.name!r} is not about {model!r}, but about {', '.join(plan.networks)}\n"
+            f"train it in another study: make {model} STUDY=full; "
+            f"or in one of your own: make {model} EPOCHS=10"
+        )
+
+
+def _chosen_seeds(plan: Study, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The seeds that were asked for, which must be the study's; a study of one's own takes any."""
+    if plan.origin == "imported":
+        raise UserError(
+            f"study {plan.name!r} was imported from logs of another program; it cannot be trained"
+        )
+    for seed in seeds or ():
+        if not _is_single(plan) and seed not in plan.seeds:
+            raise UserError(
+                f"study {plan.name!r} has no seed {seed}; it has {', '.join(map(str, plan.seeds))}"
+                f"\nadd it to experiments/study/{plan.name}.toml: the paper is about all of them"
+            )
+    return seeds or plan.seeds
+
+
+def _is_single(plan: Study) -> bool:
+    """Is it a study without a file, which ``train`` writes for itself?"""
+    from cnnpaper.config import SINGLE
+
+    return SINGLE.match(plan.name) is not None
+
+
+def _check_settings(spec: RunSpec, epochs: int | None, batch_size: int | None) -> None:
+    """Refuse settings other than the study's: its paper says that all its runs have them."""
+    for option, given, has in (
+        ("epochs", epochs, spec.epochs),
+        ("batch-size", batch_size, spec.recipe.batch_size),
+    ):
+        if given not in (None, has):
+            raise UserError(
+                f"--{option} {given}: study {spec.study!r} sets it to {has} for {spec.model}\n"
+                "leave out --study for a study of your own (make: EPOCHS without STUDY), "
+                "or write a study file"
+            )
+
+
+def _start(specs: list[RunSpec], gpus: str, data_dir: Path, force: bool, target: str) -> None:
+    """Check what can be checked without torch, then train."""
+    from cnnpaper.learn import runner, sources
+
+    devices = runner.devices_of(gpus)
+    if len(specs) == 1 and len(devices) > 1:
+        raise UserError(
+            f"--gpus {gpus}: one run uses one device, so name one\n"
+            "several devices serve several runs: make experiments GPUS=0,1"
+        )
+    if any(spec.data.set not in ("synthetic", "unknown") for spec in specs):
+        sources.find(data_dir)
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            f"training needs torch, which this environment does not hold: make {target}\n"
+            "sets it up and trains; .venv-train/bin/cnnpaper is the command line that has it"
+        )
+    if len(specs) == 1:
+        runner.train_run(specs[0], root=ROOT, data_dir=data_dir, device=devices[0], force=force)
+    else:
+        runner.train_study(specs, root=ROOT, data_dir=data_dir, devices=devices, force=force)
+
+
+# -------------------------------------------------------------------------------------- papers
+
+
+@commands.command()
+@study_option("reference", "The study that the paper is about.")
+def status(study: str) -> None:
+    """Say what is done, what is missing, and what each missing run will cost.
+
+    \b
+    Example:
+      cnnpaper status --study full
+    """
+    from cnnpaper.status import status as status_of
+
+    click.echo(status_of(ROOT, study), nl=False)
+
+
+@commands.command(name="import-logs")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--study", required=True, metavar="NAME", help="Name of the new study.")
+@click.option("--force", is_flag=True, help="Replace a study that was imported before.")
+def import_logs(folder: Path, study: str, force: bool) -> None:
+    """Read the text logs of the 2023 program in FOLDER into a new study.
+
+    Their names are [TIME_]MODEL_Nepoch[_pre]_train.log. What they do not say, such as seed and
+    machine, stays unknown.
+
+    \b
+    Example:
+      cnnpaper import-logs ~/old/results/log --study course2023
+      make report STUDY=course2023
+    """
+    from cnnpaper.imported import import_logs as read_logs
+
+    runs = read_logs(ROOT, folder, study, force=force)
+    many = "run" if len(runs) == 1 else "runs"
+    click.echo(f"study {study}: {len(runs)} {many} imported; next: make report STUDY={study}")
+
+
+# --------------------------------------------------------------------------------------- start
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out one command and return its exit code.
+
+    0; 2 for what the user can mend; 128 + the signal where a run was stopped and saved its state.
+    Other exceptions are mistakes of this program and show their traceback.
+    """
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    try:
+        return commands.main(arguments, prog_name="cnnpaper", standalone_mode=False) or 0
+    except Exception as error:
+        if debug:
+            raise
+        code, message = _explained(error)
+        click.echo(f"cnnpaper: {message}", err=True)
+        return code
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    """Exit code and message for an error of the user's or of the system; others are raised."""
+    if isinstance(error, UserError):
+        return 2, str(error)
+    if isinstance(error, Interrupted):
+        return 128 + error.signal, str(error)
+    if isinstance(error, click.Abort):  # what click makes of Ctrl-C
+        return 130, "interrupted"
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "cnnpaper"
+        return 2, f"{error.format_message()}\nexamples and options: {path} --help"
+    if isinstance(error, click.ClickException):
+        return 2, error.format_message()
+    if isinstance(error, ModuleNotFoundError) and error.name in ONLY_FOR_TRAINING:
+        return 2, (
+            f"this needs {error.name}, which this environment does not hold\n"
+            "make training-environment sets it up; then call .venv-train/bin/cnnpaper"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return 2, f"{where}{error.strerror}\nmend the cause and give the same command again"
+    raise error

@@ -1,0 +1,222 @@
+"""Make a Python environment from the lock, on a bare Python, before anything is installed.
+
+    python3 -m cnnpaper.environment .venv                # report and command line
+    python3 -m cnnpaper.environment .venv-train train dev  # with torch and the tools
+
+``uv.lock`` is the only lock: the hashes with which pip fetches uv are read from it, and uv installs
+the rest by its hashes. A stamp inside the environment says what it was made from, by content. It is
+written last and removed first, so an environment whose set-up was interrupted is never believed in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from cnnpaper.errors import UserError
+from cnnpaper.files import write_atomic
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+STAMP = "cnnpaper-setup.json"
+SKELETON = {"bin", "include", "lib", "lib64", "share", ".gitignore", ".lock", "CACHEDIR.TAG"}
+"""What an environment consists of before it has a ``pyvenv.cfg``."""
+SIZE = {".venv": "no torch, about 0.5 GB", ".venv-train": "with torch, about 5.6 GB"}
+
+
+def check_python() -> None:
+    """Refuse a Python that the lock has no packages for.
+
+    Raises:
+        UserError: the interpreter is too old or too new.
+    """
+    if not OLDEST <= sys.version_info[:2] <= NEWEST:
+        raise UserError(
+            f"this is Python {platform.python_version()} ({sys.executable}); "
+            f"cnnpaper needs {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}\n"
+            "name another one, for instance: make report PYTHON=python3.12"
+        )
+
+
+def wanted(root: Path, groups: list[str]) -> dict[str, str]:
+    """What an environment is a function of: equal answers mean that there is nothing to do.
+
+    Raises:
+        UserError: ``root`` is not the repository.
+    """
+    import tomllib
+
+    try:
+        lock = (root / "uv.lock").read_bytes()
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; start in the repository's root") from None
+    # the settings of ruff, mypy and pytest live in the same file, but install nothing
+    parts = {key: project.get(key) for key in ("project", "dependency-groups", "build-system")}
+    parts["uv"] = project.get("tool", {}).get("uv")
+    return {
+        "uv.lock": hashlib.sha256(lock).hexdigest(),
+        "pyproject.toml": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        "groups": " ".join(groups),
+        "python": f"{platform.python_version()} {_base_python()}",
+        # scripts and the editable install hold this path, so a moved repository is set up anew
+        "place": os.fspath(root.resolve()),
+    }
+
+
+def _base_python() -> str:
+    """The interpreter outside of any virtual environment."""
+    return os.path.realpath(sys.executable)
+
+
+def stamp_of(folder: Path) -> dict[str, str]:
+    """What ``folder`` was made from; empty where no set-up of it was ever completed."""
+    try:
+        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def set_up(root: Path, name: str, groups: list[str]) -> None:
+    """Make the environment ``root/name``, or bring it up to date, or do nothing.
+
+    Raises:
+        UserError: the folder belongs to somebody else, or an installer failed.
+    """
+    want = wanted(root, groups)
+    folder = root / name
+    if stamp_of(folder) == want:
+        return
+    with _alone(root) as lock:
+        have = stamp_of(folder)
+        if have == want:  # another process made it while this one waited
+            return
+        changed = [key for key in want if have.get(key) != want[key]]
+        why = f"changed: {', '.join(changed)}" if have else SIZE.get(name, "new")
+        _say(f"setting up {name} ({why})")
+        (folder / STAMP).unlink(missing_ok=True)
+        if not have or {"python", "place"} & set(changed):
+            _remove_environment(folder)
+        uv = _uv(root, lock)
+        _run([uv, *_sync(groups)], lock, UV_PROJECT_ENVIRONMENT=name)
+        write_atomic(folder / STAMP, json.dumps(want, indent=1).encode())
+
+
+def _sync(groups: list[str]) -> list[str]:
+    options = ["sync", "--frozen", "--no-default-groups", "--python", _base_python()]
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    return [*options, *quiet, *(part for group in groups for part in ("--group", group))]
+
+
+def _uv(root: Path, lock: int) -> str:
+    """Path of the uv that the lock names, installed first where it is not there.
+
+    pip is the only installer on a bare machine; it gets the version and the hashes from uv.lock.
+    """
+    import tomllib
+
+    packages = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]
+    package = next(package for package in packages if package["name"] == "uv")
+    folder = root / "build" / "uv"
+    want = {"uv": package["version"], "python": _base_python(), "place": os.fspath(root.resolve())}
+    if stamp_of(folder) != want:
+        _say(f"fetching the installer, uv {package['version']}")
+        (folder / STAMP).unlink(missing_ok=True)
+        _remove_environment(folder)
+        _run([_base_python(), "-I", "-m", "venv", os.fspath(folder)], lock)
+        requirement = [f"uv=={package['version']}"]
+        requirement += [f"--hash={wheel['hash']}" for wheel in package["wheels"]]
+        (folder / "requirements.txt").write_text(" ".join(requirement) + "\n", encoding="ascii")
+        pip = [os.fspath(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet"]
+        pip += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+        pip += ["--require-hashes", "-r", os.fspath(folder / "requirements.txt")]
+        _run(pip, lock, PIP_USER="0")
+        write_atomic(folder / STAMP, json.dumps(want).encode())
+    return os.fspath(folder / "bin" / "uv")
+
+
+def _remove_environment(folder: Path) -> None:
+    """Remove an environment that cannot be trusted, but nothing that is not one.
+
+    ``pyvenv.cfg`` goes last, and comes after the first folders when one is made: whatever a kill
+    left behind is still recognised.
+    """
+    if not folder.is_symlink() and not folder.exists():
+        return
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name == "pyvenv.cfg")
+    names = {entry.name for entry in entries}
+    if folder.is_symlink() or not ("pyvenv.cfg" in names or names <= SKELETON):
+        raise UserError(
+            f"{folder} is in the way: it is not an environment that was made here\n"
+            "move it away and run make again"
+        )
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    folder.rmdir()
+
+
+def _run(command: list[str], lock: int, **variables: str) -> None:
+    """Run an installer; it inherits the lock, which thus outlives a killed parent."""
+    environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", **variables}
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PYTHON", "UV_SYSTEM_PYTHON"):
+        environment.pop(name, None)
+    try:
+        code = subprocess.run(command, env=environment, pass_fds=(lock,)).returncode
+    except OSError as error:
+        raise UserError(f"{command[0]}: cannot be started ({error.strerror})") from None
+    if code:
+        raise UserError(
+            f"the set-up stopped: {Path(command[0]).name} ended with code {code} (reason above)\n"
+            "what was begun will not be used; run the same make target again"
+        )
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[int]:
+    """Hold the lock of all set-ups of this repository; wait for it where another one is at work."""
+    path = root / "build" / "setup.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("waiting for another set-up in this repository to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
+
+
+def _say(text: str) -> None:
+    print(f"cnnpaper: {text}", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    try:
+        check_python()
+        set_up(Path.cwd(), arguments[0], arguments[1:])
+    except UserError as error:
+        _say(str(error))
+        return 2
+    except OSError as error:
+        _say(f"{error.filename}: {error.strerror}; the set-up is not complete, run it again")
+        return 2
+    except KeyboardInterrupt:
+        _say("set-up interrupted; what was begun will not be used: run the same target again")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
