@@ -19,7 +19,8 @@ What is not followed
     ``getattr`` on objects, ``importlib``, and names inside strings (but annotations of class
     bodies); an object of ours that is passed in and whose class the code never names; imports under
     ``if TYPE_CHECKING`` and names in annotations of functions and local variables; ``if __name__ ==
-    "__main__"``; the inside of other packages, for which the lock stands.
+    "__main__"``; classes that a base class registers; the inside of other packages, for which the
+    lock stands, and what importing them does.
 What changes no digest
     Comments, docstrings, layout, ``pass``, order of definitions, order and form of imports (a name
     is written as what it refers to, so ``np.zeros`` and ``from numpy import zeros`` are one),
@@ -119,7 +120,6 @@ class _Module:
     effects: list[ast.stmt] = field(default_factory=list)
     block_names: set[str] = field(default_factory=set)
     """Names bound inside ``effects``."""
-    used: set[str] = field(default_factory=set)
 
 
 def _parse_module(name: str, path: str, source: bytes) -> _Module:
@@ -131,7 +131,6 @@ def _parse_module(name: str, path: str, source: bytes) -> _Module:
         line = getattr(error, "lineno", None)
         raise UserError(f"{path}:{line or 1}: not valid Python: {error}") from None
     module = _Module(name, path.endswith("/__init__.py"))
-    module.used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     _sort_statements(module, tree.body)
     return module
 
@@ -149,7 +148,7 @@ def _sort_statements(module: _Module, statements: list[ast.stmt]) -> None:
         elif not _does_nothing(statement):
             module.effects.append(statement)
             found = _bindings([statement], module)
-            module.block_names |= {name for name in found if name not in module.imports}
+            module.block_names |= {name for name, origins in found.items() if None in origins}
             for inner in _same_scope([statement]):
                 if isinstance(inner, (ast.Import, ast.ImportFrom)):
                     _add_import(module, inner)
@@ -197,6 +196,8 @@ def _never_runs(test: ast.expr) -> bool:
             and test.left.id == "__name__"
             and len(test.ops) == 1
             and isinstance(test.ops[0], ast.Eq)
+            and isinstance(test.comparators[0], ast.Constant)
+            and test.comparators[0].value == "__main__"
         )
     return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
         isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
@@ -364,7 +365,7 @@ class _Writer:
             found = [(star, (name,)) for star in module.stars if self.package.defines(star, name)]
         return found
 
-    def _chain(self, node: ast.expr) -> tuple[list[Origin], list[str]]:
+    def chain(self, node: ast.expr) -> tuple[list[Origin], list[str]]:
         """For ``root.a.b``: the origins of ``root``, and the attributes."""
         attributes: list[str] = []
         while isinstance(node, ast.Attribute):
@@ -379,7 +380,7 @@ class _Writer:
         return self._resolved(node) or ["Attribute", self.write(node.value), node.attr]
 
     def _resolved(self, node: ast.expr) -> list[Any] | None:
-        origins, attributes = self._chain(node)
+        origins, attributes = self.chain(node)
         written = set()
         for module, path in origins:
             target, rest, units = self.package.locate(module, (*path, *attributes))
@@ -493,7 +494,8 @@ class _Writer:
             except SyntaxError:
                 return self.write(node)
         if isinstance(node, ast.BinOp):
-            return ["BinOp", self._annotation(node.left), self._annotation(node.right)]
+            sides = [self._annotation(node.left), self._annotation(node.right)]
+            return ["BinOp", type(node.op).__name__, *sides]
         if isinstance(node, ast.Subscript) and not _is_literal(node.value):
             inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             return ["Subscript", self.write(node.value), [self._annotation(n) for n in inner]]
@@ -615,19 +617,15 @@ class _Package:
     def _effects(self, module: _Module) -> _Written:
         writer = _Writer(self, module, keep_imports=True)
         form = writer.write(module.effects)
-        unused = [
-            ".".join((base, *path))
-            for name, origins in module.imports.items()
-            if name not in module.used
-            for base, path in origins
-            if base.partition(".")[0] != self.name
-        ]
         foreign = [star for star in module.stars if star not in self._files]
         for name in module.definitions:
             if self._acts_when_imported(module, name):
                 writer.references.add((module.name, name))
-        extra = [sorted(unused), sorted(foreign)]
-        digests = {f"{module.name}:{EFFECTS}": _digest([form, extra])} if form or any(extra) else {}
+        digests = (
+            {f"{module.name}:{EFFECTS}": _digest([form, sorted(foreign)])}
+            if form or foreign
+            else {}
+        )
         loaded = writer.loaded | set(module.imported)
         return _Written(digests, frozenset(writer.references), frozenset(loaded))
 
@@ -643,7 +641,7 @@ class _Package:
             writer = _Writer(self, module)
             for node in nodes:
                 node = node.func if isinstance(node, ast.Call) else node
-                origins, _ = writer._chain(node)
+                origins, _ = writer.chain(node)
                 if any(base.partition(".")[0] in roots for base, _ in origins):
                     return True
         return False
