@@ -70,7 +70,8 @@ def code_units(root: Path, entries: Iterable[str], *, beside: Iterable[str] = ()
     Args:
         root: folder that holds the package's folder.
         entries: ``package.module:name``; all of one package.
-        beside: modules whose definitions are not followed (their ``<effects>`` are).
+        beside: modules whose definitions are not followed (their ``<effects>`` are), and single
+            units that are not, as ``module:name``.
 
     Returns:
         ``module:Qualified.name`` → SHA-256 of the normalised syntax tree, hexadecimal.
@@ -660,7 +661,11 @@ class _Package:
         digests: dict[str, str] = {}
         while todo:
             unit = todo.pop()
-            if unit in seen or (unit[0] in beside and unit[1] != EFFECTS):
+            if (
+                unit in seen
+                or ":".join(unit) in beside
+                or (unit[0] in beside and unit[1] != EFFECTS)
+            ):
                 continue
             seen.add(unit)
             written = self.unit(*unit)

@@ -36,6 +36,8 @@ ENTRIES = (
 it gets. Readers of data formats are not among them, since the data's digest says what they gave;
 nor is what only writes down or shows (log, checkpoint files, progress, command line), to which
 :func:`cnnpaper.learn.train.fit` reports through a listener that is passed in."""
+BUILDERS = "cnnpaper.learn.models:BUILDERS"
+"""Not followed: a run depends on the builder of its own network, not on those of all others."""
 PACKAGES = ("torch", "torchvision")
 
 __all__ = [
@@ -59,7 +61,9 @@ def of_run(root: Path, spec: RunSpec, *, entries: Sequence[str] = ENTRIES) -> Fi
     """
     return Fingerprint(
         version=FINGERPRINT_VERSION,
-        code=code_units(root, entries),
+        code=code_units(
+            root, [*entries, f"cnnpaper.learn.models:{spec.builder}"], beside=[BUILDERS]
+        ),
         config=spec.identity(),
         data=spec.data.digest,
         packages=locked_versions(root / "uv.lock"),
