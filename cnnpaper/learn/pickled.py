@@ -9,6 +9,7 @@ refuses every other operation and name. numpy is not called either: an array is 
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,10 +50,12 @@ def read(data: bytes) -> dict[bytes, Any]:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "STOP":
-                break
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in texts, which are refused anyway
+            for opcode, argument, _ in pickletools.genops(data):
+                if opcode.name == "STOP":
+                    break
+                machine.step(opcode.name, argument)
         (value,) = machine.stack
     except (ValueError, IndexError, KeyError) as error:
         raise Refused(f"damaged or cut off ({error})") from None

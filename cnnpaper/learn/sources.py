@@ -140,6 +140,7 @@ PYTHON = "python batches"
 ARCHIVE = "archive"
 PARQUET = "parquet files"
 IMAGES = "folder of images"
+FORMS = (BINARY, PYTHON, ARCHIVE, PARQUET, IMAGES)
 
 ARCHIVE_NAME = re.compile(r"cifar-?10(?!0)[\w.-]*\.(tar|tgz|tar\.gz)", re.IGNORECASE)
 OTHER_SET = re.compile(r"cifar-?100|fine_label", re.IGNORECASE)
@@ -151,7 +152,9 @@ AGAIN = "delete it and fetch it again: make data"
 
 
 def find(data_dir: Path) -> list[Source]:
-    """Every copy of the set in ``data_dir`` or up to two folders below it; at least one.
+    """Every copy of the set in ``data_dir`` or up to two folders below it, at least one.
+
+    The surest forms come first: official batches before pictures.
 
     Raises:
         UserError: the folder is missing, is a file, cannot be read, or holds nothing of the kind.
@@ -164,9 +167,12 @@ def find(data_dir: Path) -> list[Source]:
         raise UserError(f"{data_dir}: there is no such folder\n{REMEDY}") from None
     except OSError as error:
         raise _unreadable(data_dir, error) from None
-    found = {source.place.resolve(): source for source in _search(data_dir, entries, depth=2)}
+    found = {
+        (FORMS.index(source.form), source.place.resolve()): source
+        for source in _search(data_dir, entries, depth=2)
+    }
     if found:
-        return list(found.values())
+        return [found[key] for key in sorted(found)]
     if any(OTHER_SET.search(entry.name) for entry in entries):
         raise UserError(f"{data_dir}: this is CIFAR-100; the study needs CIFAR-10\n{REMEDY}")
     raise UserError(f"{data_dir}: no images of CIFAR-10 were found here\n{REMEDY}")
@@ -181,17 +187,17 @@ def _search(folder: Path, entries: list[os.DirEntry[str]], depth: int) -> Iterat
     """The copies in ``folder``, then those in the folders below it. Depth ends loops of links."""
     folders = [Path(e.path) for e in entries if _is_folder(e) and not e.name.startswith(".")]
     files = [Path(e.path) for e in entries if _is_file(e)]
-    if {"train", "test"} <= {path.name for path in folders} and (
-        folder / "train" / CLASSES[0]
-    ).is_dir():
-        yield Source(form=IMAGES, place=folder, files=tuple(_image_files(folder)))
+    images = _image_files(folder) if {"train", "test"} <= {path.name for path in folders} else ()
+    if images:
+        yield Source(form=IMAGES, place=folder, files=images)
         return
     yield from _among(folder, files)
     for below in folders if depth else ():
         try:
-            yield from _search(below, _entries(below), depth - 1)
-        except PermissionError:
+            inside = _entries(below)
+        except OSError:
             continue  # a folder of somebody else's, lost+found
+        yield from _search(below, inside, depth - 1)
 
 
 def _among(folder: Path, files: list[Path]) -> Iterator[Source]:
@@ -222,28 +228,26 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_files(folder: Path) -> Iterator[Path]:
-    """Every image of ``train/CLASS`` and ``test/CLASS``, in a fixed order.
-
-    Raises:
-        UserError: there is a class that CIFAR-10 does not have.
-    """
-    for part in ("train", "test"):
-        for entry in _entries(folder / part):
-            if not _is_folder(entry):
-                continue
-            if entry.name not in CLASSES:
-                raise UserError(
-                    f"{entry.path}: CIFAR-10 has no class '{entry.name}'; is this CIFAR-100?\n"
-                    f"{REMEDY}"
-                )
-            for image in _entries(Path(entry.path)):
-                if IMAGE_FILE.fullmatch(image.name) and _is_file(image):
-                    yield Path(image.path)
+def _image_files(folder: Path) -> tuple[Path, ...]:
+    """Every image of ``train/CLASS`` and ``test/CLASS``, in a fixed order; none if a folder of
+    them cannot be read."""
+    try:
+        return tuple(
+            Path(image.path)
+            for part in ("train", "test")
+            for entry in _entries(folder / part)
+            if _is_folder(entry)
+            for image in _entries(Path(entry.path))
+            if IMAGE_FILE.fullmatch(image.name) and _is_file(image)
+        )
+    except OSError:
+        return ()
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be read ({error.strerror})\n{REMEDY}")
+    return UserError(
+        f"{path}: cannot be read ({error.strerror})\nmake it readable, or fetch it anew: make data"
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -416,19 +420,21 @@ def _rows(source: Source) -> Iterator[tuple[Path, Any, Any]]:
                     images = part.column(image).field("bytes").to_pylist()
                     for pair in zip(images, part.column("label").to_pylist(), strict=True):
                         yield path, *pair
-        except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError, LookupError, MemoryError) as error:
             reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
             raise UserError(f"{path}: damaged, or no parquet file ({reason})\n{AGAIN}") from None
 
 
 def _columns(file: Any, path: Path) -> str:
     """Name of the column of images, after a look at the sizes that the file gives."""
-    names = file.schema_arrow.names
-    if "fine_label" in names:
+    schema = file.schema_arrow
+    if "fine_label" in schema.names:
         raise UserError(f"{path}: this is CIFAR-100; the study needs CIFAR-10\n{REMEDY}")
-    column = next((name for name in ("img", "image") if name in names), None)
-    if column is None or "label" not in names or f"{column}.bytes" not in _leaves(file):
-        raise UserError(f"{path}: no columns 'img' (bytes) and 'label', but {names}\n{REMEDY}")
+    types = {name: str(schema.field(i).type) for i, name in enumerate(schema.names)}
+    column = next((name for name in ("img", "image") if name in types), None)
+    if column is None or "bytes: binary" not in types[column] or types.get("label") != "int64":
+        shown = ", ".join(f"{name} ({kind})" for name, kind in types.items())[:120]
+        raise UserError(f"{path}: no columns img (bytes) and label (int64), but {shown}\n{REMEDY}")
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     largest = max((group.total_byte_size for group in groups), default=0)
     if file.metadata.num_rows > 6 * BATCH or not 0 <= largest <= MAX_GROUP_BYTES:
@@ -437,10 +443,6 @@ def _columns(file: Any, path: Path) -> str:
             f"more than 60,000 images of 32 x 32 pixels have\n{REMEDY}"
         )
     return column
-
-
-def _leaves(file: Any) -> list[str]:
-    return [file.schema.column(i).path for i in range(len(file.schema))]
 
 
 def _in_official_order(records: Bytes, source: Source) -> Bytes:
@@ -484,11 +486,15 @@ def _from_images(images: dict[tuple[str, str, int], bytes | Path], place: Path) 
     records[:, 0] = labels
     by_class: dict[tuple[str, str], list[int]] = {}
     for part, name, number in sorted(images):
+        if name not in CLASSES:
+            raise UserError(
+                f"{place}: CIFAR-10 has no class {name!r}; is this CIFAR-100?\n{REMEDY}"
+            )
         by_class.setdefault((part, name), []).append(number)
     for part, rows in (("train", slice(0, 5 * BATCH)), ("test", slice(5 * BATCH, 6 * BATCH))):
         for label, name in enumerate(CLASSES):
             places = np.flatnonzero(labels[rows] == label) + rows.start
-            numbers = by_class.pop((part, name), [])
+            numbers = by_class.get((part, name), [])
             if len(numbers) != len(places):
                 raise UserError(
                     f"{place}: {len(numbers):,} images in {part}/{name}, not {len(places):,}\n"
@@ -501,9 +507,6 @@ def _from_images(images: dict[tuple[str, str, int], bytes | Path], place: Path) 
                 else:
                     what = f"{place}: {part}/{name}, image {number}"
                     records[row, 1:] = decode_image(image, what)
-    if by_class:
-        part, name = next(iter(by_class))
-        raise UserError(f"{place}: CIFAR-10 has no class '{name}'; is this CIFAR-100?\n{REMEDY}")
     return records
 
 
@@ -526,8 +529,8 @@ def decode_image(data: object, what: str) -> Bytes:
                 size, mode = image.size, image.mode
                 if size == (32, 32) and mode == "RGB":
                     return np.asarray(image).transpose(2, 0, 1).reshape(-1)
-    except Exception as error:  # decoders raise whatever they stumble upon
-        raise UserError(f"{what}: damaged, or no PNG or JPEG ({error})\n{REMEDY}") from None
+    except Exception:  # decoders raise whatever they stumble upon
+        raise UserError(f"{what}: damaged, or no PNG or JPEG\n{REMEDY}") from None
     raise UserError(f"{what}: {size[0]} x {size[1]} {mode}, not 32 x 32 RGB\n{REMEDY}")
 
 

@@ -105,7 +105,7 @@ def _plain_files(stream: _Bounded, largest: Callable[[str], int]) -> Iterator[tu
         _refuse_hostile(member)
         limit = largest(member.name)
         if limit and member.size > limit:
-            raise Hostile(f"'{member.name}' is larger than {limit:,} bytes")
+            raise Hostile(f"{member.name!r} is larger than {limit:,} bytes")
         if limit:
             yield member.name, stream.read(member.size)
         else:
@@ -116,7 +116,7 @@ def _plain_files(stream: _Bounded, largest: Callable[[str], int]) -> Iterator[tu
 
 def _refuse_hostile(member: tarfile.TarInfo) -> None:
     if member.type not in PLAIN:
-        raise Hostile(f"'{member.name}' is a link, a device or something else that is no file")
+        raise Hostile(f"{member.name!r} is a link, a device or something else that is no file")
     parts = PurePosixPath(member.name).parts
     if member.name.startswith("/") or ".." in parts:
-        raise Hostile(f"'{member.name}' points out of the archive")
+        raise Hostile(f"{member.name!r} points out of the archive")
