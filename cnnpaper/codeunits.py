@@ -69,7 +69,8 @@ def code_units(root: Path, entries: Iterable[str], *, beside: Iterable[str] = ()
 
     Args:
         root: folder that holds the package's folder.
-        entries: ``package.module:name``; all of one package.
+        entries: ``package.module:name``; all of one package. ``module:NAME[key]`` stands for one
+            value of a dictionary literal, with all that it leads to.
         beside: modules whose definitions are not followed (their ``<effects>`` are), and single
             units that are not, as ``module:name``.
 
@@ -597,7 +598,12 @@ class _Package:
     def unit(self, module_name: str, name: str) -> _Written:
         if (module_name, name) not in self._written:
             module = self.module(module_name)
-            written = self._effects(module) if name == EFFECTS else self._definition(module, name)
+            if name == EFFECTS:
+                written = self._effects(module)
+            elif name.endswith("]"):
+                written = self._item(module, name)
+            else:
+                written = self._definition(module, name)
             self._written[module_name, name] = written
         return self._written[module_name, name]
 
@@ -613,6 +619,24 @@ class _Package:
             else:
                 forms[name].append(writer.write(statement))
         digests = {f"{module.name}:{key}": _digest(form) for key, form in forms.items()}
+        return _Written(digests, frozenset(writer.references), frozenset(writer.loaded))
+
+    def _item(self, module: _Module, name: str) -> _Written:
+        """One value of a dictionary literal; the whole constant where it cannot be singled out."""
+        constant, _, key = name.removesuffix("]").partition("[")
+        statements = module.definitions[constant]
+        value = getattr(statements[0], "value", None)
+        if len(statements) > 1 or not isinstance(value, ast.Dict) or None in value.keys:
+            return self._definition(module, constant)
+        found = [
+            item
+            for word, item in zip(value.keys, value.values, strict=True)
+            if isinstance(word, ast.Constant) and word.value == key
+        ]
+        if len(found) != 1:
+            return self._definition(module, constant)
+        writer = _Writer(self, module)
+        digests = {f"{module.name}:{name}": _digest(writer.write(found[0]))}
         return _Written(digests, frozenset(writer.references), frozenset(writer.loaded))
 
     def _effects(self, module: _Module) -> _Written:
@@ -679,11 +703,12 @@ class _Package:
         module, _, name = entry.partition(":")
         if module not in self._files:
             raise UserError(f"no module {module!r} to follow{nearest(module, self._files)}")
-        top = name.partition(".")[0]
+        is_item = name.endswith("]")
+        top = name.partition("[" if is_item else ".")[0]
         known = self.module(module).definitions
         if top not in known:
             raise UserError(f"{self._files[module]}: no {name!r} to follow{nearest(name, known)}")
-        return module, top
+        return module, name if is_item else top
 
     def _loaded(self, origins: Iterable[Origin]) -> Iterator[str]:
         """The modules of ours that importing ``origins`` executes."""

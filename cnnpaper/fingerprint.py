@@ -29,15 +29,16 @@ FINGERPRINT_VERSION = 1
 ENTRIES = (
     "cnnpaper.learn.train:Training",
     "cnnpaper.learn.train:fit",
-    "cnnpaper.learn.data:split",
-    "cnnpaper.learn.data:synthetic",
+    "cnnpaper.learn.data:load",
 )
 """What decides a run's numbers: the training from initial weights to predictions, and which images
-it gets. Readers of data formats are not among them, since the data's digest says what they gave;
-nor is what only writes down or shows (log, checkpoint files, progress, command line), to which
-:func:`cnnpaper.learn.train.fit` reports through a listener that is passed in."""
+it gets. What only writes down or shows (log, checkpoint files, progress, command line) is not
+reached: :func:`cnnpaper.learn.train.fit` reports to it through a listener that is passed in."""
+BESIDE = ("cnnpaper.learn.sources", "cnnpaper.learn.cache", "cnnpaper.errors")
+"""Not followed: readers of data formats, since the data's digest says what they gave, and the texts
+of errors, which end a run."""
 BUILDERS = "cnnpaper.learn.models:BUILDERS"
-"""Not followed: a run depends on the builder of its own network, not on those of all others."""
+"""Followed for the run's own network alone: it depends on no other's builder."""
 PACKAGES = ("torch", "torchvision")
 
 __all__ = [
@@ -62,7 +63,7 @@ def of_run(root: Path, spec: RunSpec, *, entries: Sequence[str] = ENTRIES) -> Fi
     return Fingerprint(
         version=FINGERPRINT_VERSION,
         code=code_units(
-            root, [*entries, f"cnnpaper.learn.models:{spec.builder}"], beside=[BUILDERS]
+            root, [*entries, f"{BUILDERS}[{spec.builder}]"], beside=[BUILDERS, *BESIDE]
         ),
         config=spec.identity(),
         data=spec.data.digest,
