@@ -117,24 +117,34 @@ def _sync(groups: list[str]) -> list[str]:
     return [*options, *quiet, *(part for group in groups for part in ("--group", group))]
 
 
+def locked_uv(root: Path) -> tuple[str, list[str]]:
+    """Version of uv in the lock, and the hashes of its wheels."""
+    import tomllib
+
+    packages = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]
+    package = next(package for package in packages if package["name"] == "uv")
+    return package["version"], [wheel["hash"] for wheel in package["wheels"]]
+
+
+def wanted_installer(root: Path) -> dict[str, str]:
+    """What ``build/uv`` is a function of."""
+    version, _ = locked_uv(root)
+    return {"uv": version, "python": _base_python(), "place": os.fspath(root.resolve())}
+
+
 def _uv(root: Path, lock: int) -> str:
     """Path of the uv that the lock names, installed first where it is not there.
 
     pip is the only installer on a bare machine; it gets the version and the hashes from uv.lock.
     """
-    import tomllib
-
-    packages = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]
-    package = next(package for package in packages if package["name"] == "uv")
-    folder = root / "build" / "uv"
-    want = {"uv": package["version"], "python": _base_python(), "place": os.fspath(root.resolve())}
+    folder, want = root / "build" / "uv", wanted_installer(root)
     if stamp_of(folder) != want:
-        _say(f"fetching the installer, uv {package['version']}")
+        version, hashes = locked_uv(root)
+        _say(f"fetching the installer, uv {version}")
         (folder / STAMP).unlink(missing_ok=True)
         _remove_environment(folder)
         _run([_base_python(), "-I", "-m", "venv", os.fspath(folder)], lock)
-        requirement = [f"uv=={package['version']}"]
-        requirement += [f"--hash={wheel['hash']}" for wheel in package["wheels"]]
+        requirement = [f"uv=={version}", *(f"--hash={digest}" for digest in hashes)]
         (folder / "requirements.txt").write_text(" ".join(requirement) + "\n", encoding="ascii")
         pip = [os.fspath(folder / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet"]
         pip += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
