@@ -399,7 +399,7 @@ def read_run(path: Path) -> Run:
         position = KINDS.index(line.kind)
         seen = parts[line.kind]
         if position < stage or (number == 1) != (position == 0):
-            raise LogError(f"{path}:{number}: a {line.kind} line does not belong here")
+            raise LogError(f"{path}:{number}: the {line.kind} line does not belong here")
         if seen and line.kind not in ("step", "epoch"):
             raise LogError(f"{path}:{number}: a second {line.kind} line")
         if isinstance(line, Epoch) and line.epoch != len(seen):
