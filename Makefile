@@ -14,7 +14,7 @@ RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
 	$(if $(filter-out 0 no false,$(FORCE)),--force)
 
 .DEFAULT_GOAL := help
-.PHONY: help report test experiments $(NETWORKS) smoke data status figures tables preview \
+.PHONY: help report test experiments $(NETWORKS) smoke data status figures tables \
 	bench lint clean environment training-environment tex python
 
 ##@ Start here

@@ -1,0 +1,342 @@
+"""The command line: what bad input gets, exit codes, and what is not imported."""
+
+from __future__ import annotations
+
+import ast
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Answer
+
+from cnnpaper import cli
+from cnnpaper.errors import Interrupted
+from cnnpaper.learn import runner
+
+Cnnpaper = Callable[..., Answer]
+ALEXNET = ("train", "--model", "alexnet")
+
+BAD = [
+    # arguments, what the message must hold
+    (("trian",), ("unknown command 'trian'", "'train'")),
+    (("train",), ("--model", "cnnpaper train --help")),
+    ((*ALEXNET, "--epohcs", "3"), ("--epohcs", "--epochs")),
+    (("train", "--model", "alexnt"), ("unknown network 'alexnt'", "'alexnet'", "resnet18")),
+    (("train", "--model", ""), ("unknown network ''",)),
+    (("train", "--model", "../recipe"), ("unknown network '../recipe'",)),
+    (("train", "--model", "recipe"), ("unknown network 'recipe'",)),
+    ((*ALEXNET, "--epochs", "0"), ("'0'", "from 1", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "-3"), ("'-3'", "from 1", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "ten"), ("'ten'", "from 1", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "1.5"), ("'1.5'", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "1_0"), ("'1_0'", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "１０"), ("'１０'", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "9" * 9999), ("from 1 to 100000",)),
+    ((*ALEXNET, "--batch-size", "1"), ("'1'", "from 2", "--batch-size 128")),
+    ((*ALEXNET, "--seed", "4294967296"), ("'4294967296'", "4294967295")),
+    ((*ALEXNET, "--seeds", "1,,2"), ("''", "--seeds 0,1,2")),
+    ((*ALEXNET, "--seeds", "1,1"), ("'1,1'", "twice")),
+    ((*ALEXNET, "--gpus", "first"), ("'first'", "auto, cpu")),
+    ((*ALEXNET, "--gpus", "0,0"), ("0,0", "once")),
+    ((*ALEXNET, "--gpus", "0,1"), ("one run uses one device", "make experiments GPUS=0,1")),
+    ((*ALEXNET, "--study", "refrence"), ("'refrence'", "'reference'")),
+    ((*ALEXNET, "--study", ""), ("no study ''",)),
+    ((*ALEXNET, "--study", "../study/smoke"), ("no study",)),
+    ((*ALEXNET, "--study", "single-0ep"), ("no study 'single-0ep'",)),
+    ((*ALEXNET, "--study", "smoke", "--epochs", "7"), ("--epochs 7", "'smoke'", "2")),
+    ((*ALEXNET, "--study", "smoke", "--batch-size", "7"), ("--batch-size 7", "'smoke'", "256")),
+    ((*ALEXNET, "--study", "smoke", "--seed", "7"), ("no seed 7", "experiments/study/smoke.toml")),
+    (("train", "--model", "resnet50", "--study", "smoke"), ("'resnet50'", "EPOCHS=10")),
+    ((*ALEXNET, "--data-dir", "nowhere"), ("nowhere", "make data")),
+    ((*ALEXNET, "--data-dir", "Makefile"), ("Makefile", "a file", "make data")),
+    ((*ALEXNET, "--data-dir", "report"), ("report", "no images", "make data")),
+    (("experiments", "--study", "x"), ("no study 'x'", "reference")),
+    (("experiments", "--study", "single-3ep"), ("none yet", "make alexnet EPOCHS=3")),
+    (("experiments", "--data-dir", "nowhere"), ("nowhere", "make data")),
+    (("status", "--study", "x"), ("no study 'x'", "reference")),
+    (("status", "stray"), ("stray", "cnnpaper status --help")),
+    (("import-logs", "nowhere", "--study", "old"), ("nowhere",)),
+    (("import-logs", "report", "--study", "old"), ("report",)),
+    (("import-logs", "report"), ("--study",)),
+]
+
+
+@pytest.mark.parametrize("arguments,parts", BAD, ids=[" ".join(a)[:60] for a, _ in BAD])
+def test_bad_input_is_explained(
+    root: Path, cnnpaper: Cnnpaper, arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    before = contents(root)
+    answer = cnnpaper(*arguments)
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert answer.err.startswith("cnnpaper: ")
+    assert 1 <= len(answer.err.splitlines()) <= 5
+    for part in parts:
+        assert part in answer.err
+    assert contents(root) == before
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below ``root`` but the interpreter's caches."""
+    return {
+        str(path): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_an_unknown_key_of_an_experiment_file_is_named(root: Path, cnnpaper: Cnnpaper) -> None:
+    path = root / "experiments" / "study" / "smoke.toml"
+    path.write_text("epoch = 3\n" + path.read_text("utf-8"), "utf-8")
+    answer = cnnpaper(*ALEXNET, "--study", "smoke")
+    assert answer.code == 2
+    assert "smoke.toml: unknown key 'epoch'; did you mean 'epochs'?" in answer.err
+
+
+def test_outside_of_the_repository_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cnnpaper: Cnnpaper
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = cnnpaper(*ALEXNET)
+    assert answer.code == 2
+    assert "start cnnpaper in the root of the repository" in answer.err
+
+
+def test_the_data_folder_comes_from_the_environment(
+    root: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_DIR", "my '$HOME' % 데이터")
+    answer = cnnpaper(*ALEXNET)
+    assert answer.code == 2
+    assert "my '$HOME' % 데이터: there is no such folder" in answer.err
+
+
+# ------------------------------------------------------------------------------- what is started
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str], bool]]:
+    """Runs, devices and force of every training that the command line starts."""
+    calls: list[tuple[list[str], list[str], bool]] = []
+
+    def train_run(spec, *, root, data_dir, device, force):  # type: ignore[no-untyped-def]
+        calls.append(([f"{spec.study}/{spec.run}"], [device], force))
+
+    def train_study(specs, *, root, data_dir, devices, force):  # type: ignore[no-untyped-def]
+        calls.append(([f"{spec.study}/{spec.run}" for spec in specs], devices, force))
+
+    monkeypatch.setattr(runner, "train_run", train_run)
+    monkeypatch.setattr(runner, "train_study", train_study)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "arguments,runs,devices",
+    [
+        ("train --model alexnet --study smoke", ["smoke/alexnet-s0"], ["auto"]),
+        (
+            "train --model alexnet --study full --seeds 0,2 --gpus 0,1 --data-dir images",
+            ["full/alexnet-s0", "full/alexnet-s2"],
+            ["0", "1"],
+        ),
+        (
+            "train --model alexnet --data-dir images --gpus cpu",
+            ["single-25ep/alexnet-s0"],
+            ["cpu"],
+        ),
+        (
+            "train --model vgg16 --epochs 10 --seed 7 --batch-size 64 --data-dir images",
+            ["single-10ep-b64/vgg16-s7"],
+            ["auto"],
+        ),
+        (
+            "experiments --study smoke --gpus cpu:0,cpu:1",
+            [f"smoke/{model}-s0" for model in ("alexnet", "vgg16", "googlenet", "resnet18")],
+            ["cpu:0", "cpu:1"],
+        ),
+        ("experiments --study full --seeds 4 --data-dir images", None, ["auto"]),
+    ],
+)
+@pytest.mark.train
+def test_which_runs_are_started(
+    root: Path,
+    cnnpaper: Cnnpaper,
+    started: list[tuple[list[str], list[str], bool]],
+    arguments: str,
+    runs: list[str] | None,
+    devices: list[str],
+) -> None:
+    image = root / "images" / "train" / "cat" / "0001.png"
+    image.parent.mkdir(parents=True)
+    (root / "images" / "test").mkdir()
+    image.touch()
+    answer = cnnpaper(*arguments.split())
+    assert answer.code == 0, answer.err
+    ((found, where, force),) = started
+    if runs is None:  # all eight networks of the full study
+        assert len(found) == 8
+        assert {run.rpartition("-")[2] for run in found} == {"s4"}
+    else:
+        assert found == runs
+    assert list(where) == devices
+    assert not force
+
+
+def test_without_torch_the_make_target_is_named(
+    root: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    answer = cnnpaper("train", "--model", "alexnet", "--study", "smoke")
+    assert answer.code == 2
+    assert "make alexnet STUDY=smoke" in answer.err
+
+
+def test_a_batch_size_of_ones_own_reaches_the_recipe(root: Path) -> None:
+    from cnnpaper import config
+
+    plan = config.load_study(root, "single-10ep-b64")
+    spec = config.run_spec(root, plan, "resnet18", 0)
+    assert (spec.epochs, spec.recipe.batch_size) == (10, 64)
+    assert config.load_recipe(root).batch_size != 64
+
+
+# -------------------------------------------------------------------------------- how it ends
+
+
+@pytest.mark.parametrize(
+    "error,code,text",
+    [
+        (Interrupted(signal.SIGTERM, "go on with: make alexnet"), 143, "go on with: make alexnet"),
+        (Interrupted(signal.SIGINT, "go on with: make alexnet"), 130, "go on with: make alexnet"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(28, "No space left on device", "run.jsonl"), 2, "run.jsonl: No space left"),
+        (ModuleNotFoundError("x", name="pyarrow"), 2, "make training-environment"),
+    ],
+)
+@pytest.mark.train
+def test_exit_codes(
+    root: Path,
+    cnnpaper: Cnnpaper,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+    text: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(runner, "train_run", fail)
+    answer = cnnpaper(*ALEXNET, "--study", "smoke")
+    assert answer.code == code
+    assert text in answer.err
+
+
+def test_a_mistake_of_the_program_is_not_hidden(
+    root: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("cnnpaper.status.status", fail)
+    with pytest.raises(ZeroDivisionError):
+        cnnpaper("status")
+
+
+def shell(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    command = [sys.executable, "-m", "cnnpaper", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_real_command_and_its_traceback(root: Path) -> None:
+    plain = shell("status", "--study", "x", cwd=root)
+    assert plain.returncode == 2
+    assert "Traceback" not in plain.stderr
+    debug = shell("status", "--study", "x", "--debug", cwd=root)
+    assert debug.returncode != 0
+    assert "Traceback" in debug.stderr
+    assert "UserError" in debug.stderr
+
+
+def test_both_commands_are_installed() -> None:
+    script = Path(sys.executable).with_name("cnnpaper")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("cnnpaper, version ")
+    assert shell("--version", cwd=REPOSITORY).stdout == done.stdout
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands.commands))
+def test_help_teaches_with_examples(cnnpaper: Cnnpaper, command: str) -> None:
+    answer = cnnpaper(command, "--help")
+    assert answer.code == 0
+    assert "Example" in answer.out
+    assert f"cnnpaper {command}" in answer.out.split("Example", 1)[1]
+
+
+# ---------------------------------------------------------------------------- what is imported
+
+HEAVY = ["pandas", "torch", "torchvision", "matplotlib", "scipy", "numpy", "pydantic", "jinja2"]
+PAPER = """
+import importlib, pkgutil, sys
+import cnnpaper.cli, cnnpaper.status, cnnpaper.imported, cnnpaper.fingerprint, cnnpaper.paper
+for module in pkgutil.walk_packages(cnnpaper.paper.__path__, "cnnpaper.paper."):
+    importlib.import_module(module.name)
+print(*sorted({"torch", "torchvision"} & set(sys.modules)))
+"""
+
+
+def fresh(code: str, cwd: Path) -> str:
+    """What ``code`` prints in a fresh interpreter, last line."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+from cnnpaper.cli import run
+run(["--help"])
+print(*sorted(set({HEAVY}) & set(sys.modules)))
+"""
+    assert fresh(code, REPOSITORY) == ""
+
+
+def test_the_paper_half_does_not_import_torch() -> None:
+    assert fresh(PAPER, REPOSITORY) == ""
+
+
+def test_that_the_test_before_can_fail(root: Path) -> None:
+    (root / "torch.py").touch()  # a stand-in, found before the real one
+    (root / "cnnpaper" / "paper" / "offender.py").write_text("import torch\n")
+    assert fresh(PAPER, root) == "torch"
+
+
+def torch_imports(folder: Path) -> list[str]:
+    """Every import of torch below ``folder``, inside functions too, as file:line."""
+    return [
+        f"{path.name}:{node.lineno}"
+        for path in sorted(folder.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if any(name.partition(".")[0] in ("torch", "torchvision") for name in _imported(node))
+    ]
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def test_only_the_training_half_names_torch(root: Path) -> None:
+    package = REPOSITORY / "cnnpaper"
+    assert torch_imports(package / "paper") == []
+    everywhere = torch_imports(package)
+    assert everywhere, "the search finds nothing at all"
+    assert len(everywhere) == len(torch_imports(package / "learn"))
+    late = root / "cnnpaper" / "paper" / "late.py"
+    late.write_text("def f():\n    from torch import nn\n")
+    assert torch_imports(root / "cnnpaper" / "paper") == ["late.py:2"]
