@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 from cnnpaper.paper import stats
 from cnnpaper.paper.analysis import Network
+from cnnpaper.paper.facts import counted, counted_korean
 from cnnpaper.paper.ledger import Ledger, Source, Value, fixed, p_value, percent, whole
 
-WORDS = (
-    "no", "one", "two", "three", "four", "five", "six",
-    "seven", "eight", "nine", "ten", "eleven", "twelve",
-)  # fmt: skip
+Form: TypeAlias = Literal["digits", "word", "korean"]
+
 POINTS_DECIMALS = 1
 MOST_DECIMALS = 4
 
@@ -233,15 +233,20 @@ class Values:
     # --------------------------------------------------------------------------- counts
 
     def count(
-        self, key: str, number: int, *, what: str, sources: Iterable[Source], word: bool = False
+        self, key: str, number: int, *, what: str, sources: Iterable[Source], form: Form = "digits"
     ) -> Value:
-        """A count; ``word``: ``four`` where it is at most twelve, under a key of its own."""
-        as_word = word and 0 <= number < len(WORDS)
+        """A count; as a word up to twelve where ``form`` says so, under a key of its own."""
+        suffix, text = {
+            "digits": ("", whole(number)),
+            "word": ("_word", counted(number)),
+            "korean": ("_korean", counted_korean(number)),
+        }[form]
         return self.ledger.add(
-            f"{key}.word" if word else key,
+            f"{key}{suffix}",
             number,
-            text=WORDS[number] if as_word else whole(number),
-            formula=f"number of {what}",
+            text=text,
+            unit=what,
+            formula="counted",
             sources=sources,
         )
 
