@@ -130,8 +130,8 @@ def _parse_module(name: str, path: str, source: bytes) -> _Module:
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise UserError(f"{path}:{line or 1}: not valid Python: {error}") from None
+        line = getattr(error, "lineno", None) or 1
+        raise UserError(f"{path}:{line}: not valid Python: {error.args[0]}") from None
     module = _Module(name, path.endswith("/__init__.py"))
     _sort_statements(module, tree.body)
     return module
@@ -544,12 +544,14 @@ class _Package:
             self._modules[name] = _parse_module(name, path, self._source[path])
         return self._modules[name]
 
-    def defines(self, module: str, name: str) -> bool:
+    def defines(self, module: str, name: str, seen: frozenset[str] = frozenset()) -> bool:
         """Whether ``name`` is to be had from ``module`` of ours by a star import."""
-        if module not in self._files:
+        if module not in self._files or module in seen:
             return False
         found = self.module(module)
-        return name in found.definitions or name in found.block_names or name in found.imports
+        if name in found.definitions or name in found.block_names or name in found.imports:
+            return True
+        return any(self.defines(star, name, seen | {module}) for star in found.stars)
 
     # resolution
 
