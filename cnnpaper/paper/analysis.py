@@ -87,7 +87,8 @@ class Analysis:
 
     networks: tuple[Network, ...]
     """In the order of the study."""
-    validation_images: int | None = None
+    epochs: int = 1
+    """Planned for each run."""
 
     def network(self, key: str) -> Network:
         """The network of that key.
@@ -145,11 +146,7 @@ def analyse(frames: Frames, sources: Sources) -> Analysis:
         rows = frames.runs[frames.runs["model"] == model]
         variants = list(dict.fromkeys(rows["variant"])) or [None]
         networks += [_network(frames, sources, model, variant) for variant in variants]
-    trained = frames.study.origin == "trained"
-    return Analysis(
-        networks=tuple(networks),
-        validation_images=frames.study.data.validation_images if trained else None,
-    )
+    return Analysis(networks=tuple(networks), epochs=frames.study.epochs)
 
 
 def _network(frames: Frames, sources: Sources, model: str, variant: str | None) -> Network:

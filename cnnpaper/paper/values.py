@@ -250,6 +250,16 @@ class Values:
             sources=sources,
         )
 
+    def alpha(self) -> Value:
+        """The level of the tests."""
+        return self.ledger.add(
+            "test.alpha",
+            stats.ALPHA,
+            text=fixed(stats.ALPHA, 2),
+            formula="as chosen for all tests",
+            sources=(),
+        )
+
     def level(self) -> Value:
         """The intervals' level in percent."""
         return self.ledger.add(
@@ -304,7 +314,8 @@ def rounding_shows(first: str, second: str, difference: str) -> bool:
     a, b, shown = (Decimal(_plain(text)) for text in (first, second, difference))
     exponent = shown.as_tuple().exponent
     assert isinstance(exponent, int)
-    return abs(a - b - shown) > Decimal(1).scaleb(exponent) / 2
+    # at exactly half a digit a reader may round either way
+    return abs(a - b - shown) >= Decimal(1).scaleb(exponent) / 2
 
 
 def _plain(text: str) -> str:
