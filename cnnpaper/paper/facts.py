@@ -51,6 +51,10 @@ MONTHS = [
     "July", "August", "September", "October", "November", "December",
 ]  # fmt: skip
 """Not strftime's, which change with the locale."""
+CLASS_NAMES = [
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+]  # fmt: skip
+"""Of CIFAR-10, in the order of its labels."""
 WEIGHTED = ("Conv2d", "Linear")
 """Layers that count towards depth."""
 
