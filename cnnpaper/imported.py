@@ -7,7 +7,6 @@ all: its runs are written beside their place, then renamed into it, the study fi
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 from collections.abc import Iterable
@@ -282,18 +281,11 @@ def _header(study: str, variant: str | None, source: Source) -> records.Header:
 
 
 def _epoch(number: int, epoch: textlog.TextEpoch) -> records.Epoch:
-    losses = {"train_loss": epoch.train_loss, "val_loss": epoch.val_loss}
+    losses = records.finite(train_loss=epoch.train_loss, val_loss=epoch.val_loss)
     return records.Epoch(
         epoch=number,
-        train_loss=_finite(epoch.train_loss),
         train_acc=epoch.train_acc,
-        val_loss=_finite(epoch.val_loss),
         val_acc=epoch.val_acc,
-        nonfinite={
-            name: "nan" if math.isnan(loss) else "inf"
-            for name, loss in losses.items()
-            if not math.isfinite(loss)
-        },
         weights=None,
         resolution=None,
         train_s=None,
@@ -301,8 +293,5 @@ def _epoch(number: int, epoch: textlog.TextEpoch) -> records.Epoch:
         eval_s=None,
         other_cpu_s=None,
         learning_rate=None,
+        **losses,
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

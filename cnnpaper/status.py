@@ -11,13 +11,13 @@ import platform
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from tabulate import tabulate
 
-from cnnpaper import config, records, textlog
+from cnnpaper import config, fingerprint, records, textlog
 
 RELATIVE_COST = {
     "alexnet": 400,
@@ -56,10 +56,14 @@ class Row:
     run: str
     model: str
     state: str
-    """``done``, ``diverged``, ``cut off``, ``stale``, ``incomplete (1 of 3)``, ``missing`` or
+    """``done``, ``diverged``, ``cut off``, ``stale``, ``running``, ``incomplete``, ``missing`` or
     ``damaged``."""
+    progress: str = ""
+    """``1 of 3`` epochs, of a run without a result."""
     remark: str | None = None
     """A sentence for people, where the state needs one."""
+    changes: tuple[fingerprint.Difference, ...] = ()
+    """What changed since a stale run was made."""
     log: records.Run | None = None
     to_do: tuple[int, ...] = ()
     """Side in pixels of the training images of each epoch that is still to be trained."""
@@ -74,7 +78,9 @@ def study_rows(root: Path, plan: config.Study) -> list[Row]:
     """One row a run: of a trained study those that it names, else those in its folder."""
     if plan.origin == "imported":
         folder = root / "results" / "log" / plan.name
-        return [_imported_row(path) for path in sorted(folder.glob(f"*/{records.LOG_NAME}"))]
+        rows = [_imported_row(path) for path in sorted(folder.glob(f"*/{records.LOG_NAME}"))]
+        place = {model: number for number, model in enumerate(plan.networks)}
+        return sorted(rows, key=lambda row: place.get(row.model, len(place)))
     return [_trained_row(root, spec) for spec in config.run_specs(root, plan)]
 
 
@@ -98,19 +104,29 @@ def _trained_row(root: Path, spec: config.RunSpec) -> Row:
         log = records.read_run(path)
     except records.LogError as error:
         return Row(run=spec.run, model=spec.model, state="damaged", remark=str(error), spec=spec)
+    row = Row(run=spec.run, model=spec.model, state="done", log=log, spec=spec)
     if log.result is None:
         done, planned = len(log.epochs), textlog.planned_epochs(log)
-        return Row(
-            run=spec.run,
-            model=spec.model,
-            state=f"incomplete ({done} of {planned})",
-            remark=incomplete_message(spec.study, spec.run, spec.model, done, planned),
-            log=log,
-            to_do=sides[done:],
-            spec=spec,
+        progress = f"{done} of {planned}"
+        if _is_running(path.with_name("run.lock")):
+            return replace(row, state="running", progress=progress, to_do=sides[done:])
+        remark = incomplete_message(spec.study, spec.run, spec.model, done, planned)
+        return replace(
+            row, state="incomplete", progress=progress, remark=remark, to_do=sides[done:]
         )
-    state = "done" if log.result.status == "finished" else log.result.status
-    return Row(run=spec.run, model=spec.model, state=state, log=log, spec=spec)
+    if changes := tuple(fingerprint.run_differences(root, log)):
+        return replace(row, state="stale", changes=changes, to_do=sides)
+    return row if log.result.status == "finished" else replace(row, state=log.result.status)
+
+
+def _is_running(lock: Path) -> bool:
+    """Does a process hold this lock? Only Linux says so to those who do not try to take it."""
+    table = Path("/proc/locks")
+    if not lock.is_file() or not table.is_file():
+        return False
+    inode = f":{lock.stat().st_ino}"
+    held = [line.split() for line in table.read_text().splitlines()]
+    return any("FLOCK" in fields and fields[-3].endswith(inode) for fields in held)
 
 
 def _sides(spec: config.RunSpec) -> tuple[int, ...]:
@@ -246,7 +262,7 @@ def _cells(row: Row, costs: Costs) -> list[str]:
     known = [value for value in seconds if value is not None]
     return [
         row.run,
-        row.state,
+        f"{row.state} ({row.progress})" if row.progress else row.state,
         _percent(result.best_val_acc if result else None),
         _percent(result.test_acc if result else None),
         duration(sum(known)) if known else "",
@@ -260,10 +276,14 @@ def _remarks(plan: config.Study, rows: list[Row], costs: Costs) -> list[str]:
     lines = [row.remark for row in rows if row.remark]
     if not rows:
         return [f"study {plan.name!r} has no runs: import its logs again (cnnpaper import-logs)"]
-    open_rows = [row for row in rows if row.state not in ("done", "diverged", "cut off")]
-    if not open_rows:
-        return [*lines, f"all runs are done: make report STUDY={plan.name}"]
-    if plan.origin == "imported":
+    stale = {row.run: row.changes for row in rows if row.state == "stale"}
+    if stale:
+        logs = [row.log for row in rows if row.log and row.log.result]
+        lines.append(fingerprint.stale_message(logs, stale))
+    if all(row.state in ("done", "diverged", "cut off") for row in rows):
+        lines.append(f"all runs are done: make report STUDY={plan.name}")
+    open_rows = [row for row in rows if row.state in ("missing", "incomplete", "damaged")]
+    if not open_rows or plan.origin == "imported":
         return lines
     estimates = [costs.estimate(row) for row in open_rows]
     models = {row.model for row in open_rows}
