@@ -228,11 +228,23 @@ class Tables:
         high = add("ece.high", found.ece_high, percent(found.ece_high), "upper limit, bootstrap")
         return [
             network.name,
-            add("ece", found.ece, percent(found.ece), "top-label error, equal-mass bins"),
+            self.ece(network),
             sentence("{low} to {high}", low=low, high=high),
             add("brier", found.brier, fixed(found.brier, 3), "mean Brier score"),
             add("nll", found.nll, fixed(found.nll, 3), "mean negative log-likelihood"),
         ]
+
+    def ece(self, network: Network) -> Value:
+        """Calibration error in percent, two decimals."""
+        assert network.calibration is not None
+        return self.values.ledger.add(
+            f"{network.key}.ece",
+            network.calibration.ece,
+            text=percent(network.calibration.ece),
+            unit="fraction",
+            formula="top-label error, equal-mass bins",
+            sources=self._predictions(network),
+        )
 
     def _predictions(self, network: Network) -> list[Source]:
         return [self.facts.sources.predictions(self.frames.logs[run]) for run in network.tested]
@@ -242,25 +254,32 @@ class Tables:
         best = self.analysis.best_on_validation
         if not best or best[0].confusion is None:
             return None
-        network, counts = best[0], best[0].confusion
-        sources = self._predictions(network)
-
-        def count(true: int, said: int) -> Value:
-            return self.values.ledger.add(
-                f"{network.key}.confused.{CLASS_NAMES[true]}.{CLASS_NAMES[said]}",
-                int(counts[true, said]),
-                text=f"{counts[true, said]:,}",
-                unit="images",
-                formula=f"{CLASS_NAMES[true]} images taken for {CLASS_NAMES[said]}, all seeds",
-                sources=sources,
-            )
-
+        counts = self.confusion_values(best[0])
         rows = [
-            [CLASS_NAMES[a], CLASS_NAMES[b], count(a, b), count(b, a)]
-            for a, b in most_confused(counts, CONFUSED_PAIRS)
+            [CLASS_NAMES[a], CLASS_NAMES[b], counts[a][b], counts[b][a]]
+            for a, b in most_confused(best[0].confusion, CONFUSED_PAIRS)
         ]
         columns = ["Class A", "Class B", "A taken for B", "B taken for A"]
         return table("confused", "llrr", columns, rows) if rows else None
+
+    def confusion_values(self, network: Network) -> list[list[Value]]:
+        """How often each class (row) was taken for each class (column), summed over seeds."""
+        assert network.confusion is not None
+        sources = self._predictions(network)
+        return [
+            [
+                self.values.ledger.add(
+                    f"{network.key}.confusion.{true}.{said}",
+                    count,
+                    text=f"{count:,}",
+                    unit="images",
+                    formula=f"{true} images taken for {said}, all seeds",
+                    sources=sources,
+                )
+                for said, count in zip(CLASS_NAMES, row, strict=True)
+            ]
+            for true, row in zip(CLASS_NAMES, network.confusion.tolist(), strict=True)
+        ]
 
     # --------------------------------------------------------------------------- settings
 

@@ -109,14 +109,17 @@ def prose(text: str) -> str:
     return text.replace(" -- ", " – ")
 
 
-def breakable(text: str) -> Tex:
-    """A path or a digest in the mono face: it may break after punctuation and between every eight
-    hexadecimal digits."""
+def breakable(text: str, *, plain: bool = False) -> Tex:
+    """A path or a digest: it may break after punctuation and between every eight hexadecimal
+    digits. In the mono face unless ``plain``."""
     pieces = re.findall(r"[0-9a-f]{8}|[/_.:-]|[^/_.:-]", text)
     breaks = (len(piece) == 8 or piece in "/_.:-" for piece in pieces)
     out = [escape(p) + (r"\allowbreak{}" if b else "") for p, b in zip(pieces, breaks, strict=True)]
-    return Tex(rf"\code{{{''.join(out)}}}")
+    return Tex("".join(out) if plain else rf"\code{{{''.join(out)}}}")
 
+
+LONG = re.compile(r"[0-9a-f]{12}|://")
+"""In a value's text: a digest or an address, which need the mono face and places to break."""
 
 # ------------------------------------------------------------------------------- printing
 
@@ -124,7 +127,9 @@ def breakable(text: str) -> Tex:
 class Printer:
     """Turns what a template prints into TeX, and notes which values were printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale: frozenset[str] = frozenset()) -> None:
+        self.stale = stale
+        """Files whose values are marked, since they are not today's."""
         self.printed: dict[str, Value] = {}
         """By key, in the order in which they were first printed as links."""
         self.links = True
@@ -154,10 +159,12 @@ class Printer:
         )
 
     def _value(self, value: Value) -> Tex:
+        text = breakable(value.text) if LONG.search(value.text) else escape(value.text)
+        mark = ""
         if self.links:
             self.printed.setdefault(value.key, value)
-            return Tex(rf"\ledger{{{value.key}}}{{{escape(value.text)}}}")
-        return Tex(rf"\ledgerplain{{{value.key}}}{{{escape(value.text)}}}")
+            mark = r"\stalemark{}" if any(s.file in self.stale for s in value.sources) else ""
+        return Tex(rf"\ledger{'' if self.links else 'plain'}{{{value.key}}}{{{text}}}{mark}")
 
 
 # ------------------------------------------------------------------------------- templates

@@ -1,0 +1,427 @@
+"""The paper's text: facts, tables, claims and figures of a study put into the templates.
+
+Nothing is written here. :func:`compose` returns every file of TeX by name, with the ledger and the
+tables behind it; :mod:`cnnpaper.paper.build` writes them and runs TeX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cnnpaper.paper import stats
+from cnnpaper.paper.analysis import BOOTSTRAP_FROM, Analysis
+from cnnpaper.paper.claims import ARCHITECTURE_SEEDS, Claims
+from cnnpaper.paper.drawings import Drawing
+from cnnpaper.paper.facts import Facts, counted, read_known
+from cnnpaper.paper.frames import Frames
+from cnnpaper.paper.ledger import Cite, Ledger, Sentence, Value, listing, percent, sentence
+from cnnpaper.paper.sources import Sources
+from cnnpaper.paper.tables import DAGGER, LETTERS, Tables, model_of
+from cnnpaper.paper.tabular import Table, booktabs, table
+from cnnpaper.paper.tex import Printer, Tex, breakable, environment, prose, render
+from cnnpaper.paper.values import Values
+
+SHORT_EPOCHS = 10
+"""Below so many epochs the paper says that the schedule is short."""
+BODY = (
+    "title",
+    "introduction",
+    "networks",
+    "experiment",
+    "statistics",
+    "results",
+    "discussion",
+    "reproducibility",
+)
+"""Templates whose numbers are links; the appendix is where the links lead."""
+IMPORTED_BODY = ("imported",)
+
+
+AGAIN = Tex(r"in small by \code{make verify}, in full by \code{make reproduce}")
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Runs that are shown although the repository has changed since."""
+
+    runs: tuple[str, ...]
+    changes: str
+    files: frozenset[str]
+    """Logs of these runs, as the ledger names them: their numbers are marked."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Everything that TeX reads but the figures, and what the numbers are."""
+
+    files: dict[str, str]
+    """Name → text: ``paper.tex``, ``results.tex``, …"""
+    ledger: Ledger
+    tables: dict[str, Table]
+    names: tuple[str, ...]
+    """Printed names that hold numerals of their own: ``VGG-16``."""
+
+
+class Composer:
+    """Puts one study into the templates.
+
+    Args:
+        drawings: the figures by name, already drawn; the text refers to those that there are.
+        stale: runs that are not today's, where that was allowed.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        frames: Frames,
+        analysis: Analysis,
+        ledger: Ledger,
+        sources: Sources,
+        drawings: Mapping[str, Drawing],
+        stale: Stale | None = None,
+    ) -> None:
+        self.root, self.frames, self.analysis = root, frames, analysis
+        self.ledger, self.sources, self.drawings, self.stale = ledger, sources, drawings, stale
+        self.values = Values(ledger)
+        self.facts = Facts(root, frames, ledger, sources)
+        self.tables = Tables(root, frames, analysis, self.facts, self.values)
+        self.printer = Printer(stale.files if stale else frozenset())
+
+    def compose(self) -> Paper:
+        """All files of the paper."""
+        imported = self.frames.study.origin == "imported"
+        env = environment(self.root / "report", self.printer)
+        env.globals.update(plural=_plural, defined=bool)
+        body = IMPORTED_BODY if imported else BODY
+        main = "imported_paper" if imported else "paper"
+        context = self._imported_context() if imported else self._context()
+        files = {f"{name}.tex": render(env, f"{name}.tex.j2", context) for name in body}
+        self.printer.links = False
+        if not imported:
+            files["appendix.tex"] = render(env, "appendix.tex.j2", self._appendix_context())
+        files["provenance.tex"] = render(env, "provenance.tex.j2", self._provenance_context())
+        files["paper.tex"] = render(env, f"{main}.tex.j2", context)
+        return Paper(files, self.ledger, self._made, tuple(self._names_with_numerals()))
+
+    # ------------------------------------------------------------------------- pieces
+
+    @cached_property
+    def _made(self) -> dict[str, Table]:
+        """Tables by name; those that have nothing to show are absent."""
+        made = self.tables
+        if self.frames.study.origin == "imported":
+            every: list[Table | None] = [made.imported()]
+        else:
+            every = [
+                made.networks(), made.recipe(), made.results(), made.pairs(), made.classes(),
+                made.calibration(), made.confused(), made.departures(), made.runs(),
+                made.report2023(), self._checklist(),
+                *(made.layers(model) for model in self.frames.layers),
+            ]  # fmt: skip
+        return {item.name: item for item in every if item is not None}
+
+    def _set(self, *names: str) -> dict[str, Tex | None]:
+        """Tables by name as TeX; None for those that are absent."""
+        return {
+            name: booktabs(self._made[name], self.printer) if name in self._made else None
+            for name in names
+        }
+
+    def _flags(self) -> dict[str, bool]:
+        study, runs = self.frames.study, self.frames.runs
+        name = next(iter(self.frames.logs.values())).header.data.name or ""
+        kind = study.data.set
+        return {
+            "several_networks": len(study.networks) > 1,
+            "synthetic": "synthetic" in name.lower() or kind == "synthetic",
+            "reencoded": "re-encoded" in name,
+            "unnamed": "CIFAR-10" not in name,
+            "one_epoch": study.epochs == 1,
+            "short": study.epochs < SHORT_EPOCHS,
+            "one_seed": len(study.seeds) == 1,
+            "few_seeds": 1 < len(study.seeds) < ARCHITECTURE_SEEDS,
+            "bootstrap": len(study.seeds) >= BOOTSTRAP_FROM,
+            "diverged": bool((runs["status"] == "diverged").any()),
+            "shared": bool(runs["shared"].any()),
+            "vgg": any(e.builder == "vgg16" for e in self.frames.experiments.values()),
+            "departures": "departures" in self._made,
+            "trials": (self.root / "results" / "log" / "ablation").is_dir(),
+        }
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        synthetic = self._flags()["synthetic"]
+        return {
+            "english": "A comparison of representative convolutional neural networks"
+            + (" on synthetic images" if synthetic else ""),
+            "korean": "대표적인 합성곱 신경망 모델의 비교"
+            + (": 합성 이미지에 대한 시험" if synthetic else ""),
+            "keywords": "convolutional neural networks, image classification, "
+            + ("synthetic images" if synthetic else "CIFAR-10")
+            + ", reproducibility",
+            "keywords_korean": "합성곱 신경망, 이미지 분류, 재현성",
+        }
+
+    def _names(self) -> dict[str, Any]:
+        study = self.frames.study
+        networks = list(dict.fromkeys(network.name for network in self.analysis.networks))
+        drawn = [
+            f"fig:{model}" for model in study.networks if f"architecture_{model}" in self.drawings
+        ]
+        folder = breakable(f"results/log/{study.name}/")
+        return {
+            "study": study.name,
+            "networks": listing(networks),
+            "networks_korean": ", ".join(networks),
+            "seeds": self.facts.seed_list() if study.seeds else None,
+            "dagger": DAGGER,
+            "logs": folder,
+            "drawings_ref": _figure_range(drawn),
+        }
+
+    def _context(self) -> dict[str, Any]:
+        """What the templates of the body read."""
+        facts, data = self.facts, self.facts.data()
+        nets = [self._net(model) for model in self.frames.study.networks]
+        machines = facts.machines()
+        packages = facts.packages()
+        names = self._names()
+        names["machine"] = listing(machines) if machines else "unknown hardware"
+        names["torch"] = next(
+            (_named("PyTorch", v) for n, v in packages if n == "torch"), "PyTorch"
+        )
+        best = self.analysis.best_on_validation
+        pairs = max(1, len(self.analysis.comparisons))
+        return {
+            "study": facts.study(),
+            "flags": self._flags(),
+            "titles": self.titles,
+            "names": names,
+            "data": data,
+            "nets": nets,
+            "runs": list(self.frames.logs),
+            "machines": machines,
+            "artifact": {
+                "version": facts.version(),
+                "commits": facts.commits(),
+                "packages": [_named(name, version) for name, version in packages],
+            },
+            "stale": self.stale,
+            "claims": self._claims(),
+            "tables": self._set(
+                "networks", "recipe", "results", "pairs", "confused", "calibration", "checklist",
+                "report2023",
+            ),
+            "figures": self.drawings,
+            "hardware": self._hardware(),
+            "best": {"name": best[0].name} if best else {},
+            "counts": {
+                "pairs": facts.add(
+                    "study.pairs", pairs, facts.of_study("networks"), text=counted(pairs),
+                    unit="pairs", formula="pairs of networks that are compared",
+                ),
+                "pairs_number": pairs,
+            },
+            "method": self._method(),
+            "report2023": self._report2023(),
+        }  # fmt: skip
+
+    def _net(self, model: str) -> dict[str, Any]:
+        experiment = self.frames.experiments[model]
+        drawing = self.drawings.get(f"architecture_{model}")
+        claims = Claims(self.analysis, self.ledger)
+        keys = [n.key for n in self.analysis.networks if model_of(n) == model]
+        return {
+            "name": experiment.name,
+            "label": model.replace("_", "-"),
+            "idea": prose(experiment.idea),
+            "stem": prose(experiment.stem),
+            "cite": Cite(experiment.citation),
+            "drawing": drawing,
+            "claims": [claim for key in keys for claim in claims.network(key)],
+        }
+
+    def _claims(self) -> dict[str, Sequence[Sentence]]:
+        english = Claims(self.analysis, self.ledger)
+        korean = Claims(self.analysis, self.ledger, "ko")
+        return {
+            "abstract": english.abstract(),
+            "abstract_korean": korean.abstract(),
+            "accuracies": english.accuracies(),
+            "runs": english.runs(),
+            "pairs": [*english.pairs(), *english.most_accurate()],
+            "rounding": english.rounding(),
+            "check": english.check(),
+            "costs": [*english.sizes(), *english.seconds()],
+        }
+
+    def _hardware(self) -> list[tuple[str, str]]:
+        """Marks of the results table and what they stand for, where there are several."""
+        kinds = self.tables.hardware()
+        return list(zip(LETTERS, kinds, strict=False)) if len(kinds) > 1 else []
+
+    def _method(self) -> dict[str, Value]:
+        """Constants of the method that the text names."""
+        known, path = read_known(self.root), self.root / "report" / "known.toml"
+        share = known["duplicates"]["share"]
+        smoothing = next(s.value for s in self.facts.shared_recipe() if s.key == "label_smoothing")
+        return {
+            "level": self.values.level(),
+            "bins": self.facts.add("method.bins", stats.CALIBRATION_BINS, [], unit="bins"),
+            "smoothing": smoothing,
+            "duplicates": self.facts.add(
+                "known.duplicates",
+                share,
+                [self.sources.toml(path, "duplicates.share")],
+                text=percent(share, 1),
+                unit="fraction",
+                formula="as published",
+            ),
+        }
+
+    def _report2023(self) -> dict[str, Value]:
+        """Settings of the 2023 report."""
+        path = self.root / "report" / "known.toml"
+        return {
+            key: self.facts.add(
+                f"report2023.{key}", value, [self.sources.toml(path, f"report2023.{key}")],
+                formula="as its text gives it",
+            )
+            for key, value in read_known(self.root)["report2023"].items()
+            if not isinstance(value, dict) and key != "source"
+        }  # fmt: skip
+
+    # ------------------------------------------------------------------------- checklist
+
+    def _checklist(self) -> Table:
+        """Questions about reproducibility, answered from the study."""
+        facts, names = self.facts, self._names()
+        machines, commits = facts.machines(), facts.commits()
+        versions = [_named(name, version) for name, version in facts.packages()]
+        rows = [
+            ["Which code made the runs?", _or_unknown(commits, "commit ")],
+            ["Is it today’s code?", self._freshness()],
+            ["Which data?", self._data_answer()],
+            ["Which seeds?", names["seeds"]],
+            ["What does a seed vary?", "weights, order, augmentation, dropout; not the split"],
+            ["Did every run finish?", self._runs_answer()],
+            ["How often were the test images read?", "once per run, after the epoch was chosen"],
+            ["Which hardware?", _or_unknown(machines)],
+            ["Which software?", _or_unknown(versions)],
+            ["Can a run be executed again?", AGAIN],
+            ["Which runs have a certificate?", self._certificates()],
+        ]  # fmt: skip
+        return table(
+            "checklist", "ll", ["Question", "Answer"], rows, widths={0: "46mm", 1: "108mm"}
+        )
+
+    def _freshness(self) -> Any:
+        if self.stale is None:
+            return "yes: the fingerprints of all runs are those of the repository"
+        return sentence("not for {runs}", runs=listing(self.stale.runs))
+
+    def _data_answer(self) -> Sentence:
+        data = self.facts.data()
+        if data["digest"] is None:
+            return Sentence((data["name"] or "not known",))
+        return sentence("{name}, SHA-256 {digest}", name=data["name"], digest=data["digest"])
+
+    def _runs_answer(self) -> Any:
+        runs = self.frames.runs
+        troubles = [*runs.loc[runs["status"] == "diverged", "run"]]
+        answer = ["yes"] if not troubles and not self.frames.missing else []
+        if troubles:
+            answer.append(f"diverged: {', '.join(troubles)}")
+        if self.frames.missing:
+            answer.append(f"missing: {', '.join(self.frames.missing)}")
+        return "; ".join(answer)
+
+    def _certificates(self) -> str:
+        found = [
+            n
+            for n, run in self.frames.logs.items()
+            if run.path.with_name("certificate.json").exists()
+        ]
+        return ", ".join(found) or "none, and none is needed: no run is stale"
+
+    # ------------------------------------------------------------------------- appendix
+
+    def _appendix_context(self) -> dict[str, Any]:
+        printer = self.printer
+        return {
+            "names": self._names(),
+            "runs": list(self.frames.logs),
+            "flags": {"many_runs": False},
+            "tables": {
+                **self._set("departures"),
+                "runs": booktabs(self._made["runs"], printer, long=True),
+            },
+            "layers": [
+                (
+                    self.frames.experiments[model].name,
+                    booktabs(self._made[f"layers_{model}"], printer, long=True),
+                )
+                for model in self.frames.layers
+            ],
+        }
+
+    def _provenance_context(self) -> dict[str, Any]:
+        prefix = f"results/log/{self.frames.study.name}/"
+        return {
+            "names": self._names(),
+            "provenance": [
+                {
+                    "target": Tex(value.key),
+                    "key": breakable(value.key, plain=True),
+                    "value": value,
+                    "formula": value.formula,
+                    "source": _source_cell(value, prefix),
+                }
+                for value in self.printer.printed.values()
+            ],
+        }
+
+    def _names_with_numerals(self) -> list[str]:
+        names = [network.name for network in self.analysis.networks]
+        names += [experiment.name for experiment in self.frames.experiments.values()]
+        return sorted({*names, *self.frames.logs, *self.frames.missing, self.frames.study.name})
+
+    def _imported_context(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+def _source_cell(value: Value, prefix: str) -> Tex:
+    """The first source and how many more there are."""
+    if not value.sources:
+        return Tex("the code")
+    first = str(value.sources[0]).removeprefix(prefix)
+    more = len(value.sources) - 1
+    return Tex(breakable(first, plain=True) + (rf" and {more} more" if more else ""))
+
+
+def _figure_range(labels: Sequence[str]) -> Tex:
+    """``; Figures 1 to 4 draw them``, as references."""
+    if not labels:
+        return Tex("")
+    if len(labels) == 1:
+        return Tex(rf"; Figure~\ref{{{labels[0].replace('_', '-')}}} draws it")
+    first, last = (label.replace("_", "-") for label in (labels[0], labels[-1]))
+    return Tex(rf"; Figures~\ref{{{first}}} to~\ref{{{last}}} draw them")
+
+
+def _named(name: str, version: Value) -> Sentence:
+    return Sentence((f"{name} ", version))
+
+
+def _or_unknown(items: Sequence[Value | Sentence], before: str = "") -> Sentence:
+    return Sentence((before,)) + listing(items) if items else Sentence(("not known",))
+
+
+def _plural(count: Any, one: str, many: str) -> str:
+    """``one`` or ``many`` for a number or a collection."""
+    number = count if isinstance(count, int) else len(count)
+    return one if number == 1 else many

@@ -1,0 +1,69 @@
+"""Which figures a study has, and what each is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnnpaper.paper import figures
+from cnnpaper.paper.analysis import Analysis
+from cnnpaper.paper.facts import CLASS_NAMES
+from cnnpaper.paper.frames import Frames
+from cnnpaper.paper.tables import Tables
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that can be drawn: a function of plain arguments, and its description."""
+
+    name: str
+    draw: Callable[..., Figure]
+    args: tuple[Any, ...]
+    alt: str
+    """What it shows, for those who cannot see it."""
+
+    @property
+    def file(self) -> str:
+        """Name of its file, as TeX includes it."""
+        return f"figure_{self.name}.pdf"
+
+    @property
+    def entry(self) -> str:
+        """The function, as the code's fingerprint names it."""
+        return f"{self.draw.__module__}:{self.draw.__qualname__}"
+
+
+def drawings(frames: Frames, analysis: Analysis, tables: Tables) -> dict[str, Drawing]:
+    """All figures of a study by name, in the order of the paper."""
+    names = figures.names_of(frames.runs)
+    found = [_drawing(figures.learning_curves, frames.curves, frames.runs)]
+    tested = {n.name: n for n in analysis.networks if n.accuracy is not None}
+    if tested:
+        accuracy = {name: network.accuracy for name, network in tested.items()}
+        printed = [_texts(tables.class_values(network)) for network in tested.values()]
+        values = np.array(
+            [[np.nan if a is None else a.mean for a in n.by_class] for n in tested.values()]
+        )
+        found.append(_drawing(figures.accuracy_and_cost, frames.runs, accuracy))
+        found.append(_drawing(figures.class_accuracy, values, printed, list(tested), CLASS_NAMES))
+        best = analysis.best_on_validation[0]
+        if best.confusion is not None:
+            cells = [_texts(row) for row in tables.confusion_values(best)]
+            found.append(_drawing(figures.confusion_matrix, best.confusion, cells, CLASS_NAMES))
+        calibration = {name: network.calibration for name, network in tested.items()}
+        errors = {name: f"ECE {tables.ece(network)} %" for name, network in tested.items()}
+        found.append(_drawing(figures.reliability, calibration, errors, names))
+    return {drawing.name: drawing for drawing in found}
+
+
+def _texts(values: Any) -> list[str]:
+    return ["" if value is None else value.text for value in values]
+
+
+def _drawing(draw: Callable[..., Figure], *args: Any, name: str | None = None) -> Drawing:
+    alt = getattr(figures, f"{draw.__name__}_alt")(*args)
+    return Drawing(name or draw.__name__, draw, args, alt)
