@@ -405,11 +405,9 @@ def _rows(source: Source) -> Iterator[tuple[Path, Any, Any]]:
     Raises:
         UserError: a file is damaged, or is not made of such rows.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise _needs("pyarrow", source) from None
+    import pyarrow
+    from pyarrow import parquet
+
     for path in source.files:
         try:
             with parquet.ParquetFile(path, memory_map=False) as file:
@@ -432,7 +430,7 @@ def _columns(file: Any, path: Path) -> str:
         raise UserError(f"{path}: this is CIFAR-100; the study needs CIFAR-10\n{REMEDY}")
     types = {name: str(schema.field(i).type) for i, name in enumerate(schema.names)}
     column = next((name for name in ("img", "image") if name in types), None)
-    if column is None or "bytes: binary" not in types[column] or types.get("label") != "int64":
+    if column is None or not types[column].startswith("struct<bytes: binary") or types.get("label") != "int64":
         shown = ", ".join(f"{name} ({kind})" for name, kind in types.items())[:120]
         raise UserError(f"{path}: no columns img (bytes) and label (int64), but {shown}\n{REMEDY}")
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
@@ -516,10 +514,8 @@ def decode_image(data: object, what: str) -> Bytes:
     Raises:
         UserError: too many bytes, another size, another colour mode, or damaged.
     """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise _needs("Pillow", what) from None
+    from PIL import Image
+
     if not isinstance(data, bytes) or len(data) > MAX_IMAGE_BYTES:
         raise UserError(f"{what}: not the bytes of an image of 32 x 32 pixels\n{REMEDY}")
     try:
@@ -532,13 +528,6 @@ def decode_image(data: object, what: str) -> Bytes:
     except Exception:  # decoders raise whatever they stumble upon
         raise UserError(f"{what}: damaged, or no PNG or JPEG\n{REMEDY}") from None
     raise UserError(f"{what}: {size[0]} x {size[1]} {mode}, not 32 x 32 RGB\n{REMEDY}")
-
-
-def _needs(package: str, what: object) -> UserError:
-    return UserError(
-        f"{what}: decoding needs {package}, which only the training environment has\n"
-        "use the command there: .venv-train/bin/cnnpaper"
-    )
 
 
 READERS: dict[str, Callable[[Source], Bytes]] = {
