@@ -139,10 +139,10 @@ def build(builder: str, initialisation: str, std: float) -> nn.Module:
 
 
 def initialise(net: nn.Module, scheme: str, std: float) -> None:
-    """Draw all weights by the rule of the network's authors or of torchvision, in place.
+    """Draw all weights anew, in place, by a scheme that the experiment file chooses.
 
-    Batch norm begins as the identity (scale 1, shift 0, mean 0, variance 1). The rest by scheme,
-    as torchvision has it for the networks named:
+    Batch norm begins as the identity (scale 1, shift 0, mean 0, variance 1). The rest by scheme;
+    in brackets the networks for which torchvision has it:
 
     - ``pytorch`` (AlexNet): uniform on ±1 / sqrt(fan in), weights and biases.
     - ``he_normal_fan_out`` (VGG, ResNet, MobileNetV2): convolutions N(0, 2 / fan out), biases 0;
