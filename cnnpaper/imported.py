@@ -178,7 +178,7 @@ def _check_place(root: Path, study: str, force: bool) -> None:
     if trained:
         raise UserError(f"study {study!r} is one of trained runs; choose another name")
     if path.exists() and not force:
-        raise UserError(f"{path}: study {study!r} exists; FORCE=1 (--force) imports it anew")
+        raise UserError(f"{path}: study {study!r} exists; --force imports it anew")
 
 
 def _study_file(root: Path, study: str) -> Path:
