@@ -51,7 +51,9 @@ class Stale:
     runs: tuple[str, ...]
     changes: str
     files: frozenset[str]
-    """Logs of these runs, as the ledger names them: their numbers are marked."""
+    """Files of these runs, as the ledger names them: their numbers are marked."""
+    message: str = ""
+    """For the command line: which runs, what changed, and the target that mends it."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,15 @@ class Drawing:
         return f"figure_{self.name}.pdf"
 
     @property
-    def entry(self) -> str:
-        """The function, as the code's fingerprint names it."""
-        return f"{self.draw.__module__}:{self.draw.__qualname__}"
+    def entries(self) -> list[str]:
+        """The code that makes the file, as its fingerprint names it."""
+        return [_unit(self.draw), "cnnpaper.paper.style:render", "cnnpaper.paper.style:texts"]
+
+    @property
+    def others(self) -> list[str]:
+        """Other figures' functions: a decorator in common does not make this one depend on them."""
+        drawn = (thing for thing in vars(figures).values() if hasattr(thing, "__wrapped__"))
+        return [_unit(other) for other in drawn if _unit(other) not in self.entries]
 
 
 def drawings(frames: Frames, analysis: Analysis, tables: Tables) -> dict[str, Drawing]:
@@ -58,6 +64,10 @@ def drawings(frames: Frames, analysis: Analysis, tables: Tables) -> dict[str, Dr
         errors = {name: f"ECE {tables.ece(network)} %" for name, network in tested.items()}
         found.append(_drawing(figures.reliability, calibration, errors, names))
     return {drawing.name: drawing for drawing in found}
+
+
+def _unit(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}:{function.__qualname__}"
 
 
 def _texts(values: Any) -> list[str]:
