@@ -9,6 +9,7 @@ missing is installed with apt after saying so; anywhere else the command to type
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,14 +18,9 @@ from pathlib import Path
 from cnnpaper.errors import UserError
 
 PROGRAMS = ("xelatex", "latexmk", "bibtex", "kpsewhich", "pdftotext", "pdftoppm", "pdffonts")
-TEX_FILES = (
-    "fontspec.sty",
-    "siunitx.sty",
-    "booktabs.sty",
-    "natbib.sty",
-    "hyperref.sty",
-    "microtype.sty",
-)
+PACKAGE = re.compile(r"\\(?:RequirePackage|usepackage)\s*(?:\[[^]]*\])?\s*\{([^}]*)\}")
+FONT_FILES = ("lmroman10-regular.otf", "lmsans10-regular.otf", "lmmono10-regular.otf")
+REPORT = Path("report")
 FONTS = ("NanumMyeongjo", "NanumGothic")
 
 DEBIAN = [
@@ -44,12 +40,21 @@ texlive-mathscience texlive-binextra poppler   (Nanum fonts: ttf-nanum from the 
 font-nanum-gothic"""
 
 
-def missing() -> list[str]:
-    """The programs, TeX files and fonts that the paper needs and that are not there."""
+def tex_files(report: Path) -> list[str]:
+    """The TeX packages that the style file and the templates in ``report`` load, and font files."""
+    sources = [*report.glob("*.sty"), *report.glob("*.tex.j2")]
+    found = [names for path in sources for names in PACKAGE.findall(path.read_text("utf-8"))]
+    packages = {f"{name.strip()}.sty" for names in found for name in names.split(",")}
+    return sorted(packages - {path.name for path in sources}) + list(FONT_FILES)
+
+
+def missing(report: Path) -> list[str]:
+    """The programs, TeX files and fonts that the paper in ``report`` needs and that are absent."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
     if "kpsewhich" not in absent:
-        found = {Path(line).name for line in _output("kpsewhich", *TEX_FILES)}
-        absent += [name for name in TEX_FILES if name not in found]
+        needed = tex_files(report)
+        found = {Path(line).name for line in _output("kpsewhich", *needed)}
+        absent += [name for name in needed if name not in found]
     if shutil.which("fc-list"):  # macOS has none: XeTeX asks the system itself there
         families = "\n".join(_output("fc-list", ":", "family")).replace(" ", "")
         absent += [f"font {name}" for name in FONTS if name not in families]
@@ -68,7 +73,7 @@ def check() -> None:
     Raises:
         UserError: what is missing, and the command that installs it, for each kind of system.
     """
-    if absent := missing():
+    if absent := missing(REPORT):
         raise UserError(f"TeX is not complete here; missing: {', '.join(absent)}\n{BY_HAND}")
 
 
@@ -90,7 +95,7 @@ def install() -> None:
     Raises:
         UserError: it has to be installed by hand, or apt failed.
     """
-    absent = missing()
+    absent = missing(REPORT)
     apt = _apt()
     if not absent:
         return

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
 from cnnpaper import texsetup
 from cnnpaper.errors import UserError
@@ -19,6 +20,7 @@ TARGETS = [
     *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "bench", "lint"),
     *("clean", "help"),
 ]
+REPORT = REPOSITORY / "report"
 RECORDER = """#!/bin/sh
 # stands in for a Python: writes down how it was called
 { printf '%s\\n' "$@"; printf 'DATA_DIR=%s\\n' "$DATA_DIR"; printf -- '--\\n'; } >> "$CALLS"
@@ -233,28 +235,37 @@ def give_tex(folder: Path, *, without: str = "") -> None:
     for name in texsetup.PROGRAMS:
         if name != without:
             program(folder, name, "true")
-    styles = "\n".join(f"/tex/{name}" for name in texsetup.TEX_FILES if name != without)
+    styles = "\n".join(f"/tex/{name}" for name in texsetup.tex_files(REPORT) if name != without)
     if without != "kpsewhich":
         program(folder, "kpsewhich", f"echo '{styles}'; exit 1")
     families = ",".join(name for name in texsetup.FONTS if name != without)
     program(folder, "fc-list", f"echo '{families}'")
 
 
+def test_what_the_paper_loads_is_read_from_its_sources(tmp_path: Path) -> None:
+    (tmp_path / "own.sty").write_text("\\RequirePackage[a,\n b=c]{array, booktabs}\\relax{x}")
+    (tmp_path / "paper.tex.j2").write_text("\\usepackage{own}\n\\usepackage {natbib}")
+    found = texsetup.tex_files(tmp_path)
+    assert [name for name in found if name.endswith(".sty")] == [
+        *("array.sty", "booktabs.sty", "natbib.sty")
+    ]
+
+
 def test_what_tex_lacks_is_named(programs: Path) -> None:
-    assert set(texsetup.PROGRAMS) <= set(texsetup.missing())
+    assert set(texsetup.PROGRAMS) <= set(texsetup.missing(REPORT))
     give_tex(programs)
-    assert texsetup.missing() == []
+    assert texsetup.missing(REPORT) == []
 
 
 @pytest.mark.parametrize("name", ["xelatex", "siunitx.sty", "NanumMyeongjo", "kpsewhich"])
 def test_one_missing_piece_is_seen(programs: Path, name: str) -> None:
     give_tex(programs, without=name)
-    (absent,) = texsetup.missing()
+    (absent,) = texsetup.missing(REPORT)
     assert absent.removeprefix("font ") == name
 
 
 def test_where_there_is_no_apt_the_commands_are_printed(
-    programs: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, programs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert texsetup.main() == 2
     message = capsys.readouterr().err
@@ -263,7 +274,7 @@ def test_where_there_is_no_apt_the_commands_are_printed(
 
 
 def test_apt_installs_as_root_after_saying_so(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    root: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     program(programs, "env", 'shift; exec "$@"')
@@ -276,11 +287,11 @@ def test_apt_installs_as_root_after_saying_so(
     update, install = (programs.parent / "apt").read_text().splitlines()
     assert update == "-qq update"
     assert install.startswith("-qq install --yes --no-install-recommends latexmk ")
-    assert texsetup.missing() == []
+    assert texsetup.missing(REPORT) == []
 
 
 def test_a_failing_apt_is_an_error_with_the_way_out(
-    programs: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     program(programs, "env", 'shift; exec "$@"')
@@ -291,7 +302,7 @@ def test_a_failing_apt_is_an_error_with_the_way_out(
 
 @pytest.mark.parametrize("password", [True, False])
 def test_sudo_is_used_only_where_it_asks_no_password(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, password: bool
+    root: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, password: bool
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     program(programs, "apt-get", "exit 100")
@@ -306,4 +317,4 @@ def test_sudo_is_used_only_where_it_asks_no_password(
 
 @pytest.mark.tex
 def test_tex_is_complete_where_the_tests_run() -> None:
-    assert texsetup.missing() == []
+    assert texsetup.missing(REPORT) == []
