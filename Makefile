@@ -12,6 +12,7 @@ TRAIN := .venv-train/bin/python -m cnnpaper
 TOOL := .venv-train/bin/python -m
 RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
 	$(if $(filter-out 0 no false,$(FORCE)),--force)
+STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
 .PHONY: help report test experiments $(NETWORKS) smoke data status figures tables \
@@ -36,7 +37,7 @@ help: ## this list
 		show(target, text) }' Makefile
 
 report: environment tex ## the paper of STUDY from its logs: report/CNN_report.pdf (no GPU, no torch)
-	@$(PAPER) report --study "$$STUDY"
+	@$(PAPER) report --study "$$STUDY" $(STALE)
 
 test: environment training-environment tex ## everything that the artifact promises, tried
 	@$(TOOL) pytest
@@ -60,10 +61,10 @@ status: environment ## what of STUDY is done, what is missing, what it will cost
 
 ##@ From the same logs
 figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides
-	@$(PAPER) figures --study "$$STUDY"
+	@$(PAPER) figures --study "$$STUDY" $(STALE)
 
 tables: environment ## every table of STUDY as CSV and Markdown
-	@$(PAPER) tables --study "$$STUDY"
+	@$(PAPER) tables --study "$$STUDY" $(STALE)
 
 ##@ For those who change it
 lint: training-environment ## ruff and mypy
@@ -98,4 +99,5 @@ python:
 #: GPUS: devices, 0 or 0,1 or cpu (GPU 0 if there is one, else the CPU)
 #: DATA_DIR: where the images are (data)
 #: FORCE: 1 trains anew what is finished; the old log is kept beside
+#: ALLOW_STALE: 1 builds the paper though runs are stale, and says so on its first page
 #: PYTHON: the interpreter that the environments are made from (python3)

@@ -28,7 +28,7 @@ def clean(root: Path) -> None:
         UserError: a training, a report or a set-up is under way; the message names its process.
     """
     build = root / "build"
-    locks = sorted(build.rglob("*.lock"))
+    locks = sorted(path for path in build.rglob("*") if _is_lock(path))
     runs = sorted((root / "results" / "log").glob("*/*/run.lock"))
     with contextlib.ExitStack() as held:
         for path in locks:
@@ -40,10 +40,14 @@ def clean(root: Path) -> None:
             if path.is_dir() and not path.is_symlink():
                 with contextlib.suppress(OSError):  # it still holds a lock
                     path.rmdir()
-            elif path.suffix != ".lock":
+            elif not _is_lock(path):
                 path.unlink()
         for name in CACHES:
             shutil.rmtree(root / name, ignore_errors=True)
+
+
+def _is_lock(path: Path) -> bool:
+    return path.name == "lock" or path.suffix == ".lock"
 
 
 def main() -> int:

@@ -92,6 +92,11 @@ data_dir_option = click.option(
 force_option = click.option(
     "--force", is_flag=True, help="Begin anew what is finished; the old log is kept beside."
 )
+stale_option = click.option(
+    "--allow-stale",
+    is_flag=True,
+    help="Build although runs are not those of today's code; the first page then says so.",
+)
 
 
 @click.group(
@@ -265,7 +270,89 @@ def _start(specs: list[RunSpec], gpus: str, data_dir: Path, force: bool, target:
         runner.train_study(specs, root=ROOT, data_dir=data_dir, devices=devices, force=force)
 
 
+@commands.command()
+@click.option(
+    "--set",
+    "wanted",
+    type=click.Choice(["original", "jpeg75"]),
+    help="Fetch this one unless it is there: the original, or the re-encoded set of study "
+    "reference. Without it: check what is there; where nothing is, fetch the original.",
+)
+@data_dir_option
+def data(wanted: str | None, data_dir: Path) -> None:
+    """Find, fetch and check the images.
+
+    The folder may hold the python or the binary archive, packed or unpacked, parquet files, or
+    images as train/CLASS/NNNN.png. Whatever it is, the pixels decide what it is called.
+
+    \b
+    Examples:
+      cnnpaper data --set jpeg75
+      cnnpaper data --data-dir ~/cifar10
+    """
+    from cnnpaper.learn import data as images
+    from cnnpaper.learn import download, sources
+
+    try:
+        sources.find(data_dir)
+    except UserError:
+        if data_dir.exists() and not data_dir.is_dir():
+            raise
+        wanted = wanted or "original"
+    if wanted is not None:
+        download.fetch(wanted, data_dir)
+    click.echo(images.check(data_dir))
+
+
 # -------------------------------------------------------------------------------------- papers
+
+
+@commands.command()
+@study_option("reference", "The study that the paper is about.")
+@stale_option
+def report(study: str, allow_stale: bool) -> None:
+    """Write the paper of a study: report/CNN_report.pdf, or CNN_report-STUDY.pdf.
+
+    Only what has changed, by content, is built again.
+
+    \b
+    Examples:
+      cnnpaper report
+      cnnpaper report --study smoke
+    """
+    from cnnpaper.paper.build import build_report
+
+    build_report(ROOT, study, allow_stale=allow_stale, say=click.echo)
+
+
+@commands.command()
+@study_option("reference", "The study that the figures are about.")
+@stale_option
+def figures(study: str, allow_stale: bool) -> None:
+    """Write every figure of a study's paper as PDF, PNG and SVG.
+
+    \b
+    Example:
+      cnnpaper figures --study smoke
+    """
+    from cnnpaper.paper.build import build_figures
+
+    build_figures(ROOT, study, allow_stale=allow_stale, say=click.echo)
+
+
+@commands.command()
+@study_option("reference", "The study that the tables are about.")
+@stale_option
+def tables(study: str, allow_stale: bool) -> None:
+    """Write every table of a study's paper as CSV and Markdown.
+
+    \b
+    Example:
+      cnnpaper tables --study smoke
+    """
+    from cnnpaper.paper.build import build_tables
+
+    build_tables(ROOT, study, allow_stale=allow_stale, say=click.echo)
 
 
 @commands.command()

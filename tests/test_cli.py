@@ -14,7 +14,7 @@ from conftest import REPOSITORY, Answer
 
 from cnnpaper import cli
 from cnnpaper.errors import Interrupted
-from cnnpaper.learn import runner
+from cnnpaper.learn import data, download, runner
 
 Cnnpaper = Callable[..., Answer]
 ALEXNET = ("train", "--model", "alexnet")
@@ -46,8 +46,8 @@ BAD = [
     ((*ALEXNET, "--study", ""), ("no study ''",)),
     ((*ALEXNET, "--study", "../study/smoke"), ("no study",)),
     ((*ALEXNET, "--study", "single-0ep"), ("no study 'single-0ep'",)),
-    ((*ALEXNET, "--study", "smoke", "--epochs", "7"), ("--epochs 7", "'smoke'", "2")),
-    ((*ALEXNET, "--study", "smoke", "--batch-size", "7"), ("--batch-size 7", "'smoke'", "256")),
+    ((*ALEXNET, "--study", "smoke", "--epochs", "7"), ("--epochs 7", "'smoke' sets it to")),
+    ((*ALEXNET, "--study", "smoke", "--batch-size", "7"), ("--batch-size 7", "'smoke' sets it to")),
     ((*ALEXNET, "--study", "smoke", "--seed", "7"), ("no seed 7", "experiments/study/smoke.toml")),
     (("train", "--model", "resnet50", "--study", "smoke"), ("'resnet50'", "EPOCHS=10")),
     ((*ALEXNET, "--data-dir", "nowhere"), ("nowhere", "make data")),
@@ -56,6 +56,13 @@ BAD = [
     (("experiments", "--study", "x"), ("no study 'x'", "reference")),
     (("experiments", "--study", "single-3ep"), ("none yet", "make alexnet EPOCHS=3")),
     (("experiments", "--data-dir", "nowhere"), ("nowhere", "make data")),
+    (("data", "--set", "jpeg"), ("'jpeg'", "jpeg75")),
+    (("data", "--data-dir", "Makefile"), ("Makefile", "a file")),
+    (("report", "--study", "x"), ("no study 'x'", "reference")),
+    (("report", "--study", "../x"), ("'../x'", "experiments/study")),
+    (("report",), ("no run", "make experiments STUDY=reference")),
+    (("figures", "--study", "x"), ("no study 'x'", "reference")),
+    (("tables", "--study", "x"), ("no study 'x'", "reference")),
     (("status", "--study", "x"), ("no study 'x'", "reference")),
     (("status", "stray"), ("stray", "cnnpaper status --help")),
     (("import-logs", "nowhere", "--study", "old"), ("nowhere",)),
@@ -80,11 +87,11 @@ def test_bad_input_is_explained(
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file below ``root`` but the interpreter's caches."""
+    """Every file below ``root`` but the interpreter's caches and the files of locks."""
     return {
         str(path): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.name != "lock"
     }
 
 
@@ -112,6 +119,41 @@ def test_the_data_folder_comes_from_the_environment(
     answer = cnnpaper(*ALEXNET)
     assert answer.code == 2
     assert "my '$HOME' % 데이터: there is no such folder" in answer.err
+
+
+@pytest.mark.parametrize(
+    "there,arguments,fetched",
+    [
+        (False, [], ["original"]),
+        (False, ["--set", "jpeg75"], ["jpeg75"]),
+        (True, [], []),
+        (True, ["--set", "original"], ["original"]),
+    ],
+)
+def test_what_data_fetches(
+    root: Path,
+    cnnpaper: Cnnpaper,
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,
+    arguments: list[str],
+    fetched: list[str],
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(download, "fetch", lambda wanted, data_dir: calls.append(wanted))
+    monkeypatch.setattr(data, "check", lambda data_dir: f"checked {data_dir}")
+    if there:
+        one_image(root / "data")
+    answer = cnnpaper("data", *arguments)
+    assert (answer.code, answer.out) == (0, "checked data\n")
+    assert calls == fetched
+
+
+def one_image(folder: Path) -> None:
+    """What the search takes for a folder of images."""
+    image = folder / "train" / "cat" / "0001.png"
+    image.parent.mkdir(parents=True)
+    (folder / "test").mkdir()
+    image.touch()
 
 
 # ------------------------------------------------------------------------------- what is started
@@ -169,10 +211,7 @@ def test_which_runs_are_started(
     runs: list[str] | None,
     devices: list[str],
 ) -> None:
-    image = root / "images" / "train" / "cat" / "0001.png"
-    image.parent.mkdir(parents=True)
-    (root / "images" / "test").mkdir()
-    image.touch()
+    one_image(root / "images")
     answer = cnnpaper(*arguments.split())
     assert answer.code == 0, answer.err
     ((found, where, force),) = started
