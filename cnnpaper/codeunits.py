@@ -124,6 +124,7 @@ class _Module:
     """Names bound inside ``effects``."""
 
 
+@lru_cache(maxsize=128)
 def _parse_module(name: str, path: str, source: bytes) -> _Module:
     try:
         with warnings.catch_warnings():
