@@ -74,7 +74,7 @@ ORIGINAL_ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 MAX_IMAGE_BYTES = 65_536  # a 32 x 32 image that is stored plainly has 3 kB
 MAX_BATCH_BYTES = 33_000_000  # the pickled ones have 31 MB
-MAX_GROUP_BYTES = 512 << 20  # unpacked bytes of a parquet row group
+MAX_GROUP_BYTES = 256 << 20  # unpacked bytes of a parquet row group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,8 +412,9 @@ def _rows(source: Source) -> Iterator[tuple[Path, Any, Any]]:
         try:
             with parquet.ParquetFile(path, memory_map=False) as file:
                 image = _columns(file, path)
+                # row by row: a dictionary lets each of them repeat one large value
                 for part in file.iter_batches(
-                    batch_size=1000, columns=[f"{image}.bytes", "label"], use_threads=False
+                    batch_size=1, columns=[f"{image}.bytes", "label"], use_threads=False
                 ):
                     images = part.column(image).field("bytes").to_pylist()
                     for pair in zip(images, part.column("label").to_pylist(), strict=True):
@@ -430,7 +431,11 @@ def _columns(file: Any, path: Path) -> str:
         raise UserError(f"{path}: this is CIFAR-100; the study needs CIFAR-10\n{REMEDY}")
     types = {name: str(schema.field(i).type) for i, name in enumerate(schema.names)}
     column = next((name for name in ("img", "image") if name in types), None)
-    if column is None or not types[column].startswith("struct<bytes: binary") or types.get("label") != "int64":
+    if (
+        column is None
+        or not types[column].startswith("struct<bytes: binary")
+        or types.get("label") != "int64"
+    ):
         shown = ", ".join(f"{name} ({kind})" for name, kind in types.items())[:120]
         raise UserError(f"{path}: no columns img (bytes) and label (int64), but {shown}\n{REMEDY}")
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
