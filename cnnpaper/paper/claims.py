@@ -72,7 +72,11 @@ class Claims:
         network = self.analysis.network(key)
         claims = self.troubles(network)
         if network.accuracy is not None:
-            claims += [self._accuracy(network), self._selection(network), self._flipped(network)]
+            claims.append(self._accuracy(network))
+        if network.gap is not None:
+            claims.append(self._selection(network))
+        if network.accuracy_tta is not None:
+            claims.append(self._flipped(network))
         return claims + self._relations(network) + self._cost(network)
 
     # ------------------------------------------------------------------------- runs

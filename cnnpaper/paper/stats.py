@@ -23,7 +23,6 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtri, stdtrit
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from cnnpaper.predictions import cross_entropy
 
@@ -235,12 +234,25 @@ def compare_all(correct: Mapping[str, Booleans]) -> tuple[Comparison, ...]:
         return ()
     measure = _pair_of_one_seed if seeds == {1} else _pair_of_seeds
     pairs = [measure(correct[a], correct[b]) for a, b in names]
-    adjusted = multipletests([pair.p for pair in pairs], method="holm")[1]
+    adjusted = holm([pair.p for pair in pairs])
     alpha = ALPHA / len(pairs)
     return tuple(
-        _comparison(a, b, pair, float(p_holm), alpha)
+        _comparison(a, b, pair, p_holm, alpha)
         for (a, b), pair, p_holm in zip(names, pairs, adjusted, strict=True)
     )
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values adjusted over their family (Holm 1979), in the order given.
+
+    The k-th smallest of m is multiplied by m − k + 1, is at least as large as the one before it
+    and at most 1. (statsmodels' function does the same, after a garbage collection a call.)
+    """
+    adjusted, running = [0.0] * len(p), 0.0
+    for rank, position in enumerate(sorted(range(len(p)), key=lambda index: p[index])):
+        running = max(running, min(1.0, (len(p) - rank) * p[position]))
+        adjusted[position] = running
+    return adjusted
 
 
 def _comparison(first: str, second: str, pair: _Pair, p_holm: float, alpha: float) -> Comparison:
