@@ -61,7 +61,7 @@ def build_report(root: Path, study: str, *, allow_stale: bool = False, say: Say 
         state.inputs = found if manifest(root, study, allow_stale=allow_stale) == found else {}
         state.summary = paper.summary(output)
         state.save()
-        say(f"steps: {', '.join(ran) or 'none, the changes do not show in the paper'}")
+        say(f"steps: {steps_text(ran) or 'none, the changes do not show in the paper'}")
         say(state.summary)
         return output
 
@@ -92,6 +92,19 @@ def build_tables(root: Path, study: str, *, allow_stale: bool = False, say: Say 
         return folder
 
 
+def steps_text(ran: list[str]) -> str:
+    """The steps by kind: ``figures: learning_curves; tables: 15; pdf``; many are counted."""
+    kinds: dict[str, list[str]] = {}
+    for step in ran:
+        kind, _, name = step.partition(" ")
+        kinds.setdefault(kind, []).extend([name] if name else [])
+    shown = {
+        kind: ", ".join(names) if len(names) <= 6 else str(len(names))
+        for kind, names in kinds.items()
+    }
+    return "; ".join(f"{kind}: {names}" if names else kind for kind, names in shown.items())
+
+
 def _locked(root: Path, study: str) -> Any:
     if not re.fullmatch(r"[\w가-힣][\w.가-힣-]{0,79}", study):
         raise UserError(
@@ -116,17 +129,18 @@ def _read(root: Path, study: str, allow_stale: bool) -> StudyPaper:
 def _figures(paper: StudyPaper, state: State) -> list[str]:
     """Draw the figures whose arguments or code have changed; returns the names of the steps."""
     from cnnpaper.paper.content import content_digest
+    from cnnpaper.paper.drawings import tick_texts
     from cnnpaper.paper.style import render, texts
 
     ran, versions = [], json.dumps(tools())
     for drawing in paper.drawings.values():
-        step, file = f"figure {drawing.name}", paper.folder / "figures" / f"{drawing.name}.pdf"
+        step, file = f"figures {drawing.name}", paper.folder / "figures" / f"{drawing.name}.pdf"
         code = code_key(code_units(paper.root, drawing.entries, beside=drawing.others))
         key = digest(content_digest(drawing.args), code, versions)
         if not state.fresh(step, key, file):
             figure = drawing.draw(*drawing.args)
             write_atomic(file, render(figure, "pdf"))
-            state.done(step, key, file, texts=texts(figure))
+            state.done(step, key, file, texts=texts(figure), ticks=tick_texts(figure))
             ran.append(step)
     return ran
 
@@ -140,7 +154,7 @@ def _tables(paper: StudyPaper, state: State) -> list[str]:
         if _write_changed(folder / f"{item.name}.csv", csv(item)) | _write_changed(
             folder / f"{item.name}.md", markdown(item)
         ):
-            ran.append(f"table {item.name}")
+            ran.append(f"tables {item.name}")
     values = json.dumps(paper.ledger.dump(), ensure_ascii=False, indent=1)
     if _write_changed(paper.folder / "ledger.json", values + "\n"):
         ran.append("ledger")
@@ -188,12 +202,14 @@ def _pdf(paper: StudyPaper, state: State, output: Path) -> list[str]:
     for name, path in files.items():
         shutil.copyfile(path, folder / name)
     done = latex.typeset(folder, paper.epoch or 0)
-    figures = {d.file: state.steps[f"figure {d.name}"]["texts"] for d in paper.drawings.values()}
-    numerals.check(done, paper.ledger, figures, paper.text.names)
+    shown = {d.file: state.steps[f"figures {d.name}"] for d in paper.drawings.values()}
+    numerals.check_figures(shown, paper.ledger, paper.text.names)
+    texts = {file: step["texts"] for file, step in shown.items()}
+    numerals.check(done.pdf, done.uses, paper.ledger, texts, paper.text.names)
     data = attach.finish(done.pdf.read_bytes(), attached, dated=paper.epoch is not None)
     write_atomic(output, data)
     state.done("pdf", key, output, warnings=list(done.warnings))
-    return ["pdf", *(f"(TeX warns: {warning})" for warning in done.warnings)]
+    return ["pdf", *(f"warnings {warning}" for warning in done.warnings)]
 
 
 def _tex_files(paper: StudyPaper) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from cnnpaper.paper import stats
 from cnnpaper.paper.analysis import BOOTSTRAP_FROM, Analysis
-from cnnpaper.paper.claims import ARCHITECTURE_SEEDS, Claims
+from cnnpaper.paper.claims import ARCHITECTURE_SEEDS, PAIRS_LISTED, Claims
 from cnnpaper.paper.drawings import Drawing
 from cnnpaper.paper.facts import Facts, counted, read_known
 from cnnpaper.paper.frames import Frames
@@ -255,11 +255,19 @@ class Composer:
             "abstract_korean": korean.abstract(),
             "accuracies": english.accuracies(),
             "runs": english.runs(),
-            "pairs": [*english.pairs(), *english.most_accurate()],
+            "pairs": self._pair_claims(english),
             "rounding": english.rounding(),
             "check": english.check(),
             "costs": [*english.sizes(), *english.seconds()],
         }
+
+    def _pair_claims(self, claims: Claims) -> list[Sentence]:
+        """What the results say of pairs; the table beside them has every difference."""
+        found: list[Sentence] = [*claims.pairs()]
+        if 1 < len(self.analysis.comparisons) <= PAIRS_LISTED:
+            unclear = [claim for claim in claims.pairs() if not claim.asserts]
+            found = [claims.separated(), *unclear]
+        return [*found, *claims.most_accurate()]
 
     def _hardware(self) -> list[tuple[str, str]]:
         """Marks of the results table and what they stand for, where there are several."""
@@ -318,7 +326,7 @@ class Composer:
             ["Which runs have a certificate?", self._certificates()],
         ]  # fmt: skip
         return table(
-            "checklist", "ll", ["Question", "Answer"], rows, widths={0: "46mm", 1: "108mm"}
+            "checklist", "ll", ["Question", "Answer"], rows, widths={0: "44mm", 1: "108mm"}
         )
 
     def _freshness(self) -> Any:
@@ -372,7 +380,6 @@ class Composer:
         }
 
     def _provenance_context(self) -> dict[str, Any]:
-        prefix = f"results/log/{self.frames.study.name}/"
         return {
             "names": self._names(),
             "provenance": [
@@ -381,28 +388,41 @@ class Composer:
                     "key": breakable(value.key, plain=True),
                     "value": value,
                     "formula": value.formula,
-                    "source": _source_cell(value, prefix),
+                    "source": _source_cell(value, self._log_prefix),
                 }
                 for value in self.printer.printed.values()
             ],
         }
 
+    @property
+    def _log_prefix(self) -> str:
+        return f"results/log/{self.frames.study.name}/"
+
     def _names_with_numerals(self) -> list[str]:
-        names = [network.name for network in self.analysis.networks]
-        names += [experiment.name for experiment in self.frames.experiments.values()]
-        return sorted({*names, *self.frames.logs, *self.frames.missing, self.frames.study.name})
+        names = {network.name for network in self.analysis.networks}
+        names |= {experiment.name for experiment in self.frames.experiments.values()}
+        names |= {*self.frames.logs, *self.frames.missing, self.frames.study.name}
+        names |= {layer.name for layers in self.frames.layers.values() for layer in layers}
+        for value in self.printer.printed.values():
+            first, more = _first_source(value, self._log_prefix)
+            names |= {value.key, first, more}
+        return sorted(names)
 
     def _imported_context(self) -> dict[str, Any]:
         raise NotImplementedError
 
 
-def _source_cell(value: Value, prefix: str) -> Tex:
-    """The first source and how many more there are."""
+def _first_source(value: Value, prefix: str) -> tuple[str, str]:
+    """The first source, and how many more there are."""
     if not value.sources:
-        return Tex("the code")
-    first = str(value.sources[0]).removeprefix(prefix)
+        return "the code", ""
     more = len(value.sources) - 1
-    return Tex(breakable(first, plain=True) + (rf" and {more} more" if more else ""))
+    return str(value.sources[0]).removeprefix(prefix), f"and {more} more" if more else ""
+
+
+def _source_cell(value: Value, prefix: str) -> Tex:
+    first, more = _first_source(value, prefix)
+    return Tex(breakable(first, plain=True) + (f" {more}" if more else ""))
 
 
 def _figure_range(labels: Sequence[str]) -> Tex:

@@ -29,7 +29,7 @@ class Drawing:
     @property
     def file(self) -> str:
         """Name of its file, as TeX includes it."""
-        return f"figure_{self.name}.pdf"
+        return f"figure-{self.name.replace('_', '-')}.pdf"
 
     @property
     def entries(self) -> list[str]:
@@ -64,6 +64,16 @@ def drawings(frames: Frames, analysis: Analysis, tables: Tables) -> dict[str, Dr
         errors = {name: f"ECE {tables.ece(network)} %" for name, network in tested.items()}
         found.append(_drawing(figures.reliability, calibration, errors, names))
     return {drawing.name: drawing for drawing in found}
+
+
+def tick_texts(figure: Figure) -> list[str]:
+    """What the ticks of a figure say, those of ``texts`` that the data place on an axis."""
+    return [
+        label.get_text()
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in axis.get_ticklabels(which="both")
+    ]
 
 
 def _unit(function: Callable[..., Any]) -> str:

@@ -55,6 +55,7 @@ CLASS_NAMES = [
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 ]  # fmt: skip
 """Of CIFAR-10, in the order of its labels."""
+OFF_AT_ZERO = ("clip_norm", "ema_decay", "crop_padding")
 WEIGHTED = ("Conv2d", "Linear")
 """Layers that count towards depth."""
 
@@ -80,6 +81,11 @@ def number(value: bool | int | float | str) -> str:
             else (f"{value:g}")
         )
     return whole(value) if isinstance(value, int) else value
+
+
+def setting(key: str, value: bool | int | float | str) -> str:
+    """A setting of the recipe as printed; zero means ``none`` for those that it switches off."""
+    return "none" if key in OFF_AT_ZERO and value == 0 else number(value)
 
 
 @dataclass(frozen=True)
@@ -229,7 +235,8 @@ class Facts:
             own = study.override.get(key)
             where, name = (self.study_file, f"override.{key}") if own else (path, key)
             value = getattr(recipe, key)
-            entered = self.add(f"recipe.{key}", value, [self.sources.toml(where, name)])
+            source = [self.sources.toml(where, name)]
+            entered = self.add(f"recipe.{key}", value, source, text=setting(key, value))
             settings.append(Setting(key, entered, own.why if own else None))
         return settings
 
@@ -243,6 +250,7 @@ class Facts:
                     f"{model}.recipe.{key}",
                     entry.value,
                     [self.sources.toml(path, f"override.{key}")],
+                    text=setting(key, entry.value),
                 ),
                 entry.why,
             )

@@ -73,7 +73,7 @@ class Tables:
         columns = [
             "Network",
             "Test|%",
-            "95 % interval|%",
+            "Interval|%",
             "Flip-averaged|%",
             "Validation|%",
             "n",
@@ -213,7 +213,7 @@ class Tables:
             for network in self.analysis.networks
             if network.calibration is not None
         ]
-        columns = ["Network", "ECE|%", "95 % interval|%", "Brier|score", "NLL|nats"]
+        columns = ["Network", "ECE|%", "Interval|%", "Brier|score", "NLL|nats"]
         return table("calibration", "lrrrr", columns, rows) if rows else None
 
     def _calibration_row(self, network: Network, found: Calibration) -> list[Cell]:
@@ -311,7 +311,7 @@ class Tables:
             for name, setting in found
         ]
         columns = ["Network", "Setting", "Value", "Reason"]
-        return table("departures", "llrl", columns, rows, widths={3: "84mm"}) if rows else None
+        return table("departures", "llrl", columns, rows, widths={3: "80mm"}) if rows else None
 
     def runs(self) -> Table:
         """Every run with its fingerprint; above twenty runs, one line a network."""
@@ -459,7 +459,7 @@ LABELS = {
     "low_resolution": "low resolution, pixels",
     "low_resolution_share": "epochs at low resolution, share",
     "ema_decay": "decay of averaged weights",
-    "clip_norm": "gradient norm limit (0: none)",
+    "clip_norm": "limit of the gradient’s norm",
     "memory_format": "memory format",
 }
 """Settings of the recipe in words; a new key is printed as it is."""

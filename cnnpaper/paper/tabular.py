@@ -68,9 +68,7 @@ def booktabs(item: Table, printer: Printer, *, long: bool = False) -> Tex:
     Cells are printed through ``printer``: strings escaped, values as links.
     """
     columns = [
-        rf">{{\raggedright\arraybackslash}}p{{{item.widths[place]}}}"
-        if place in item.widths
-        else letter
+        f"L{{{item.widths[place]}}}" if place in item.widths else letter
         for place, letter in enumerate(item.align)
     ]
     head = " & ".join(
