@@ -63,10 +63,6 @@ class Claims:
             claims.append(self.separated())
         return claims + self.seconds()
 
-    def rankings(self) -> list[Claim]:
-        """The most accurate, the smallest, the one with the fewest operations, the quickest."""
-        return [*self.most_accurate(), *self.sizes(), *self.seconds()]
-
     def network(self, key: str) -> list[Claim]:
         """The discussion of one network: accuracy, selection, relation to the others, cost."""
         network = self.analysis.network(key)
@@ -148,16 +144,17 @@ class Claims:
 
     def _accuracy(self, network: Network) -> Claim:
         estimate = self.values.accuracy(network)
-        seeds = len(network.tested)
+        spread = self.values.seed_sd(network)
+        seeds = self._count(network, "seeds", len(network.tested))
         return self._claim(
-            "accuracy_one" if seeds == 1 else "accuracy_many",
+            "accuracy_one" if spread is None else "accuracy_many",
             name=self._name(network),
-            topic=self._name(network, "topic"),
             value=estimate.value,
             low=estimate.low,
             high=estimate.high,
             level=self.values.level(),
-            seeds=self._count(network, "seeds", seeds),
+            seeds=seeds,
+            spread=seeds if spread is None else spread,
         )
 
     def _selection(self, network: Network) -> Claim:
@@ -303,7 +300,7 @@ class Claims:
                     asserts=_asserts(pairs),
                     scope=self._scope(),
                     name=self._name(best),
-                    subject=self._name(best, "subject"),
+                    by=self._name(best, "by"),
                     among=self._among(),
                     count=self._count(None, "compared", len(self._ranked)),
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal, TypeAlias
 
 Particle: TypeAlias = Literal["topic", "subject", "object", "and", "by"]
@@ -22,11 +21,6 @@ FINALS = 28
 RIEUL = 8
 """After ㄹ, ``로`` stands as after a vowel."""
 
-VOWEL_LETTERS = frozenset("AEFHILMNORSX")
-"""Letters whose names begin with a vowel: an LSTM, an MLP."""
-CONSONANT_SOUND = re.compile(r"(one|once|uni|use|eu|u-)", re.IGNORECASE)
-SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
-
 
 def particle(reading: str, kind: Particle) -> str:
     """The Korean particle after a word of this reading: ``레즈넷 십팔`` takes ``은``.
@@ -39,21 +33,6 @@ def particle(reading: str, kind: Particle) -> str:
         return unknown
     final = (last - FIRST_SYLLABLE) % FINALS
     return vowel if final == 0 or (kind == "by" and final == RIEUL) else consonant
-
-
-def article(word: str) -> str:
-    """``a`` or ``an`` before ``word``, as it is spoken: an 8, an 11, a VGG-16, an LSTM, a U-Net."""
-    if number := re.match(r"\d[\d,]*", word):
-        digits = number[0].replace(",", "")
-        # eight, eighty, eight hundred, eleven, eighteen, and thousands or millions of them
-        leading = digits[: len(digits) % 3 or 3]
-        return "an" if digits[0] == "8" or leading in ("11", "18") else "a"
-    initials = re.match(r"[A-Z]{2,}", word)
-    if initials:
-        return "an" if word[0] in VOWEL_LETTERS else "a"
-    if CONSONANT_SOUND.match(word):
-        return "a"
-    return "an" if SILENT_H.match(word) or word[:1].lower() in set("aeiou") else "a"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

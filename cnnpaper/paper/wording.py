@@ -89,9 +89,10 @@ _TEMPLATES: dict[str, dict[str, str]] = {
     },
     "accuracy_many": {
         "en": "{name} reaches a mean test accuracy of {value}~% over {seeds} seeds ({level}~% "
-        "interval {low} to {high} over seeds and images).",
+        "interval {low} to {high} over seeds and images; standard deviation over seeds "
+        "{spread}~points).",
         "ko": "{name}의 평균 시험 정확도는 시드 {seeds}개에서 {value}~%이다(시드와 이미지에 대한 "
-        "{level}~% 신뢰구간 {low}에서 {high}).",
+        "{level}~% 신뢰구간 {low}에서 {high}, 시드에 대한 표준편차 {spread}~%p).",
     },
     "selection": {
         "en": "On the validation images, which chose the epoch, it reaches {validation}~%; "
@@ -189,12 +190,12 @@ _TEMPLATES: dict[str, dict[str, str]] = {
     "best": {
         "en": "{scope}{name} is the most accurate of the {count} networks{among}: it is separated "
         "from every other.",
-        "ko": "{scope}{among}신경망 {count}개 가운데 {subject} 가장 정확하다. 다른 모든 신경망과 "
+        "ko": "{scope}{among}신경망 {count}개 가운데 가장 정확한 것은 {by}, 다른 모든 신경망과 "
         "구별된다.",
     },
     "best_of_two": {
         "en": "{scope}{name} is the more accurate of the {count} networks{among}.",
-        "ko": "{scope}{among}신경망 {count}개 가운데 {subject} 더 정확하다.",
+        "ko": "{scope}{among}신경망 {count}개 가운데 더 정확한 것은 {name}이다.",
     },
     "no_best": {
         "en": "The data do not single out a most accurate network: {first} is not separated from "
