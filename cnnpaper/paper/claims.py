@@ -132,7 +132,8 @@ class Claims:
         kind = "one" if seeds == {1} else "many" if len(seeds) == 1 else "uneven"
         count = self._count(None, "seeds", max(seeds))
         lead = self._say(f"lead_{kind}", seeds=count)
-        tail = self._say("tail_one" if kind == "one" else "nothing", seeds=count)
+        each = "tail_single" if len(tested) == 1 else "tail_one"
+        tail = self._say(each if kind == "one" else "nothing", seeds=count)
         if len(tested) > NETWORKS_LISTED:
             low, high = (self.values.accuracy(pick(tested, key=_mean)).value for pick in (min, max))
             return [self._claim("accuracy_range", lead=lead, low=low, high=high, tail=tail)]
@@ -211,8 +212,10 @@ class Claims:
         )
 
     def separated(self) -> Claim:
-        """How many of the pairs are separated."""
+        """How many of the pairs are separated; of a single pair, its own sentence."""
         pairs = self.analysis.comparisons
+        if len(pairs) == 1:
+            return self.pair(pairs[0])
         parted = [pair for pair in pairs if pair.separated]
         total, count = len(pairs), len(parted)
         if count in (0, total):
@@ -337,14 +340,18 @@ class Claims:
             (pair.p < ALPHA) == (drawn[pair.first, pair.second] < ALPHA)
             for pair in self.analysis.comparisons
         )
+        pairs = self._count(None, "pairs", len(drawn))
+        agreeing = self._count(None, "pairs_agreeing", agree)
+        everyone = agree == len(drawn)
         return [
             self._claim(
                 "check",
                 cite=Cite("sellam2022multiberts"),
                 draws=self.values.count("check.resamples", RESAMPLES, what="resamples", sources=()),
                 alpha=self.values.alpha(),
-                pairs=self._count(None, "pairs", len(drawn)),
-                count=self._count(None, "pairs_agreeing", agree),
+                agreeing=self._say(
+                    "check_all" if everyone else "check_some", pairs=pairs, count=agreeing
+                ),
             )
         ]
 

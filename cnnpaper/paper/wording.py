@@ -75,6 +75,7 @@ _TEMPLATES: dict[str, dict[str, str]] = {
         "ko": "끝난 실행의 평균 시험 정확도는",
     },
     "tail_one": {"en": " ({seeds} seed each)", "ko": "(시드 {seeds}개씩)"},
+    "tail_single": {"en": " ({seeds} seed)", "ko": "(시드 {seeds}개)"},
     "accuracy_list": {"en": "{lead} is {entries}{tail}.", "ko": "{lead} {entries}이다{tail}."},
     "accuracy_of": {"en": "{value}~% for {name}", "ko": "{name} {value}~%"},
     "accuracy_range": {
@@ -210,12 +211,17 @@ _TEMPLATES: dict[str, dict[str, str]] = {
         "있다.",
     },
     "check": {
-        "en": "As a check, the multi-bootstrap over {draws} resamples of seeds and images {cite} "
-        "and the test, both unadjusted, fall on the same side of {alpha} for {count} of the "
-        "{pairs} pairs.",
+        "en": "As a check, the p of the multi-bootstrap over {draws} resamples of seeds and images "
+        "{cite} and that of the test, before adjustment, lie on the same side of {alpha} for "
+        "{agreeing}.",
         "ko": "확인을 위해 시드와 이미지를 {draws}번 다시 뽑은 다중 부트스트랩과 {cite} 검정의 "
-        "보정하지 않은 p는 {pairs}쌍 가운데 {count}쌍에서 {alpha}의 같은 쪽에 있다.",
+        "보정하지 않은 p는 {agreeing}에서 {alpha}의 같은 쪽에 있다.",
     },
+    "check_some": {
+        "en": "{count} of the {pairs} pairs",
+        "ko": "{pairs}쌍 가운데 {count}쌍",
+    },
+    "check_all": {"en": "all {pairs} pairs", "ko": "{pairs}쌍 모두"},
     # ------------------------------------------------------------------ sizes and seconds
     "parameters_one": {
         "en": "{among}{names} has the fewest parameters ({value}~million).",
