@@ -145,20 +145,20 @@ _TEMPLATES: dict[str, dict[str, str]] = {
         "ko": "{first_and} {second_topic} 평균 정확도가 같아 구별할 수 없다(차이 {details}).",
     },
     "all_separated": {
-        "en": "All {pairs} pairs of networks are separated.",
-        "ko": "신경망 {pairs}쌍이 모두 구별된다.",
+        "en": "All {pairs} pairs of networks are separated by the adjusted test.",
+        "ko": "보정한 검정으로 신경망 {pairs}쌍이 모두 구별된다.",
     },
     "none_separated": {
-        "en": "None of the {pairs} pairs of networks is separated.",
-        "ko": "신경망 {pairs}쌍 가운데 구별되는 것은 없다.",
+        "en": "None of the {pairs} pairs of networks is separated by the adjusted test.",
+        "ko": "보정한 검정으로 신경망 {pairs}쌍 가운데 구별되는 것은 없다.",
     },
     "one_of_separated": {
-        "en": "Of the {pairs} pairs of networks, {count} is separated.",
-        "ko": "신경망 {pairs}쌍 가운데 {count}쌍이 구별된다.",
+        "en": "Of the {pairs} pairs of networks, {count} is separated by the adjusted test.",
+        "ko": "보정한 검정으로 신경망 {pairs}쌍 가운데 {count}쌍이 구별된다.",
     },
     "some_separated": {
-        "en": "Of the {pairs} pairs of networks, {count} are separated.",
-        "ko": "신경망 {pairs}쌍 가운데 {count}쌍이 구별된다.",
+        "en": "Of the {pairs} pairs of networks, {count} are separated by the adjusted test.",
+        "ko": "보정한 검정으로 신경망 {pairs}쌍 가운데 {count}쌍이 구별된다.",
     },
     "group_separated": {
         "en": "{scope}{first} is more accurate than {others} (by {details}).",
@@ -214,7 +214,7 @@ _TEMPLATES: dict[str, dict[str, str]] = {
         "en": "As a check, the p of the multi-bootstrap over {draws} resamples of seeds and images "
         "{cite} and that of the test, before adjustment, lie on the same side of {alpha} for "
         "{agreeing}.",
-        "ko": "확인을 위해 시드와 이미지를 {draws}번 다시 뽑은 다중 부트스트랩과 {cite} 검정의 "
+        "ko": "확인을 위해 시드와 이미지를 {draws}번 다시 뽑은 다중 부트스트랩 {cite}과 검정의 "
         "보정하지 않은 p는 {agreeing}에서 {alpha}의 같은 쪽에 있다.",
     },
     "check_some": {

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -274,6 +275,17 @@ def test_statistics_of_five_rows(five_rows: Frames) -> None:
     assert found.bootstrap_p == {}
 
 
+def test_a_run_whose_epochs_were_all_slowed_keeps_seconds_from_being_ranked(
+    five_rows: Frames,
+) -> None:
+    five_rows.curves.loc[five_rows.curves["run"] == "alexnet-s1", "shared"] = True
+    found = analyse(five_rows, HandSources())
+    assert [n.times.shared for n in found.networks if n.times] == [True, False]
+    assert texts(Claims(found, Ledger()).seconds()) == [
+        "Seconds are not ranked, since other processes slowed the runs of AlexNet."
+    ]
+
+
 # ------------------------------------------------------------------------------- accuracy claims
 
 
@@ -325,7 +337,30 @@ def test_best_by_mean_is_not_named_while_one_other_is_near() -> None:
         "GoogLeNet."
     )
     assert claim.asserts == ()
-    assert str(found.separated()) == "Of the three pairs of networks, two are separated."
+    assert (
+        str(found.separated())
+        == "Of the three pairs of networks, two are separated by the adjusted test."
+    )
+
+
+def test_the_largest_p_stands_for_a_group() -> None:
+    # 20 images for AlexNet alone and 2 for VGG-16; 24 for AlexNet alone and 8 for GoogLeNet
+    alexnet = right(150, 200)
+    vgg16 = alexnet & ~right(20, 200)
+    vgg16[-2:] = True
+    googlenet = alexnet & ~right(24, 200)
+    googlenet[-8:] = True
+    found = claims(net("AlexNet", alexnet[None]), net("VGG-16", vgg16[None]))
+    found = claims(*found.analysis.networks, net("GoogLeNet", googlenet[None]))
+    # 2 · P(at most 2 of 22) times three, 2 · P(at most 8 of 32) times two
+    smaller, larger = (
+        scipy.stats.binomtest(few, few + many).pvalue for few, many in ((2, 20), (8, 24))
+    )
+    assert 3 * smaller < 2 * larger < stats.ALPHA
+    assert texts(found.network("alexnet"))[1] == (
+        "As trained here, it is more accurate than GoogLeNet and VGG-16 (by 8.0 to 9.0 points, "
+        f"largest Holm-adjusted p = {2 * larger:.3f})."
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -389,7 +424,7 @@ def test_eight_networks_are_grouped() -> None:
     found = claims(*nets)
     assert len(found.analysis.comparisons) == 28
     written = texts(found.pairs())
-    assert written[0] == "Of the 28 pairs of networks, 25 are separated."
+    assert written[0] == "Of the 28 pairs of networks, 25 are separated by the adjusted test."
     assert written[1].startswith(
         "Net C is more accurate than Net B, Net A, MobileNetV2, ResNet-18, GoogLeNet, VGG-16 and "
         "AlexNet (by 14.5 to 75.0 points, largest Holm-adjusted p < 0.001)."
@@ -725,6 +760,13 @@ def test_an_interval_has_the_digits_of_its_estimate(
     found = Values(Ledger()).pair(comparison(*limits, p=0.01), a, b)
     assert (found.difference.text, found.low.text, found.high.text) == printed
     assert (found.first, found.second) == (("a", "b") if limits[0] > 0 else ("b", "a"))
+
+
+def test_a_test_that_rejects_beside_an_interval_that_holds_0_separates_nothing() -> None:
+    # Holm's adjustment is milder than the interval's Bonferroni
+    assert not comparison(0.0102, -0.0002, 0.0206, p=0.04).separated
+    assert comparison(0.0102, 0.0002, 0.0206, p=0.04).separated
+    assert not comparison(0.0102, 0.0002, 0.0206, p=0.06).separated
 
 
 def test_not_separated_keeps_one_digit() -> None:

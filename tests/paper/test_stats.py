@@ -174,6 +174,7 @@ def test_interval_is_simultaneous_over_all_pairs() -> None:
 # ------------------------------------------------------------------------------- several seeds
 
 
+@settings(deadline=None, max_examples=15)  # statsmodels collects garbage each time
 @given(st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=28))
 def test_holm_is_statsmodels_holm(p: list[float]) -> None:
     assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-15)
@@ -384,6 +385,21 @@ def test_calibration_averages_seeds_and_its_interval_holds_the_estimate() -> Non
     assert 0 <= small.ece_low <= small.ece <= small.ece_high
 
 
+def test_interval_of_the_error_is_reflected_and_widened_to_the_estimate() -> None:
+    bins = np.full(15, 0.5)
+    # resamples from 0.10 to 0.20: quantiles 0.1025 and 0.1975, reflected at 0.10
+    found = stats.calibration(
+        [
+            stats.SeedCalibration(
+                ece=0.1, brier=0.5, nll=1.0, confidence=bins, accuracy=bins, resampled=drawn
+            )
+            for drawn in [np.linspace(0.1, 0.2, stats.RESAMPLES)]
+        ]
+    )
+    assert found.ece_low == pytest.approx(0.2 - 0.1975, abs=1e-12)
+    assert found.ece_high == 0.1  # 0.2 - 0.1025 is below it
+
+
 # ------------------------------------------------------------------------------- confusion
 
 
@@ -396,6 +412,12 @@ def test_confusion_and_the_pairs_most_confused() -> None:
     # cat and dog three times, aeroplane and ship twice, no other pair
     assert stats.most_confused(table, 5) == [(3, 5), (0, 8)]
     assert stats.most_confused(table, 1) == [(3, 5)]
+
+
+def test_both_ways_count() -> None:
+    table = np.zeros((10, 10), dtype=np.int64)
+    table[0, 1], table[2, 3], table[3, 2] = 3, 1, 4
+    assert stats.most_confused(table, 2) == [(2, 3), (0, 1)]
 
 
 def test_equal_counts_keep_the_order_of_the_classes() -> None:
