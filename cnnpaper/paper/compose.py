@@ -41,6 +41,10 @@ BODY = (
 IMPORTED_BODY = ("imported",)
 
 
+TITLE = (
+    "A comparison of representative convolutional neural networks",
+    "대표적인 합성곱 신경망 모델의 비교",
+)
 AGAIN = Tex(r"in small by \code{make verify}, in full by \code{make reproduce}")
 
 
@@ -157,11 +161,18 @@ class Composer:
     @cached_property
     def titles(self) -> dict[str, str]:
         synthetic = self._flags()["synthetic"]
+        imported = self.frames.study.origin == "imported"
+        more = "synthetic images" if synthetic else "logs of 2023" if imported else ""
+        more_korean = (
+            "합성 이미지에 대한 시험" if synthetic else "2023년의 기록" if imported else ""
+        )
+        main, main_korean = TITLE
         return {
-            "english": "A comparison of representative convolutional neural networks"
-            + (" on synthetic images" if synthetic else ""),
-            "korean": "대표적인 합성곱 신경망 모델의 비교"
-            + (": 합성 이미지에 대한 시험" if synthetic else ""),
+            "main": main,
+            "main_korean": main_korean,
+            "more": f"{more_korean} / {more}" if more else "",
+            "english": f"{main}: {more}" if more else main,
+            "korean": f"{main_korean}: {more_korean}" if more else main_korean,
             "keywords": "convolutional neural networks, image classification, "
             + ("synthetic images" if synthetic else "CIFAR-10")
             + ", reproducibility",
@@ -409,7 +420,22 @@ class Composer:
         return sorted(names)
 
     def _imported_context(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """What the templates of a paper about imported logs read."""
+        status = self.frames.runs["status"]
+        return {
+            "study": self.facts.study(),
+            "titles": self.titles,
+            "names": self._names(),
+            "runs": list(self.frames.logs),
+            "flags": {
+                "one_epoch": int(self.frames.curves["epoch"].max()) == 0,
+                "cut_off": bool((status == "cut off").any()),
+                "diverged": bool((status == "diverged").any()),
+            },
+            "artifact": {"version": self.facts.version()},
+            "tables": self._set("results"),
+            "figures": self.drawings,
+        }
 
 
 def _first_source(value: Value, prefix: str) -> tuple[str, str]:

@@ -342,7 +342,8 @@ def _frame(
     dtypes: dict[str, Any] = dict(types)
     dtypes["model"] = pd.CategoricalDtype(list(models), ordered=True)
     dtypes["name"] = pd.CategoricalDtype(names, ordered=True)
-    return pd.DataFrame(rows, columns=list(types)).astype(dtypes)
+    # as objects first, or pandas would turn a None among strings into NaN
+    return pd.DataFrame(rows, columns=list(types), dtype=object).astype(dtypes)
 
 
 def _run_row(run: Run, experiments: dict[str, Experiment]) -> dict[str, Any]:
