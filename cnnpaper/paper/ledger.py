@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 Exact: TypeAlias = float | int | str | None
 
-KEY = re.compile(r"^[a-z0-9][a-z0-9_.-]*$")
+KEY = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -142,7 +142,7 @@ class Ledger:
         Raises:
             ValueError: the key is malformed, the text empty, or the key holds something else.
         """
-        if not KEY.match(key):
+        if not KEY.fullmatch(key):
             raise ValueError(f"{key!r} is not a key of the ledger: a-z, 0-9, '_', '.', '-'")
         if not text.strip():
             raise ValueError(f"{key}: a value needs a text")
