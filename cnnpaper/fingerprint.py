@@ -13,7 +13,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,6 @@ PACKAGES = ("torch", "torchvision")
 __all__ = [
     "FINGERPRINT_VERSION",
     "Difference",
-    "check",
     "code_units",
     "differences",
     "of_run",
@@ -119,20 +118,22 @@ class Difference:
     """As recorded; None where today's repository has something new."""
     new: Any
     """As it is today; None where it is gone."""
+    file: str | None = None
+    """Where a unit of code is defined."""
 
     def __str__(self) -> str:
         if self.kind == "code":
             return self._code()
         if self.kind == "version":
             return f"fingerprints are made by rules {self.new} now, this one by rules {self.old}"
-        name = {"data": "data digest"}.get(self.kind, self.name)
+        name = f"digest of the {self.name}" if self.kind == "data" else self.name
         return f"{name}: {_shown(self.old)} -> {_shown(self.new)}"
 
     def _code(self) -> str:
-        module, _, unit = self.name.partition(":")
-        what = {EFFECTS: "statements run on import"}.get(unit, unit)
+        unit = self.name.partition(":")[2]
+        what = "what is done on import" if unit == EFFECTS else unit
         change = "added" if self.old is None else "removed" if self.new is None else "changed"
-        return f"{module.replace('.', '/')}.py: {what} {change}"
+        return f"{self.file}: {what} {change}"
 
 
 def _shown(value: Any) -> str:
@@ -155,7 +156,17 @@ def differences(recorded: Fingerprint, today: Fingerprint) -> list[Difference]:
     if recorded.version != today.version:
         old, new = recorded.version, today.version
         return [*found, Difference(kind="version", name="version", old=old, new=new)]
-    return found + _unequal("code", recorded.code, today.code)
+    modules = {name.partition(":")[0] for name in (*recorded.code, *today.code)}
+    return found + [
+        replace(item, file=_file_of(item.name.partition(":")[0], modules))
+        for item in _unequal("code", recorded.code, today.code)
+    ]
+
+
+def _file_of(module: str, modules: Iterable[str]) -> str:
+    """Path of a module's file; one that holds other modules is a package."""
+    is_package = any(other.startswith(f"{module}.") for other in modules)
+    return module.replace(".", "/") + ("/__init__.py" if is_package else ".py")
 
 
 def _unequal(
@@ -194,10 +205,8 @@ def run_differences(root: Path, run: records.Run) -> list[Difference]:
         return []
     found = differences(recorded, of_run(root, _spec_today(root, header)))
     if recorded.data is not None and header.data.digest != recorded.data:
-        found.insert(
-            0,
-            Difference(kind="data", name="data", old=header.data.digest, new=recorded.data),
-        )
+        old, new = header.data.digest, recorded.data
+        found.insert(0, Difference(kind="data", name="data trained on", old=old, new=new))
     return found
 
 
@@ -205,18 +214,6 @@ def _spec_today(root: Path, header: records.Header) -> RunSpec:
     if header.variant is not None or header.seed is None:
         return config.validated(RunSpec, header.spec or {}, f"header of {header.model}")
     return config.run_spec(root, config.load_study(root, header.study), header.model, header.seed)
-
-
-def check(root: Path, runs: Iterable[records.Run]) -> None:
-    """Refuse runs that are not what today's repository would make.
-
-    Raises:
-        UserError: names the stale runs, what changed, and the target that makes them anew.
-    """
-    runs = list(runs)
-    stale = {run.name: found for run in runs if (found := run_differences(root, run))}
-    if stale:
-        raise UserError(stale_message(runs, stale))
 
 
 def stale_message(
@@ -250,11 +247,12 @@ def _listed(items: Sequence[str], limit: int, between: str = ", ") -> str:
 def _remedy(runs: Sequence[records.Run], stale: Mapping[str, Any]) -> str:
     """``make resnet18 STUDY=reference FORCE=1``; with SEEDS where fresh runs would be lost."""
     headers = [run.header for run in runs if run.name in stale]
-    models = dict.fromkeys(header.model for header in headers)
-    seeds = dict.fromkeys(header.seed for header in headers if header.seed is not None)
-    fresh = [run.header for run in runs if run.name not in stale]
-    only = any(header.model in models for header in fresh)
-    parts = ["make", *models, f"STUDY={headers[0].study}"]
-    if only:
-        parts.append(f"SEEDS={','.join(map(str, seeds))}")
-    return " ".join([*parts, "FORCE=1"])
+    with_fresh = {run.header.model for run in runs if run.name not in stale}
+    commands: dict[str, list[str]] = {}
+    for model in dict.fromkeys(header.model for header in headers):
+        seeds = ",".join(str(header.seed) for header in headers if header.model == model)
+        commands.setdefault(f" SEEDS={seeds}" if model in with_fresh else "", []).append(model)
+    return "; ".join(
+        f"make {' '.join(models)} STUDY={headers[0].study}{seeds} FORCE=1"
+        for seeds, models in commands.items()
+    )

@@ -5,17 +5,28 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cnnpaper import config, fingerprint, records
 from cnnpaper.codeunits import code_units
 from cnnpaper.errors import UserError
-from cnnpaper.fingerprint import Difference, differences, locked_versions, short, stale_message
+from cnnpaper.fingerprint import (
+    Difference,
+    differences,
+    locked_versions,
+    run_differences,
+    short,
+    stale_message,
+)
 from cnnpaper.records import Fingerprint
+from tests import fabricate
 
 ENTRY = "toy.main:run"
 ROOT = Path(__file__).resolve().parent.parent
@@ -748,3 +759,350 @@ def test_layout_of_our_own_files_changes_nothing(path: Path, tmp_path: Path) -> 
     before = code_units(tmp_path, entries)
     write(tmp_path, {"main.py": ast.unparse(tree)})
     assert code_units(tmp_path, entries) == before
+
+
+# ------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    "entry, message",
+    [
+        ("toy.mian:run", "no module 'toy.mian' to follow; did you mean 'toy.main'?"),
+        ("toy.main:rnu", "toy/main.py: no 'rnu' to follow; did you mean 'run'?"),
+        ("toy.main:TABEL[a]", "toy/main.py: no 'TABEL[a]' to follow"),
+    ],
+)
+def test_an_entry_that_is_not_there(entry: str, message: str, tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": "def run(): pass\n"})
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        code_units(tmp_path, [entry])
+
+
+def test_a_package_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no sources; start in the root of the repository"):
+        code_units(tmp_path, [ENTRY])
+
+
+@pytest.mark.parametrize(
+    "text, line", [(b"def run(: pass", 1), (b"x = 1\n\xff = 2", 2), (b"x = '\0'", 1)]
+)
+def test_a_file_that_is_not_python(text: bytes, line: int, tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": ""})
+    (tmp_path / "toy" / "main.py").write_bytes(text)
+    with pytest.raises(UserError, match=r"^toy/main\.py:\d+: not valid Python: "):
+        code_units(tmp_path, [ENTRY])
+
+
+def test_a_file_that_nobody_reaches_may_be_anything(tmp_path: Path) -> None:
+    assert names(tmp_path, {"main.py": "def run(): pass\n", "x.py": "def ("}) == {"main:run"}
+
+
+LOCK = """version = 1
+[[package]]
+name = "torch"
+version = "2.14.1"
+[[package]]
+name = "torchvision"
+version = "0.29.1"
+[[package]]
+name = "torchvision"
+version = "0.29.1+cpu"
+"""
+
+
+def test_versions_in_the_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "uv.lock"
+    lock.write_text(LOCK)
+    # one package may be locked several times, for several platforms
+    assert locked_versions(lock) == {"torch": "2.14.1", "torchvision": "0.29.1, 0.29.1+cpu"}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, r"uv\.lock: cannot be read \(No such file or directory\)"),
+        (b"[[package", r"uv\.lock: not a lock of uv \("),
+        (b"\xff", r"uv\.lock: not a lock of uv \("),
+        (b"package = 3", r"uv\.lock: not a lock of uv \("),
+        (b"[[package]]\nname = 'torch'", r"uv\.lock: not a lock of uv \("),
+        (b"[[package]]\nname = 'torch'\nversion = '1'", "no package torchvision"),
+    ],
+)
+def test_a_lock_that_is_none(text: bytes | None, message: str, tmp_path: Path) -> None:
+    lock = tmp_path / "uv.lock"
+    if text is not None:
+        lock.write_bytes(text)
+    with pytest.raises(UserError, match=message):
+        locked_versions(lock)
+
+
+# ---------------------------------------------------------------------------- whole fingerprints
+
+
+def example(**changes: Any) -> Fingerprint:
+    values: dict[str, Any] = {
+        "version": 1,
+        "code": {
+            "cnnpaper.learn.train:step": "1" * 64,
+            "cnnpaper.learn.train:Training.step": "2" * 64,
+            "cnnpaper.learn:<effects>": "3" * 64,
+        },
+        "config": {"epochs": 3, "recipe": {"momentum": 0.9, "flip": "zeros"}},
+        "data": "a" * 64,
+        "packages": {"torch": "2.14.1"},
+    }
+    return Fingerprint(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes, sentences",
+    [
+        ({}, []),
+        ({"version": 2}, ["fingerprints are made by rules 2 now, this one by rules 1"]),
+        (
+            {"config": {"epochs": 3, "recipe": {"momentum": 0.8, "nesterov": True}}},
+            [
+                "recipe.momentum: 0.9 -> 0.8",
+                "recipe.flip: zeros -> none",
+                "recipe.nesterov: none -> true",
+            ],
+        ),
+        ({"data": "b" * 64}, ["digest of the data: aaaaaaaaaaaa… -> bbbbbbbbbbbb…"]),
+        ({"data": None}, ["digest of the data: aaaaaaaaaaaa… -> none"]),
+        ({"packages": {"torch": "2.15.0"}}, ["torch: 2.14.1 -> 2.15.0"]),
+        (
+            {
+                "code": {
+                    "cnnpaper.learn.train:Training.step": "4" * 64,
+                    "cnnpaper.learn:<effects>": "5" * 64,
+                    "cnnpaper.learn.data:load": "6" * 64,
+                }
+            },
+            [
+                "cnnpaper/learn/train.py: step removed",
+                "cnnpaper/learn/train.py: Training.step changed",
+                "cnnpaper/learn/__init__.py: what is done on import changed",
+                "cnnpaper/learn/data.py: load added",
+            ],
+        ),
+        # code made by other rules has other digests: no list of every function
+        (
+            {"version": 2, "code": {}, "data": "b" * 64},
+            [
+                "digest of the data: aaaaaaaaaaaa… -> bbbbbbbbbbbb…",
+                "fingerprints are made by rules 2 now, this one by rules 1",
+            ],
+        ),
+    ],
+)
+def test_differences_are_sentences(changes: dict[str, Any], sentences: list[str]) -> None:
+    assert [str(item) for item in differences(example(), example(**changes))] == sentences
+
+
+def test_a_digest_in_the_configuration_is_said_once_as_data() -> None:
+    old, new = ({"data": {"set": "jpeg75", "digest": letter * 64}} for letter in "ab")
+    found = differences(example(config=old), example(config=new, data="b" * 64))
+    assert [item.kind for item in found] == ["data"]
+
+
+def test_a_value_that_becomes_null_is_a_difference() -> None:
+    found = differences(example(config={"variant": "a"}), example(config={"variant": None}))
+    assert [(item.name, item.old, item.new) for item in found] == [("variant", "a", None)]
+    assert differences(example(config={"variant": None}), example(config={}))
+
+
+def test_short_names_a_fingerprint() -> None:
+    assert re.fullmatch("[0-9a-f]{12}", short(example()))
+    assert short(example()) == short(example())
+    code = dict(reversed(example().code.items()))
+    assert short(example(code=code)) == short(example())
+    others = [example(version=2), example(code={}), example(config={}), example(data=None)]
+    assert len({short(one) for one in [example(), *others, example(packages={})]}) == 6
+
+
+# -------------------------------------------------------------------------------- runs on disk
+
+
+KNOWN = {
+    "weight_decay": "5e-4",
+    "momentum": "0.9",
+    "nesterov": "true",
+    "label_smoothing": "0.1",
+    "crop_padding": "4",
+}
+
+
+def invented(root: Path, **plan: Any) -> list[records.Run]:
+    """An invented study in a repository of its own, its logs in the order of their names.
+
+    Its recipe has a few values that these tests know, and no network overrides them.
+    """
+    fabricate.repository(root, code=True)
+    for path in (root / "experiments").glob("*.toml"):
+        text = path.read_text(encoding="utf-8").partition("\n[override")[0]
+        for key, value in KNOWN.items():
+            text = re.sub(rf"(?m)^{key} = [^ \n]*", f"{key} = {value}", text)
+        path.write_text(text, encoding="utf-8")
+    fabricate.study(root, fabricate.Plan(name="trial", images=20, epochs=1, **plan))
+    paths = sorted((root / "results" / "log" / "trial").glob("*/run.jsonl"))
+    return [records.read_run(path) for path in paths]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """``new`` in place of ``old``, which is there once."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def sentences_of(root: Path, run: records.Run) -> list[str]:
+    return [str(item) for item in run_differences(root, run)]
+
+
+def test_a_run_is_fresh_until_the_repository_changes(tmp_path: Path) -> None:
+    (run,) = invented(tmp_path, networks=("resnet18",))
+    assert sentences_of(tmp_path, run) == []
+    edit(tmp_path / "experiments" / "recipe.toml", "weight_decay = 5e-4", "weight_decay = 1e-3")
+    edit(tmp_path / "cnnpaper/learn/train.py", "min(rise, fall, 1.0)", "min(rise, fall)")
+    assert sentences_of(tmp_path, run) == [
+        "recipe.weight_decay: 0.0005 -> 0.001",
+        "cnnpaper/learn/train.py: Training.learning_rate changed",
+    ]
+    edit(tmp_path / "experiments" / "recipe.toml", "weight_decay = 1e-3", "weight_decay = 5e-4")
+    edit(tmp_path / "cnnpaper/learn/train.py", "min(rise, fall)", "min(rise, fall, 1.0)")
+    assert sentences_of(tmp_path, run) == []
+
+
+def test_a_run_on_other_data_than_its_study_names(tmp_path: Path) -> None:
+    (run,) = invented(tmp_path, networks=("resnet18",))
+    header = run.header.model_copy(update={"data": records.Data(name="x", digest="b" * 64)})
+    assert sentences_of(tmp_path, replace(run, header=header)) == [
+        "digest of the data trained on: bbbbbbbbbbbb… -> 08fb299e0e53…"
+    ]
+
+
+def test_imported_runs_are_neither_fresh_nor_stale(tmp_path: Path) -> None:
+    (run,) = invented(tmp_path, networks=("resnet18",))
+    edit(tmp_path / "experiments" / "recipe.toml", "weight_decay = 5e-4", "weight_decay = 1e-3")
+    imported = run.header.model_copy(update={"origin": "imported"})
+    unknown = run.header.model_copy(update={"fingerprint": None})
+    assert sentences_of(tmp_path, replace(run, header=imported)) == []
+    assert sentences_of(tmp_path, replace(run, header=unknown)) == []
+
+
+def test_a_variant_is_compared_by_code_alone(tmp_path: Path) -> None:
+    """Its configuration is in its own header; no study file describes it."""
+    (run,) = invented(tmp_path, networks=("resnet18",))
+    header = run.header.model_copy(update={"variant": "trial_1"})
+    edit(tmp_path / "experiments" / "recipe.toml", "weight_decay = 5e-4", "weight_decay = 1e-3")
+    assert sentences_of(tmp_path, replace(run, header=header)) == []
+    edit(tmp_path / "cnnpaper/learn/evaluate.py", "BATCH = 500", "BATCH = 501")
+    assert sentences_of(tmp_path, replace(run, header=header)) == [
+        "cnnpaper/learn/evaluate.py: BATCH changed"
+    ]
+
+
+def stale_text(root: Path, runs: list[records.Run]) -> str:
+    stale = {run.name: found for run in runs if (found := run_differences(root, run))}
+    return stale_message(runs, stale)
+
+
+def test_the_message_names_runs_changes_and_target(tmp_path: Path) -> None:
+    runs = invented(tmp_path, networks=("alexnet", "vgg16", "resnet18"))
+    recipe = tmp_path / "experiments" / "recipe.toml"
+    edit(recipe, "weight_decay = 5e-4", "weight_decay = 1e-3")
+    assert stale_text(tmp_path, runs) == (
+        "alexnet-s0, resnet18-s0, vgg16-s0 are stale: recipe.weight_decay: 0.0005 -> 0.001\n"
+        "train anew: make alexnet resnet18 vgg16 STUDY=trial FORCE=1"
+    )
+    edit(recipe, "momentum = 0.9", "momentum = 0.8")
+    edit(recipe, "nesterov = true", "nesterov = false")
+    edit(recipe, "label_smoothing = 0.1", "label_smoothing = 0.2")
+    edit(recipe, "crop_padding = 4", "crop_padding = 3")
+    assert stale_text(tmp_path, runs[1:2]) == (
+        "resnet18-s0 is stale: recipe.momentum: 0.9 -> 0.8; recipe.nesterov: true -> false; "
+        "recipe.weight_decay: 0.0005 -> 0.001; and 2 more\n"
+        "train anew: make resnet18 STUDY=trial FORCE=1"
+    )
+
+
+def test_the_message_groups_runs_and_spares_fresh_ones(tmp_path: Path) -> None:
+    runs = invented(tmp_path, networks=("alexnet", "resnet18"), seeds=(0, 1, 2))
+    one, two = (Difference(kind="config", name=name, old=1, new=2) for name in ("epochs", "seed"))
+    stale = {"alexnet-s0": [one], "alexnet-s1": [two], "alexnet-s2": [one], "resnet18-s1": [one]}
+    assert stale_message(runs, stale) == (
+        "alexnet-s0, alexnet-s2, resnet18-s1 are stale: epochs: 1 -> 2\n"
+        "alexnet-s1 is stale: seed: 1 -> 2\n"
+        "train anew: make alexnet STUDY=trial FORCE=1; make resnet18 STUDY=trial SEEDS=1 FORCE=1"
+    )
+
+
+def test_the_message_has_five_lines_at_most(tmp_path: Path) -> None:
+    runs = invented(tmp_path, networks=("alexnet",), seeds=tuple(range(6)))
+    stale = {
+        run.name: [Difference(kind="config", name="seed", old=seed, new=7)]
+        for seed, run in enumerate(runs)
+    }
+    lines = stale_message(runs, stale).split("\n")
+    assert len(lines) == 5
+    assert lines[3:] == ["and 3 more", "train anew: make alexnet STUDY=trial FORCE=1"]
+    assert lines[0] == "alexnet-s0 is stale: seed: 0 -> 7"
+
+
+def test_a_fingerprint_survives_its_log(tmp_path: Path) -> None:
+    (run,) = invented(tmp_path, networks=("resnet18",))
+    spec = config.run_spec(tmp_path, config.load_study(tmp_path, "trial"), "resnet18", 0)
+    assert run.header.fingerprint == fingerprint.of_run(tmp_path, spec)
+
+
+# ------------------------------------------------------------------------------ our own training
+
+
+def test_what_training_is_handed_has_no_code_of_its_own() -> None:
+    """Objects that are passed in are not followed, so the configuration must be values alone.
+
+    A property of the recipe that training reads would decide results without being seen: it belongs
+    into a function of ``cnnpaper.learn``.
+    """
+    allowed = {"RunSpec": {"run", "identity"}}
+    for model in (config.RunSpec, config.Recipe, config.DataSpec):
+        own = {
+            name
+            for name, value in vars(model).items()
+            if isinstance(value, property) or (callable(value) and not name.startswith("_"))
+        }
+        assert own <= allowed.get(model.__name__, set())
+
+
+def test_a_run_reaches_training_images_and_its_own_network() -> None:
+    spec = config.run_spec(ROOT, config.load_study(ROOT, "reference"), "resnet18", 0)
+    code = set(fingerprint.of_run(ROOT, spec).code)
+    assert {
+        "cnnpaper.learn.train:Training._step",
+        "cnnpaper.learn.train:fit",
+        "cnnpaper.learn.augment:batch",
+        "cnnpaper.learn.evaluate:logits",
+        "cnnpaper.learn.data:split",
+        "cnnpaper.learn.models:BUILDERS[resnet18]",
+        "cnnpaper.learn.models:resnet18",
+        "cnnpaper.predictions:accuracy",
+    } <= code
+    modules = {name.partition(":")[0] for name in code}
+    assert not {name for name in modules if name.startswith("cnnpaper.paper")}
+    assert not modules & {"cnnpaper.cli", "cnnpaper.textlog", "cnnpaper.fingerprint"}
+    assert "cnnpaper.learn.models:alexnet" not in code
+
+
+def test_a_fingerprint_takes_a_fraction_of_a_second() -> None:
+    """In a fresh interpreter, nothing cached: reading, parsing, following."""
+    script = (
+        "import pathlib, time; from cnnpaper import config, fingerprint;"
+        f"root = pathlib.Path({str(ROOT)!r}); study = config.load_study(root, 'reference');"
+        "specs = config.run_specs(root, study); begin = time.process_time();"
+        "[fingerprint.of_run(root, spec) for spec in specs];"
+        "print(time.process_time() - begin)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert float(result.stdout) < 0.3
