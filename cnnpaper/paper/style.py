@@ -245,7 +245,7 @@ SETTINGS = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4.0,
     "lines.markeredgewidth": 0.0,
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 3,  # outlines: Type 42 cannot hold the PostScript outlines of an OpenType face
     "svg.fonttype": "path",
     "svg.hashsalt": "cnnpaper",
 }
