@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnpaper.paper import figures
+from cnnpaper.paper import architecture, figures
 from cnnpaper.paper.analysis import Analysis
 from cnnpaper.paper.facts import CLASS_NAMES
 from cnnpaper.paper.frames import Frames
 from cnnpaper.paper.tables import Tables
+from cnnpaper.records import Layer
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Drawing:
 def drawings(frames: Frames, analysis: Analysis, tables: Tables) -> dict[str, Drawing]:
     """All figures of a study by name, in the order of the paper."""
     names = figures.names_of(frames.runs)
-    found = [_drawing(figures.learning_curves, frames.curves, frames.runs)]
+    found = [_architecture(model, tables, layers) for model, layers in frames.layers.items()]
+    found.append(_drawing(figures.learning_curves, frames.curves, frames.runs))
     tested = {n.name: n for n in analysis.networks if n.accuracy is not None}
     if tested:
         accuracy = {name: network.accuracy for name, network in tested.items()}
@@ -84,6 +86,15 @@ def _texts(values: Any) -> list[str]:
     return ["" if value is None else value.text for value in values]
 
 
-def _drawing(draw: Callable[..., Figure], *args: Any, name: str | None = None) -> Drawing:
+def _drawing(draw: Callable[..., Figure], *args: Any) -> Drawing:
     alt = getattr(figures, f"{draw.__name__}_alt")(*args)
-    return Drawing(name or draw.__name__, draw, args, alt)
+    return Drawing(draw.__name__, draw, args, alt)
+
+
+def _architecture(model: str, tables: Tables, layers: Sequence[Layer]) -> Drawing:
+    """The drawing of one network; what it shows is entered into the ledger."""
+    source = [tables.facts.layers_source(model)]
+    for key, (exact, text) in architecture.numbers(layers).items():
+        tables.facts.add(f"{model}.{key}", exact, source, text=text, formula="of the layer table")
+    alt = architecture.architecture_alt(layers)
+    return Drawing(f"architecture_{model}", architecture.architecture, (layers,), alt)

@@ -253,14 +253,20 @@ def check_figures(
     Raises:
         UserError: the figure and the text.
     """
-    printed = {value.text for value in ledger}
+    printed = {token for value in ledger for token in _tokens(value.text)}
     names = sorted(names, key=len, reverse=True)
     for figure, shown in figures.items():
         for text in (Counter(shown["texts"]) - Counter(shown["ticks"])).elements():
             rest = _take_out_all(text, [*names, *ALLOWED])
-            for word in re.split(r"[\s×,;]+", rest):
-                if has_numeral(word) and word.strip("(),.;:–%") not in printed:
+            for token in _tokens(rest):
+                if token not in printed:
                     raise UserError(
-                        f"figure {figure}: {word!r} in the text {text!r} is no value of the ledger "
-                        "and no tick\nannotate with the text of a value"
+                        f"figure {figure}: {token!r} in the text {text!r} is no value of the "
+                        "ledger and no tick\nannotate with the text of a value"
                     )
+
+
+def _tokens(text: str) -> list[str]:
+    """The numerals in ``text`` by themselves: ``3``, ``1,792``, ``0.5``, ``½``."""
+    other = [char for char in text if unicodedata.category(char) in ("Nl", "No")]
+    return re.findall(r"\d+(?:[.,:]\d+)*", text) + other
