@@ -476,7 +476,6 @@ def _cost_point(
 
 def _label_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
     """Each network's name near its point, where it covers least: no other name, no line."""
-    axes.figure.draw_without_rendering()
     panel = axes.get_window_extent()
     taken = [line.get_window_extent().padded(1.5) for line in axes.get_lines()]
     for name, label in _labels(list(points)).items():
@@ -492,8 +491,10 @@ def _label_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
                 best = (cost, box)
         assert best is not None
         taken.append(best[1])
-        place = axes.transAxes.inverted().transform((best[1].x0, (best[1].y0 + best[1].y1) / 2))
-        axes.annotate(label, place, xycoords="axes fraction", va="center")
+        left, middle = axes.transAxes.inverted().transform(
+            (best[1].x0, (best[1].y0 + best[1].y1) / 2)
+        )
+        axes.annotate(label, (left, middle), xycoords="axes fraction", va="center")
 
 
 LABEL_PLACES = [

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import matplotlib
 import pikepdf
@@ -212,7 +212,7 @@ def wrapped(text: str, width: float, points: float) -> str:
 
 # ------------------------------------------------------------------------------------- settings
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.family": [*FACES, FALLBACK],
     "font.size": SMALL,
     "text.parse_math": False,  # a name may hold a dollar sign
@@ -303,7 +303,7 @@ def declare_opentype(data: bytes) -> bytes:
         for thing in pdf.objects:
             if not isinstance(thing, pikepdf.Dictionary):
                 continue
-            descriptor = thing.get("/FontDescriptor")
+            descriptor = thing.get("/FontDescriptor", pikepdf.Dictionary())
             if thing.get("/Subtype") == "/CIDFontType2" and _is_postscript(descriptor):
                 thing.Subtype = pikepdf.Name.CIDFontType0
                 del thing["/CIDToGIDMap"]
@@ -315,10 +315,8 @@ def declare_opentype(data: bytes) -> bytes:
     return out.getvalue()
 
 
-def _is_postscript(descriptor: pikepdf.Object | None) -> bool:
-    if descriptor is None or "/FontFile2" not in descriptor:
-        return False
-    return bytes(descriptor.FontFile2.read_bytes()[:4]) == b"OTTO"
+def _is_postscript(descriptor: pikepdf.Object) -> bool:
+    return "/FontFile2" in descriptor and bytes(descriptor.FontFile2.read_bytes()[:4]) == b"OTTO"
 
 
 @styled
