@@ -109,7 +109,7 @@ def _unit_alt(unit: Unit) -> str:
         return branches[0]
     if unit.bypass:
         branches.append("the input itself")
-    how = {"none": "of", "add": "that adds", "concat": "that concatenates"}[unit.join]
+    how = {"none": "of", "add": "adding", "concat": "concatenating"}[unit.join]
     count = f"{unit.repeats} blocks" if unit.repeats > 1 else "a block"
     return f"{count} {how} ({'; '.join(branches)})"
 

@@ -49,7 +49,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 LABEL_STEP = 3.1
 """Distance of two lines of small text in millimetres."""
-LABEL_WIDTH = 34.0
+LABEL_WIDTH = 30.0
 """Most millimetres that a network's name takes; a longer one is wrapped."""
 
 
@@ -248,8 +248,10 @@ def _set_range(panels: Sequence[Axes], which: str, *, is_share: bool) -> None:
             _log_axis(axes, which, low, high)
             continue
         getattr(axes, f"set_{which}lim")(low - pad, high + pad)
+        ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low - pad, high + pad)
+        sensible = [tick for tick in ticks if not is_share or 0 <= tick <= 100]
         axis = axes.xaxis if which == "x" else axes.yaxis
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(FixedLocator(sensible))
         axis.set_major_formatter(FuncFormatter(_plain))
 
 
@@ -494,7 +496,14 @@ def _label_points(axes: Axes, points: dict[str, tuple[float, float]]) -> None:
         left, middle = axes.transAxes.inverted().transform(
             (best[1].x0, (best[1].y0 + best[1].y1) / 2)
         )
-        axes.annotate(label, (left, middle), xycoords="axes fraction", va="center")
+        axes.annotate(
+            label,
+            (left, middle),
+            xycoords="axes fraction",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # hides the grid
+            zorder=1.5,
+        )
 
 
 LABEL_PLACES = [

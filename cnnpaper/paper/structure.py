@@ -79,6 +79,8 @@ class Stage:
 def stages(layers: Sequence[Layer]) -> tuple[Stage, ...]:
     """The stages of a network, from its layer table in the order of execution."""
     main = [layer for layer in _without_idle_pools(layers) if _kind(layer) is not None]
+    if not main:
+        return ()
     pieces = _pieces(_tree(main), ())
     units = _with_shortcuts(pieces, [_arranged(*pair) for pair in _with_next(pieces)])
     weights = _parameters(layers, pieces)
@@ -160,20 +162,24 @@ class _Node:
     """A module, with the main layers in and below it."""
 
     layer: Layer | None = None
-    children: dict[str, _Node] = field(default_factory=dict)
+    children: list[tuple[str, _Node]] = field(default_factory=list)
 
     def layers(self) -> list[Layer]:
         own = [] if self.layer is None else [self.layer]
-        return own + [layer for child in self.children.values() for layer in child.layers()]
+        return own + [layer for _, child in self.children for layer in child.layers()]
 
 
 def _tree(layers: Sequence[Layer]) -> _Node:
+    """Modules in the order of execution; one that is entered again is another child."""
     root = _Node()
     for layer in layers:
         node = root
-        for part in layer.name.split("."):
-            node = node.children.setdefault(part, _Node())
-        node.layer = layer
+        *modules, leaf = layer.name.split(".")
+        for name in modules:
+            if not node.children or node.children[-1][0] != name:
+                node.children.append((name, _Node()))
+            node = node.children[-1][1]
+        node.children.append((leaf, _Node(layer)))
     return root
 
 
@@ -199,10 +205,9 @@ def _pieces(node: _Node, path: tuple[str, ...], siblings: Sequence[_Node] = ()) 
     """The layers and blocks of a module, in order."""
     if node.layer is not None:
         return [_Piece(path, (node.layer,), framed=False)]
-    inside = list(node.children.values())
     parts = [
-        _pieces(child, (*path, name), [other for other in inside if other is not child])
-        for name, child in node.children.items()
+        _pieces(child, (*path, name), [other for _, other in node.children if other is not child])
+        for name, child in node.children
     ]
     pieces = [piece for part in parts for piece in part]
     weighted = sum(_kind(layer) != "pool" for layer in node.layers())
@@ -224,8 +229,7 @@ def _alike(node: _Node, other: _Node) -> bool:
 def _relative(node: _Node, path: str = "") -> set[tuple[str, str]]:
     if node.layer is not None:
         return {(path, node.layer.type)}
-    children = node.children.items()
-    return {pair for name, child in children for pair in _relative(child, f"{path}.{name}")}
+    return {pair for name, child in node.children for pair in _relative(child, f"{path}.{name}")}
 
 
 def _follows(before: _Piece, after: _Piece) -> bool:
@@ -235,7 +239,7 @@ def _follows(before: _Piece, after: _Piece) -> bool:
 
 
 def _with_next(pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, _Piece | None]]:
-    return zip(pieces, [*pieces[1:], None], strict=True)
+    return zip(pieces, [*pieces, None][1:], strict=True)
 
 
 # ------------------------------------------------------------------------------- branches
@@ -336,7 +340,9 @@ def _parameters(layers: Sequence[Layer], pieces: Sequence[_Piece]) -> list[int]:
     totals = [0] * len(pieces)
     own = {layer.name: place for place, piece in enumerate(pieces) for layer in piece.layers}
     inside = {
-        ".".join(piece.path) + ".": place for place, piece in enumerate(pieces) if piece.framed
+        "".join(f"{part}." for part in piece.path): place
+        for place, piece in enumerate(pieces)
+        if piece.framed
     }
     current = 0
     for layer in layers:
@@ -373,14 +379,19 @@ def _merged(units: list[Unit]) -> list[Unit]:
 
 
 def _repeats(first: Unit, other: Unit) -> bool:
-    """Is ``other`` the same block again? Branches that are concatenated may differ in channels."""
+    """Is ``other`` the same block again?
+
+    Blocks that concatenate may differ in channels. Of blocks that add, the first may have a
+    projection that the others lack.
+    """
     if not (first.framed and other.framed and first.join == other.join):
         return False
-    if first.join == "add":  # a projection may be the first block's alone
-        alike = _shape(first.branches[:1]) == _shape(other.branches[:1])
-        return alike and _ends(first) == _ends(other)
-    same = _shape(first.branches) == _shape(other.branches) and first.bypass == other.bypass
-    return same and (first.join == "concat" or _ends(first) == _ends(other))
+    if first.join != "concat" and _ends(first) != _ends(other):
+        return False
+    if first.join == "add" and len(other.branches) == 1 < len(first.branches):
+        alone = first.repeats == 1 or first.branches[1][0][0].optional
+        return alone and _shape(first.branches[:1]) == _shape(other.branches)
+    return _shape(first.branches) == _shape(other.branches) and first.bypass == other.bypass
 
 
 def _shape(branches: Sequence[Branch]) -> list[list[list[Cell]]]:
