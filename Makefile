@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep,reference)
-export STUDY SEEDS EPOCHS GPUS DATA_DIR SET
+export STUDY SEEDS EPOCHS GPUS DATA_DIR SET KEY
 
 NETWORKS := $(filter-out recipe,$(basename $(notdir $(wildcard experiments/*.toml))))
 PAPER := .venv/bin/python -m cnnpaper
@@ -15,7 +15,7 @@ RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
 STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
-.PHONY: help report test experiments $(NETWORKS) smoke data status figures tables \
+.PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
 	bench lint clean environment training-environment tex python
 
 ##@ Start here
@@ -66,6 +66,14 @@ figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides
 tables: environment ## every table of STUDY as CSV and Markdown
 	@$(PAPER) tables --study "$$STUDY" $(STALE)
 
+explain: environment ## where a number comes from: KEY=resnet18.test_acc, or as printed: KEY=77.61
+	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
+
+preview: report figures ## the README's pictures, from the paper of study reference
+	@mkdir -p report/preview
+	@pdftoppm -r 80 -png -singlefile report/CNN_report.pdf report/preview/page1
+	@cp build/report/reference/figures/learning_curves.png report/preview/
+
 ##@ For those who change it
 lint: training-environment ## ruff and mypy
 	@$(TOOL) ruff check
@@ -98,6 +106,7 @@ python:
 #: EPOCHS: without STUDY, a study of one's own: single-EPOCHSep
 #: GPUS: devices, 0 or 0,1 or cpu (GPU 0 if there is one, else the CPU)
 #: DATA_DIR: where the images are (data)
+#: KEY: what to explain
 #: FORCE: 1 trains anew what is finished; the old log is kept beside
 #: ALLOW_STALE: 1 builds the paper though runs are stale, and says so on its first page
 #: PYTHON: the interpreter that the environments are made from (python3)

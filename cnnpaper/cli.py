@@ -369,6 +369,24 @@ def status(study: str) -> None:
     click.echo(status_of(ROOT, study), nl=False)
 
 
+@commands.command()
+@click.argument("key")
+@study_option("reference", "The study that the paper is about.")
+def explain(key: str, study: str) -> None:
+    """Follow a number of the paper back: formula, file and line, run, fingerprint, command.
+
+    KEY is a key of the ledger, or a text as the paper prints it.
+
+    \b
+    Examples:
+      cnnpaper explain resnet18.test_acc
+      cnnpaper explain 77.61 --study smoke
+    """
+    from cnnpaper.paper.explain import explain as explanation
+
+    click.echo(explanation(ROOT, study, key))
+
+
 @commands.command(name="import-logs")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--study", required=True, metavar="NAME", help="Name of the new study.")

@@ -63,6 +63,8 @@ BAD = [
     (("report",), ("no run", "make experiments STUDY=reference")),
     (("figures", "--study", "x"), ("no study 'x'", "reference")),
     (("tables", "--study", "x"), ("no study 'x'", "reference")),
+    (("explain",), ("KEY", "cnnpaper explain --help")),
+    (("explain", "accuracy", "--study", "x"), ("no study 'x'", "reference")),
     (("status", "--study", "x"), ("no study 'x'", "reference")),
     (("status", "stray"), ("stray", "cnnpaper status --help")),
     (("import-logs", "nowhere", "--study", "old"), ("nowhere",)),

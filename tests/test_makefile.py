@@ -101,6 +101,7 @@ def test_a_new_network_gets_its_target(root: Path) -> None:
         ("alexnet", "train --model alexnet --study reference"),
         ("vgg16 STUDY=full GPUS=cpu", "train --model vgg16 --study full --gpus cpu"),
         ("resnet18 EPOCHS=10", "train --model resnet18 --study single-10ep --epochs 10"),
+        ("explain KEY=-3.1", "explain --study reference -- -3.1"),
         ("data", "data"),
         ("data SET=jpeg75", "data --set jpeg75"),
     ],

@@ -237,7 +237,6 @@ class Composer:
                     "study.pairs", pairs, facts.of_study("networks"), text=counted(pairs),
                     unit="pairs", formula="pairs of networks that are compared",
                 ),
-                "pairs_number": pairs,
             },
             "method": self._method(),
             "report2023": self._report2023(),
@@ -458,7 +457,8 @@ def _figure_range(labels: Sequence[str]) -> Tex:
     if len(labels) == 1:
         return Tex(rf"; Figure~\ref{{{labels[0].replace('_', '-')}}} draws it")
     first, last = (label.replace("_", "-") for label in (labels[0], labels[-1]))
-    return Tex(rf"; Figures~\ref{{{first}}} to~\ref{{{last}}} draw them")
+    between = "and" if len(labels) == 2 else "to"
+    return Tex(rf"; Figures~\ref{{{first}}} {between}~\ref{{{last}}} draw them")
 
 
 def _named(name: str, version: Value) -> Sentence:

@@ -18,6 +18,9 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import matplotlib
 import pikepdf
+from fontTools.pens.cu2quPen import Cu2QuPen
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTFont, newTable
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -245,7 +248,7 @@ SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4.0,
     "lines.markeredgewidth": 0.0,
-    "pdf.fonttype": 3,  # outlines: Type 42 cannot hold the PostScript outlines of an OpenType face
+    "pdf.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "cnnpaper",
 }
@@ -290,33 +293,54 @@ def render(figure: Figure, format: Format) -> bytes:
     logging.getLogger("fontTools.subset").setLevel(logging.ERROR)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=format, dpi=PNG_DPI, metadata=NO_METADATA[format])
-    return declare_opentype(buffer.getvalue()) if format == "pdf" else buffer.getvalue()
+    return with_truetype(buffer.getvalue()) if format == "pdf" else buffer.getvalue()
 
 
-def declare_opentype(data: bytes) -> bytes:
-    """Name the fonts of a PDF for what they are.
+def with_truetype(data: bytes) -> bytes:
+    """The PDF with its OpenType faces (Latin Modern) as TrueType.
 
-    matplotlib embeds an OpenType face whose outlines are PostScript (Latin Modern) as if it were
-    TrueType. Viewers cope, with a warning; the standard wants FontFile3 (ISO 32000-1, 9.9).
+    matplotlib embeds a face whose outlines are PostScript as if it were TrueType (Type 42), which
+    readers refuse or draw blank. Drawn as outlines (Type 3) its text could not be found or copied.
     """
     with pikepdf.open(io.BytesIO(data)) as pdf:
         for thing in pdf.objects:
-            if not isinstance(thing, pikepdf.Dictionary):
-                continue
-            descriptor = thing.get("/FontDescriptor", pikepdf.Dictionary())
-            if thing.get("/Subtype") == "/CIDFontType2" and _is_postscript(descriptor):
-                thing.Subtype = pikepdf.Name.CIDFontType0
-                del thing["/CIDToGIDMap"]
-                descriptor.FontFile3 = descriptor.FontFile2
-                descriptor.FontFile3.Subtype = pikepdf.Name.OpenType
-                del descriptor["/FontFile2"]
+            if isinstance(thing, pikepdf.Dictionary) and "/FontFile2" in thing:
+                face = thing.FontFile2.read_bytes()
+                if face.startswith(b"OTTO"):
+                    face = truetype(face)
+                    thing.FontFile2.write(face)
+                    thing.FontFile2.Length1 = len(face)
         out = io.BytesIO()
         pdf.save(out, deterministic_id=True)
     return out.getvalue()
 
 
-def _is_postscript(descriptor: pikepdf.Object) -> bool:
-    return "/FontFile2" in descriptor and bytes(descriptor.FontFile2.read_bytes()[:4]) == b"OTTO"
+def truetype(face: bytes) -> bytes:
+    """An OpenType font with cubic outlines as one with quadratic outlines.
+
+    No point of an outline moves by more than 1/2000 em, the grid of Latin Modern being 1/1000 em.
+    """
+    font = TTFont(io.BytesIO(face), recalcTimestamp=False)
+    cubic = font.getGlyphSet()
+    table = newTable("glyf")
+    table.glyphOrder = font.getGlyphOrder()
+    table.glyphs = {}
+    for name in table.glyphOrder:
+        pen = TTGlyphPen(None)
+        error = font["head"].unitsPerEm / 2000
+        cubic[name].draw(Cu2QuPen(pen, max_err=error, reverse_direction=True))
+        table.glyphs[name] = pen.glyph()
+    font["glyf"], font["loca"] = table, newTable("loca")
+    del font["CFF "]
+    font["maxp"].tableVersion = 0x00010000
+    limits = ("TwilightPoints", "Storage", "FunctionDefs", "InstructionDefs", "StackElements")
+    for limit in (*limits, "SizeOfInstructions", "ComponentElements"):
+        setattr(font["maxp"], f"max{limit}", 0)  # for the bytecode, of which there is none
+    font["maxp"].maxZones = 1
+    font.sfntVersion = "\x00\x01\x00\x00"
+    out = io.BytesIO()
+    font.save(out)
+    return out.getvalue()
 
 
 @styled

@@ -13,7 +13,17 @@ from cnnpaper.config import Experiment
 from cnnpaper.paper.analysis import Analysis, Network
 from cnnpaper.paper.facts import CLASS_NAMES, Facts, Setting, read_known
 from cnnpaper.paper.frames import Frames
-from cnnpaper.paper.ledger import Cite, Sentence, Source, Value, duration, fixed, percent, sentence
+from cnnpaper.paper.ledger import (
+    Cite,
+    Sentence,
+    Source,
+    Value,
+    duration,
+    fixed,
+    listing,
+    percent,
+    sentence,
+)
 from cnnpaper.paper.stats import Calibration, most_confused
 from cnnpaper.paper.tabular import ABSENT, Cell, Table, table
 from cnnpaper.paper.tex import breakable, prose
@@ -284,16 +294,19 @@ class Tables:
     # --------------------------------------------------------------------------- settings
 
     def recipe(self) -> Table:
-        """The shared recipe, and the departures of single networks below it."""
-        rows: list[list[Cell]] = [
-            [recipe_label(setting.key), setting.value, "all networks"]
-            for setting in self.facts.shared_recipe()
-        ]
-        shared = len(rows)
+        """Every setting as all networks have it, and the networks that depart from it."""
+        departures: dict[str, list[Sentence]] = {}
         for model, experiment in self.frames.experiments.items():
-            for setting in self.facts.overrides(model):
-                rows.append([recipe_label(setting.key), setting.value, experiment.name])
-        return table("recipe", "lrl", ["Setting", "Value", "For"], rows, groups=[shared])
+            for own in self.facts.overrides(model):
+                said = sentence("{value} for {name}", value=own.value, name=experiment.name)
+                departures.setdefault(own.key, []).append(said)
+        rows = [
+            [recipe_label(s.key), s.value, listing(departures.get(s.key, [])) or ""]
+            for s in self.facts.shared_recipe()
+        ]
+        if not departures:
+            return table("recipe", "lr", ["Setting", "Value"], [row[:2] for row in rows])
+        return table("recipe", "lrl", ["Setting", "Value", "Except"], rows, widths={2: "60mm"})
 
     def departures(self) -> Table | None:
         """Every departure from the recipe with its reason; None where there is none."""

@@ -7,7 +7,8 @@ import subprocess
 from itertools import combinations, pairwise
 from pathlib import Path
 
-import matplotlib
+import matplotlib.colors
+import matplotlib.image
 import numpy as np
 import numpy.typing as npt
 import pikepdf
@@ -239,9 +240,30 @@ def test_faces_are_embedded_as_what_they_are(tmp_path: Path) -> None:
     assert {row.split()[0].split("+")[1] for row in rows} >= {"LMSans8-Regular", "NanumGothic"}
     # columns from the right: object id in two, then uni, sub, emb
     assert all(row.split()[-5:-2] == ["yes", "yes", "yes"] for row in rows)
+    assert all("CID TrueType" in row for row in rows)
     text = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True)
     assert "".join(NAME.split()) in "".join(text.stdout.split())
     assert fonts.stderr == text.stderr == ""
+
+
+def ink(pgm: bytes) -> float:
+    """Mean darkness of a grey image in the form of netpbm, from 0 to 1."""
+    _, size, depth, pixels = pgm.split(b"\n", 3)
+    width, height = map(int, size.split())
+    grey = np.frombuffer(pixels, np.uint8).reshape(height, width) / int(depth)
+    return float(1 - grey.mean())
+
+
+def test_every_letter_is_really_drawn(tmp_path: Path) -> None:
+    """A PDF of text alone, painted by poppler, has the ink that matplotlib itself puts down."""
+    with style.settings():
+        figure = style.new_figure(60, 24)
+        figure.text(0.1, 0.5, NAME)
+    (tmp_path / "figure.pdf").write_bytes(style.render(figure, "pdf"))
+    command = ["pdftoppm", "-r", "300", "-gray", tmp_path / "figure.pdf"]
+    drawn = subprocess.run(command, capture_output=True, check=True).stdout
+    expected = matplotlib.image.imread(io.BytesIO(style.render(figure, "png")))[..., :3]
+    assert ink(drawn) == pytest.approx(1 - expected.mean(), rel=0.05)
 
 
 def test_texts_are_those_that_are_seen() -> None:
