@@ -415,7 +415,7 @@ class Composer:
         names |= {layer.name for layers in self.frames.layers.values() for layer in layers}
         for value in self.printer.printed.values():
             first, more = _first_source(value, self._log_prefix)
-            names |= {value.key, first, more}
+            names |= {value.key, value.formula, first, more}
         return sorted(names)
 
     def _imported_context(self) -> dict[str, Any]:
