@@ -69,6 +69,7 @@ tables: environment ## every table of STUDY as CSV and Markdown
 explain: environment ## where a number comes from: KEY=resnet18.test_acc, or as printed: KEY=77.61
 	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
 
+preview: override STUDY := reference
 preview: report figures ## the README's pictures, from the paper of study reference
 	@mkdir -p report/preview
 	@pdftoppm -r 80 -png -singlefile report/CNN_report.pdf report/preview/page1
