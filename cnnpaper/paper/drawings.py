@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnnpaper.paper import architecture, figures
-from cnnpaper.paper.analysis import Analysis
+from cnnpaper.paper import architecture, figures, stats
+from cnnpaper.paper.analysis import Analysis, Network
 from cnnpaper.paper.facts import CLASS_NAMES
 from cnnpaper.paper.frames import Frames
 from cnnpaper.paper.tables import Tables
@@ -65,7 +65,27 @@ def drawings(frames: Frames, analysis: Analysis, tables: Tables) -> dict[str, Dr
         calibration = {name: network.calibration for name, network in tested.items()}
         errors = {name: f"ECE {tables.ece(network)} %" for name, network in tested.items()}
         found.append(_drawing(figures.reliability, calibration, errors, names))
+        found += _confused_pairs(list(tested.values()), names)
     return {drawing.name: drawing for drawing in found}
+
+
+PAIRS = 6
+"""Pairs of classes in the figure of confusions."""
+
+
+def _confused_pairs(tested: Sequence[Network], names: Sequence[str]) -> list[Drawing]:
+    """The pairs that all networks together confuse most often; of one network a table tells."""
+    tables = {network.name: network.confusion for network in tested}
+    known = {name: table for name, table in tables.items() if table is not None}
+    pairs = stats.most_confused(np.sum(list(known.values()), axis=0), PAIRS)
+    texts = [f"{CLASS_NAMES[a]} – {CLASS_NAMES[b]}" for a, b in pairs]
+    shares = {
+        name: [float(table[a, b] + table[b, a]) / float(table[[a, b]].sum()) for a, b in pairs]
+        for name, table in known.items()
+    }
+    return (
+        [_drawing(figures.confused_pairs, texts, shares, names)] if pairs and len(known) > 1 else []
+    )
 
 
 def tick_texts(figure: Figure) -> list[str]:

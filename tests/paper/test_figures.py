@@ -415,15 +415,3 @@ def test_pairs_are_drawn_in_percent() -> None:
     figure = figures.confused_pairs(["cat – dog", "x – y"], {"B": [0.125, 0.05]}, ["A", "B"])
     points = [line for line in with_marker(figure.axes[0], "s") if len(line.get_xydata()) == 2]
     assert points[0].get_xydata().tolist() == [[12.5, 0], [5.0, 1]]
-
-
-def test_synthetic_images_stand_in_columns_of_their_class() -> None:
-    labels = np.array([1, 0, 1], dtype=np.uint8)
-    pixels = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((3, 3, 4, 4), np.uint8)
-    figure = figures.synthetic_samples(pixels, labels, ["x", "y"], rows=2)
-    shown = [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes]
-    assert shown == [1, 0, 2]
-    assert faults(figure) == []
-    assert figures.synthetic_samples_alt(pixels, labels, ["x", "y"]) == (
-        "Synthetic images, a column for each of x and y."
-    )
