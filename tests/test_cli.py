@@ -8,15 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Answer
 
 from cnnpaper import cli
 from cnnpaper.errors import Interrupted
 from cnnpaper.learn import data, download, runner
 
-Cnnpaper = Callable[..., Answer]
+REPOSITORY = Path(__file__).resolve().parents[1]
+Cnnpaper = Callable[..., Any]
+"""The fixture: gives an object with ``code``, ``out`` and ``err``."""
 ALEXNET = ("train", "--model", "alexnet")
 
 BAD = [

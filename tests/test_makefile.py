@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
 
 from cnnpaper import texsetup
 from cnnpaper.errors import UserError
@@ -20,7 +19,7 @@ TARGETS = [
     *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "bench", "lint"),
     *("clean", "help"),
 ]
-REPORT = REPOSITORY / "report"
+REPORT = Path(__file__).resolve().parents[1] / "report"
 RECORDER = """#!/bin/sh
 # stands in for a Python: writes down how it was called
 { printf '%s\\n' "$@"; printf 'DATA_DIR=%s\\n' "$DATA_DIR"; printf -- '--\\n'; } >> "$CALLS"

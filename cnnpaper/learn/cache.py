@@ -19,8 +19,6 @@ from cnnpaper.files import write_atomic
 from cnnpaper.learn import sources
 from cnnpaper.learn.sources import JPEG75, ORIGINAL, RE_ENCODED, RECORD, Bytes, Identity
 
-RECORDS = 60_000
-
 
 def records_of(spec: DataSpec, data_dir: Path, cache: Path) -> tuple[Identity, Bytes]:
     """The first source in ``data_dir`` that is what ``spec`` asks for, with its records.
@@ -73,9 +71,12 @@ def _cached(source: sources.Source, cache: Path) -> tuple[Identity, Bytes] | Non
         if note["stamp"] != stamp:
             return None
         records = np.memmap(
-            cache / f"{identity.digest}.bin", dtype=np.uint8, mode="r", shape=(RECORDS, RECORD)
+            cache / f"{identity.digest}.bin",
+            dtype=np.uint8,
+            mode="r",
+            shape=(6 * sources.BATCH, RECORD),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     # hashing 184 MB costs a tenth of a second; a flipped byte in the cache would cost a study
     if hashlib.sha256(records.data).hexdigest() != identity.digest:

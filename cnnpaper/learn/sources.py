@@ -173,7 +173,9 @@ def find(data_dir: Path) -> list[Source]:
     }
     if found:
         return [found[key] for key in sorted(found)]
-    if any(OTHER_SET.search(entry.name) for entry in entries):
+    if any(
+        OTHER_SET.search(name) for name in (data_dir.resolve().name, *(e.name for e in entries))
+    ):
         raise UserError(f"{data_dir}: this is CIFAR-100; the study needs CIFAR-10\n{REMEDY}")
     raise UserError(f"{data_dir}: no images of CIFAR-10 were found here\n{REMEDY}")
 
@@ -271,12 +273,13 @@ def identify(records: Bytes) -> Identity:
     digest = hashlib.sha256(records.data).hexdigest()
     if digest == JPEG75.digest:
         return JPEG75
-    if tuple(_sha1(records[rows]) for rows in BATCH_ROWS) == BATCH_SHA1:
+    if tuple(_sha1(records[rows]) for rows in _batch_rows()) == BATCH_SHA1:
         return Identity(name=ORIGINAL, digest=digest, address=ORIGINAL_ADDRESS)
     return Identity(name=RE_ENCODED, digest=digest, address=None)
 
 
-BATCH_ROWS = [slice(start, start + BATCH) for start in range(0, 6 * BATCH, BATCH)]
+def _batch_rows() -> list[slice]:
+    return [slice(start, start + BATCH) for start in range(0, 6 * BATCH, BATCH)]
 
 
 def _sha1(array: Bytes) -> str:
@@ -450,7 +453,7 @@ def _columns(file: Any, path: Path) -> str:
 
 def _in_official_order(records: Bytes, source: Source) -> Bytes:
     """The batches sorted as their labels tell."""
-    found = {_sha1(records[rows, 0]): rows for rows in BATCH_ROWS}
+    found = {_sha1(records[rows, 0]): rows for rows in _batch_rows()}
     missing = [name for name, sha1 in zip(BATCHES, LABELS_SHA1, strict=True) if sha1 not in found]
     if missing:
         raise UserError(

@@ -91,7 +91,8 @@ class StudyPaper:
         version = self.composer.facts.version().text
         return (
             f"{output}: the paper of study {self.frames.study.name!r} from {' '.join(parts)}; "
-            f"cite: cnnpaper contributors, “{self.composer.titles['english']}”, version {version}{year}"
+            f"cite: cnnpaper contributors, “{self.composer.titles['english']}”, "
+            f"version {version}{year}"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import tarfile
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ def pictures() -> Bytes:
 
 
 def records(labels: Bytes) -> Bytes:
-    """(60000, 3073): one label byte and the bytes of a picture for each image."""
+    """(N, 3073): one label byte and the bytes of a picture for each image."""
     shown = pictures()[np.arange(len(labels)) % PICTURES]
     return np.concatenate((labels[:, None], shown), axis=1)
 
@@ -70,8 +69,7 @@ def pickled_batch(batch: Bytes, *, labels_key: bytes = b"labels", dtype: bytes =
 
 def batches(all_records: Bytes) -> Iterable[tuple[str, Bytes]]:
     """The six batches by name."""
-    for number, name in enumerate(BATCHES):
-        yield name, all_records[10_000 * number : 10_000 * (number + 1)]
+    return zip(BATCHES, np.split(all_records, 6), strict=True)
 
 
 def write_binary(folder: Path, all_records: Bytes) -> None:
@@ -98,8 +96,9 @@ def write_parquet(
 
     folder.mkdir(parents=True)
     encoded = [png(picture) for picture in pictures()]
-    train = np.concatenate([np.arange(10_000 * batch, 10_000 * (batch + 1)) for batch in order])
-    for part, rows in (("train", train), ("test", np.arange(50_000, 60_000))):
+    rows_of = np.split(np.arange(len(all_records)), 6)
+    train = np.concatenate([rows_of[batch] for batch in order])
+    for part, rows in (("train", train), ("test", rows_of[5])):
         images = [{"bytes": encoded[row % PICTURES], "path": None} for row in rows]
         kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
         table = pyarrow.table(
@@ -113,28 +112,22 @@ def write_parquet(
 
 def image_names(labels: Bytes) -> Iterable[tuple[int, str]]:
     """Each image of the set with its path: within a class, the numbers follow the order."""
-    for part, start, stop in (("train", 0, 50_000), ("test", 50_000, 60_000)):
+    test = len(labels) * 5 // 6
+    for part, rows in (("train", range(test)), ("test", range(test, len(labels)))):
         count = [0] * 10
-        for row in range(start, stop):
+        for row in rows:
             label = int(labels[row])
             count[label] += 1
             yield row, f"{part}/{CLASSES[label]}/{count[label]:04d}.png"
 
 
 def write_images(folder: Path, labels: Bytes) -> None:
-    """``train/CLASS/NNNN.png``, ``test/CLASS/NNNN.png``; equal pictures share one file."""
-    for part in ("train", "test"):
-        for name in CLASSES:
-            (folder / part / name).mkdir(parents=True)
-    first: dict[int, Path] = {}
+    """``train/CLASS/NNNN.png``, ``test/CLASS/NNNN.png``."""
     encoded = [png(picture) for picture in pictures()]
     for row, name in image_names(labels):
         path = folder / name
-        if row % PICTURES in first:
-            os.link(first[row % PICTURES], path)
-        else:
-            path.write_bytes(encoded[row % PICTURES])
-            first[row % PICTURES] = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded[row % PICTURES])
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
