@@ -22,7 +22,7 @@ TARGETS = [
 REPORT = Path(__file__).resolve().parents[1] / "report"
 RECORDER = """#!/bin/sh
 # stands in for a Python: writes down how it was called
-{ printf '%s\\n' "$@"; printf 'DATA_DIR=%s\\n' "$DATA_DIR"; printf -- '--\\n'; } >> "$CALLS"
+{ printf '%s\\n' "$@"; printf 'DATA_DIR=%s\\n' "$DATA_DIR"; echo ===; } >> "$CALLS"
 """
 
 
@@ -54,7 +54,7 @@ def recorded(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def calls(root: Path) -> list[list[str]]:
     """The arguments of every call of the command line, the data folder last."""
-    found = (root / "calls").read_text("utf-8").split("--\n")
+    found = (root / "calls").read_text("utf-8").split("===\n")
     return [call.splitlines()[2:] for call in found if call.startswith("-m\ncnnpaper\n")]
 
 
