@@ -45,7 +45,7 @@ SMALL = 100
 def records(monkeypatch: pytest.MonkeyPatch) -> files.Bytes:
     """(600, 3073): a set of six batches of 100 images, which is taken for the official one."""
     numbers = np.arange(6 * SMALL)
-    labels = (numbers + numbers // SMALL + numbers // 10).astype(np.uint8) % 10
+    labels = ((numbers + numbers // SMALL + numbers // 10) % 10).astype(np.uint8)
     assert set(np.bincount(labels[: 5 * SMALL])) == {50}
     assert set(np.bincount(labels[5 * SMALL :])) == {10}
     made = files.records(labels)
