@@ -153,7 +153,6 @@ class Composer:
             "bootstrap": len(study.seeds) >= BOOTSTRAP_FROM,
             "diverged": bool((runs["status"] == "diverged").any()),
             "shared": bool(runs["shared"].any()),
-            "vgg": any(e.builder == "vgg16" for e in self.frames.experiments.values()),
             "departures": "departures" in self._made,
             "trials": (self.root / "results" / "log" / "ablation").is_dir(),
         }
@@ -186,6 +185,7 @@ class Composer:
             f"fig:{model}" for model in study.networks if f"architecture_{model}" in self.drawings
         ]
         folder = breakable(f"results/log/{study.name}/")
+        experiments = self.frames.experiments.values()
         return {
             "study": study.name,
             "networks": listing(networks),
@@ -193,6 +193,7 @@ class Composer:
             "seeds": self.facts.seed_list() if study.seeds else None,
             "dagger": DAGGER,
             "logs": folder,
+            "vgg": next((e.name for e in experiments if e.builder == "vgg16"), None),
             "drawings_ref": _figure_range(drawn),
         }
 

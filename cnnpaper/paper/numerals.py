@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cnnpaper.errors import UserError
@@ -189,19 +190,26 @@ def _known(match: re.Match[str], labels: frozenset[str]) -> str:
 
 def _take_out(text: str, printed: Sequence[str]) -> str:
     """``text`` with one occurrence blanked for each item, long ones first."""
-    for item, count in sorted(Counter(printed).items(), key=lambda pair: -len(pair[0])):
-        if has_numeral(item):
-            text = _pattern(item).sub(lambda match: _blank(match[0]), text, count=count)
+    counts = Counter(item for item in printed if has_numeral(item))
+    for item, count in sorted(counts.items(), key=lambda pair: -len(pair[0])):
+        text = _pattern(item).sub(lambda match: _blank(match[0]), text, count=count)
     return text
 
 
 def _take_out_all(text: str, items: Iterable[str]) -> str:
+    compact = _compact(text)
     for item in items:
-        if has_numeral(item):
+        if has_numeral(item) and _compact(item) in compact:
             text = _pattern(item).sub(lambda match: _blank(match[0]), text)
     return text
 
 
+def _compact(text: str) -> str:
+    """``text`` without what :data:`BREAK` skips: tells quickly that an item is not there."""
+    return re.sub(r"[\s-]+", "", unicodedata.normalize("NFC", text))
+
+
+@cache
 def _pattern(item: str) -> re.Pattern[str]:
     """``item`` where it is not part of a longer numeral, white space being free."""
     chars = [char for char in unicodedata.normalize("NFC", item) if not char.isspace()]

@@ -189,6 +189,7 @@ def find_face(file: str) -> Path:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str, points: float) -> float:
     """Width in points of one line of ``text`` in the figures' face."""
     register_faces()

@@ -121,19 +121,16 @@ class Tables:
         return "diverged" if network.diverged else "not run" if network.missing else ABSENT
 
     def seeds(self, network: Network) -> Cell:
-        """Number of finished runs, and how many diverged beside them."""
+        """Number of finished runs, and of how many where some did not finish."""
         count = self.values.count(
             f"{network.key}.n", len(network.finished), what="finished runs", sources=network.results
         )
-        if not network.diverged:
+        planned = len(network.planned)
+        if planned == len(network.finished):
             return count
-        diverged = self.values.count(
-            f"{network.key}.diverged",
-            len(network.diverged),
-            what="runs that diverged",
-            sources=[self.facts.sources.log(self.frames.logs[run]) for run in network.diverged],
-        )
-        return sentence("{n} (+{d} diverged)", n=count, d=diverged)
+        study = self.facts.of_study("seeds")
+        whole = self.values.count(f"{network.key}.planned", planned, what="runs", sources=study)
+        return sentence("{n} of {planned}", n=count, planned=whole)
 
     def training_seconds(self, network: Network) -> Value | None:
         """Seconds of training in all, mean over finished runs."""

@@ -19,6 +19,9 @@ from cnnpaper.paper.ledger import Cite, Sentence, Value
 from cnnpaper.paper.tex import Printer, Tex
 
 Cell: TypeAlias = Value | Sentence | Cite | Tex | str | None
+LONGEST_NAME = 15
+"""Characters of a network's name that fit on one line of a table."""
+NAME_WIDTH = "26mm"
 ABSENT = "–"
 """Printed for what is not known or does not apply."""
 
@@ -53,10 +56,22 @@ def table(
     groups: Sequence[int] = (),
 ) -> Table:
     """A table from rows of cells."""
+    rows = [list(row) for row in rows]
+    widths = {**_wide_names(columns, rows), **(widths or {})}
     frame = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
     return Table(
         name, frame.astype(object).where(frame.notna(), None), align, widths or {}, tuple(groups)
     )
+
+
+def _wide_names(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[int, str]:
+    """A width for the columns of names where a name is so long that it has to be broken."""
+    return {
+        place: NAME_WIDTH
+        for place, heading in enumerate(columns)
+        if heading in ("Network", "First", "Second")
+        and any(len(str(row[place])) > LONGEST_NAME for row in rows)
+    }
 
 
 # ------------------------------------------------------------------------------- output

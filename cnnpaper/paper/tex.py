@@ -118,6 +118,8 @@ def breakable(text: str, *, plain: bool = False) -> Tex:
     return Tex("".join(out) if plain else rf"\code{{{''.join(out)}}}")
 
 
+LONGEST_LINK = 20
+"""Characters."""
 LONG = re.compile(r"[0-9a-f]{12}|://")
 """In a value's text: a digest or an address, which need the mono face and places to break."""
 
@@ -160,11 +162,13 @@ class Printer:
 
     def _value(self, value: Value) -> Tex:
         text = breakable(value.text) if LONG.search(value.text) else escape(value.text)
-        mark = ""
-        if self.links:
-            self.printed.setdefault(value.key, value)
-            mark = r"\stalemark{}" if any(s.file in self.stale for s in value.sources) else ""
-        return Tex(rf"\ledger{'' if self.links else 'plain'}{{{value.key}}}{{{text}}}{mark}")
+        if not self.links:
+            return Tex(rf"\ledgerplain{{{value.key}}}{{{text}}}")
+        self.printed.setdefault(value.key, value)
+        mark = r"\stalemark{}" if any(s.file in self.stale for s in value.sources) else ""
+        # a link must not be broken over pages, so long texts have none
+        macro = "ledger" if len(value.text) <= LONGEST_LINK else "ledgerplain"
+        return Tex(rf"\{macro}{{{value.key}}}{{{text}}}{mark}")
 
 
 # ------------------------------------------------------------------------------- templates
