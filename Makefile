@@ -73,7 +73,7 @@ preview: override STUDY := reference
 preview: report figures ## the README's pictures, from the paper of study reference
 	@mkdir -p report/preview
 	@pdftoppm -r 80 -png -singlefile report/CNN_report.pdf report/preview/page1
-	@cp build/report/reference/figures/class_accuracy.png report/preview/
+	@cp build/report/reference/figures/architecture_resnet18.png report/preview/
 
 ##@ For those who change it
 lint: training-environment ## ruff and mypy

@@ -29,7 +29,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 STAMP = "cnnpaper-setup.json"
 SKELETON = {"bin", "include", "lib", "lib64", "share", ".gitignore", ".lock", "CACHEDIR.TAG"}
 """What an environment consists of before it has a ``pyvenv.cfg``."""
-SIZE = {".venv": "no torch, about 0.5 GB", ".venv-train": "with torch, about 5.6 GB"}
+SIZE = {".venv": "no torch, about 0.4 GB", ".venv-train": "with torch, about 5.6 GB"}
 
 
 def check_python() -> None:
