@@ -55,7 +55,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = 
 
 def packed_zeros(count: int) -> bytes:
     """``count`` zeros, compressed, without holding them."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     chunks = [packer.compress(bytes(MEGABYTE)) for _ in range(count // MEGABYTE)]
     return b"".join((*chunks, packer.flush()))
 
@@ -79,17 +79,17 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "device": (lambda: member("data_batch_1", tarfile.CHRTYPE), "a link, a device"),
     "pipe": (lambda: member("data_batch_1", tarfile.FIFOTYPE), "a link, a device"),
     "sparse file": (lambda: member("data_batch_1", tarfile.GNUTYPE_SPARSE), "a link, a device"),
-    "bomb by ratio": (lambda: large_member("readme", 1 << 30), "more than 512 MB"),
-    "bomb in a batch": (lambda: large_member("data_batch_1", 1 << 30), "larger than 33,000,000"),
-    "bomb in an image": (lambda: large_member("train/cat/1.png", 1 << 30), "larger than 65,536"),
+    "bomb by ratio": (lambda: large_member("readme", 600 << 20), "more than 512 MB"),
+    "bomb in a batch": (lambda: large_member("data_batch_1", 600 << 20), "larger than 33,000,000"),
+    "bomb in an image": (lambda: large_member("train/cat/1.png", 600 << 20), "larger than 65,536"),
     "bomb in a long name": (
         lambda: (
-            gzip.compress(member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 30))
-            + packed_zeros(1 << 30)
+            gzip.compress(member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=600 << 20))
+            + packed_zeros(600 << 20)
         ),
         "more than 512 MB",
     ),
-    "bomb after the end": (lambda: gzip.compress(bytes(1024)) + packed_zeros(1 << 30), "512 MB"),
+    "bomb after the end": (lambda: gzip.compress(bytes(1024)) + packed_zeros(600 << 20), "512 MB"),
     "bomb by count": (lambda: gzip.compress(member("x") * 70_001, 1), "more than 70,000 files"),
     "huge size": (lambda: member("data_batch_1", size=1 << 62), "larger than 33,000,000"),
     "negative size": (lambda: negative_size(), "negative size"),
@@ -203,7 +203,7 @@ HUGE = struct.pack("<I", 0x7FFF_FFFF)
 @pytest.mark.parametrize(
     "contents, reason",
     [
-        (pickle.dumps({"data": Run(os.system, "touch executed")}, protocol=2), "system"),
+        (pickle.dumps(Run(os.system, "touch executed"), protocol=2), "system"),
         (pickle.dumps(Run(eval, "open('executed', 'w')"), protocol=2), "eval"),
         (pickle.dumps(Run(exec, "open('executed', 'w')"), protocol=0), "which no batch"),
         (pickle.dumps(Run(os.mkdir, "executed"), protocol=4), "which no batch"),
