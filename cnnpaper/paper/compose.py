@@ -22,7 +22,7 @@ from cnnpaper.paper.ledger import Cite, Ledger, Sentence, Value, listing, percen
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tables import DAGGER, LETTERS, Tables, model_of
 from cnnpaper.paper.tabular import Table, booktabs, table
-from cnnpaper.paper.tex import Printer, Tex, breakable, environment, prose, render
+from cnnpaper.paper.tex import Printer, Tex, breakable, environment, render
 from cnnpaper.paper.values import Values
 
 SHORT_EPOCHS = 10
@@ -251,8 +251,8 @@ class Composer:
         return {
             "name": experiment.name,
             "label": model.replace("_", "-"),
-            "idea": prose(experiment.idea),
-            "stem": prose(experiment.stem),
+            "idea": self.facts.description(model, "idea"),
+            "stem": self.facts.description(model, "stem"),
             "cite": Cite(experiment.citation),
             "drawing": drawing,
             "claims": [claim for key in keys for claim in claims.network(key)],
@@ -330,7 +330,7 @@ class Composer:
             ["Which seeds?", names["seeds"]],
             ["What does a seed vary?", "weights, order, augmentation, dropout; not the split"],
             ["Did every run finish?", self._runs_answer()],
-            ["How often were the test images read?", "once per run, after the epoch was chosen"],
+            ["How often were the test images read?", facts.test_evaluations()],
             ["Which hardware?", _or_unknown(machines)],
             ["Which software?", _or_unknown(versions)],
             ["Can a run be executed again?", AGAIN],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from typing import Any
 from cnnpaper.config import Recipe, load_recipe, read_toml, resolve_recipe
 from cnnpaper.errors import UserError
 from cnnpaper.paper.frames import Frames
-from cnnpaper.paper.ledger import Exact, Ledger, Sentence, Source, Value, listing, whole
+from cnnpaper.paper.grammar import plural
+from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, listing, whole
 from cnnpaper.paper.sources import Sources
+from cnnpaper.paper.tex import prose
 from cnnpaper.records import Layer, Run
 
 WORDS = [
@@ -94,7 +97,7 @@ class Setting:
 
     key: str
     value: Value
-    why: str | None
+    why: Sentence | None
     """The reason for a departure from the shared recipe; None for the shared value."""
 
 
@@ -237,25 +240,52 @@ class Facts:
             value = getattr(recipe, key)
             source = [self.sources.toml(where, name)]
             entered = self.add(f"recipe.{key}", value, source, text=setting(key, value))
-            settings.append(Setting(key, entered, own.why if own else None))
+            why = self.quoted(own.why, f"recipe.{key}.why", source) if own else None
+            settings.append(Setting(key, entered, why))
         return settings
 
     def overrides(self, model: str) -> list[Setting]:
         """Where one network departs from the shared recipe."""
         path = self.root / "experiments" / f"{model}.toml"
-        return [
-            Setting(
-                key,
-                self.add(
-                    f"{model}.recipe.{key}",
-                    entry.value,
-                    [self.sources.toml(path, f"override.{key}")],
-                    text=setting(key, entry.value),
-                ),
-                entry.why,
-            )
-            for key, entry in self.frames.experiments[model].override.items()
-        ]
+        settings = []
+        for name, entry in self.frames.experiments[model].override.items():
+            key, source = f"{model}.recipe.{name}", [self.sources.toml(path, f"override.{name}")]
+            value = self.add(key, entry.value, source, text=setting(name, entry.value))
+            settings.append(Setting(name, value, self.quoted(entry.why, f"{key}.why", source)))
+        return settings
+
+    def quoted(self, text: str, key: str, sources: Iterable[Source]) -> Sentence:
+        """Prose of an experiment file; a numeral in it is a value with the file's line."""
+        parts: list[Part] = []
+        for place, part in enumerate(re.split(r"(\d+(?:[.,]\d+)*)", prose(text))):
+            if place % 2:
+                name = f"{key}.{place // 2 + 1}"
+                parts.append(self.add(name, part, sources, text=part, formula="as the file says"))
+            elif part:
+                parts.append(part)
+        return Sentence(tuple(parts))
+
+    def description(self, model: str, name: str) -> Sentence:
+        """``idea`` or ``stem`` of a network."""
+        source = self.sources.toml(self.root / "experiments" / f"{model}.toml", name)
+        text: str = getattr(self.frames.experiments[model], name)
+        return self.quoted(text, f"{model}.{name}", [source])
+
+    def test_evaluations(self) -> Sentence:
+        """How often the test images were read, as the study's own log of it says."""
+        folder = self.root / "results" / "log" / self.frames.study.name
+        path = folder / "test-evaluations.jsonl"
+        if not path.is_file():
+            return Sentence(("not recorded",))
+        lines = [self.sources.file(path, n + 1) for n in range(path.read_bytes().count(b"\n"))]
+        times = self.add("study.test_evaluations", len(lines), lines, formula="counted")
+        count = len(self.frames.predictions)
+        tested = self.add("study.tested", count, self.headers(), formula="counted")
+        runs = plural(count, "run", "runs")
+        again = "; a run was made again" if len(lines) > count else ""
+        return Sentence(
+            (times, " in all, for ", tested, f" {runs}, after the epoch was chosen{again}")
+        )
 
     # ------------------------------------------------------------------------- networks
 

@@ -43,7 +43,7 @@ def input_files(root: Path, study: str) -> Iterator[Path]:
         (root / "experiments", ("*.toml",)),
         (root / "experiments" / "study", (f"{study}.toml",)),
         (root / "results" / "log" / study, ("*/run.jsonl", "*/predictions.npz")),
-        (root / "results" / "log" / study, ("*/certificate.json",)),
+        (root / "results" / "log" / study, ("*/certificate.json", "test-evaluations.jsonl")),
         (root / "report", ("*.j2", "*.sty", "*.bib", "*.toml")),
         (root / "cnnpaper", ("**/*.py",)),
         (root, ("uv.lock", "pyproject.toml")),

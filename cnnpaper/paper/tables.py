@@ -26,7 +26,7 @@ from cnnpaper.paper.ledger import (
 )
 from cnnpaper.paper.stats import Calibration, most_confused
 from cnnpaper.paper.tabular import ABSENT, Cell, Table, table
-from cnnpaper.paper.tex import breakable, prose
+from cnnpaper.paper.tex import breakable
 from cnnpaper.paper.values import PairValues, Values, seconds_text
 
 DAGGER = "†"
@@ -303,7 +303,7 @@ class Tables:
         ]
         if not departures:
             return table("recipe", "lr", ["Setting", "Value"], [row[:2] for row in rows])
-        return table("recipe", "lrl", ["Setting", "Value", "Except"], rows, widths={2: "60mm"})
+        return table("recipe", "lrl", ["Setting", "Value", "Except"], rows, widths={2: "42mm"})
 
     def departures(self) -> Table | None:
         """Every departure from the recipe with its reason; None where there is none."""
@@ -312,16 +312,11 @@ class Tables:
         for model, experiment in self.frames.experiments.items():
             found += [(experiment.name, setting) for setting in self.facts.overrides(model)]
         rows = [
-            [
-                name or "all (study)",
-                recipe_label(setting.key),
-                setting.value,
-                prose(setting.why or ""),
-            ]
+            [name or "all (study)", recipe_label(setting.key), setting.value, setting.why]
             for name, setting in found
         ]
         columns = ["Network", "Setting", "Value", "Reason"]
-        return table("departures", "llrl", columns, rows, widths={3: "80mm"}) if rows else None
+        return table("departures", "llrl", columns, rows, widths={3: "70mm"}) if rows else None
 
     def runs(self) -> Table:
         """Every run with its fingerprint; above twenty runs, one line a network."""
