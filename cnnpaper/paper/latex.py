@@ -140,6 +140,9 @@ def explain(log: str, output: str, folder: Path) -> str:
     if match is None:
         return _without_place(log, output, folder)
     file, line, message = match[1], int(match[2]), match[3]
+    said = re.search(r"^! (.*)", log, re.MULTILINE)
+    if said and "Emergency stop" in message:  # the reason stands above it
+        message = said[1]
     lines = _read(folder / file).splitlines()
     text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
     undefined = re.search(rf"^l\.{line} .*?(\\\w+)\s*$", log, re.MULTILINE)
