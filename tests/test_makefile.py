@@ -19,6 +19,8 @@ TARGETS = [
     *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "bench", "lint"),
     *("clean", "help"),
 ]
+VARIABLES = {"STUDY", "SEEDS", "EPOCHS", "GPUS", "DATA_DIR", "SET", "KEY", "FORCE", "ALLOW_STALE"}
+"""Set by `make test`, which may run these tests."""
 REPORT = Path(__file__).resolve().parents[1] / "report"
 RECORDER = """#!/bin/sh
 # stands in for a Python: writes down how it was called
@@ -28,7 +30,11 @@ RECORDER = """#!/bin/sh
 
 def make(root: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Call make in ``root``; the variables are set in the environment."""
-    inherited = {key: value for key, value in os.environ.items() if "MAKE" not in key}
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("MAKE") and key not in VARIABLES
+    }
     return subprocess.run(
         ["make", *arguments],
         cwd=root,
