@@ -417,7 +417,9 @@ class Composer:
         for value in self.printer.printed.values():
             first, more = _first_source(value, self._log_prefix)
             names |= {value.key, value.formula, first, more}
-        return sorted(names)
+        if self.stale:
+            names.add(self.stale.changes)
+        return sorted(names - {""})
 
     def _imported_context(self) -> dict[str, Any]:
         """What the templates of a paper about imported logs read."""
