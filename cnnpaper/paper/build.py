@@ -25,12 +25,15 @@ from cnnpaper.paper.state import (
     input_files,
     manifest,
     output_path,
+    package_versions,
     tools,
 )
 
 if TYPE_CHECKING:
     from cnnpaper.paper.study import StudyPaper
 
+DRAWING = ("matplotlib", "fonttools", "pikepdf")
+"""Packages whose versions may change the bytes of the PDF while its content stays."""
 STATIC = ("cnnpaper.sty", "references.bib")
 Say = Callable[[str], None]
 
@@ -206,6 +209,8 @@ def _pdf(paper: StudyPaper, state: State, output: Path) -> list[str]:
     numerals.check_figures(shown, paper.ledger, paper.text.names)
     texts = {file: step["texts"] for file, step in shown.items()}
     numerals.check(done.pdf, done.uses, paper.ledger, texts, paper.text.names)
+    made_with = {**latex.versions(done), **package_versions(DRAWING)}
+    attached["tools.json"] = (json.dumps(made_with, indent=1) + "\n").encode()
     data = attach.finish(done.pdf.read_bytes(), attached, dated=paper.epoch is not None)
     write_atomic(output, data)
     state.done("pdf", key, output, warnings=list(done.warnings))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnnpaper.errors import UserError
+from cnnpaper.files import sha256_file
+from cnnpaper.paper.style import find_face
 from cnnpaper.texsetup import check
 
 MAIN = "paper"
@@ -38,6 +40,7 @@ WARNINGS = re.compile(
 )
 BIBTEX_WARNINGS = re.compile(r"^(?:Warning--.*|I (?:didn't|couldn't) .*|.*error message.*)", re.M)
 DRIVER_WARNINGS = re.compile(r"^xdvipdfmx:(?:warning|fatal):.*", re.MULTILINE)
+FACES = ("lmroman10-regular.otf", "lmsans10-regular.otf", "NanumMyeongjo.ttf", "NanumGothic.ttf")
 TIME_LIMIT_S = 300
 
 
@@ -78,6 +81,28 @@ def typeset(folder: Path, epoch: int) -> Typeset:
         *DRIVER_WARNINGS.findall(done.stdout),
     )
     return Typeset(pdf, warnings, _uses(folder / f"{MAIN}.uses"))
+
+
+def versions(done: Typeset) -> dict[str, str]:
+    """What set the page: programs by version, faces by the digest of their files.
+
+    The bytes of a PDF are those of another one only where these are the same.
+    """
+    log = _read(done.pdf.with_suffix(".log"))
+    banner = re.search(r"^This is (XeTeX), Version (\S+)", log, re.MULTILINE)
+    kernel = re.search(r"^LaTeX2e <([^>]+)>", log, re.MULTILINE)
+    driver = subprocess.run(["xdvipdfmx", "--version"], capture_output=True, text=True, check=False)
+    number = re.search(r"Version (\S+)", driver.stdout)
+    found = {
+        "XeTeX": banner and banner[2],
+        "LaTeX": kernel and kernel[1],
+        "xdvipdfmx": number and number[1],
+    }
+    styles = re.findall(
+        r"^Package: (fontspec|hyperref|microtype|natbib|siunitx) (\S+)", log, re.MULTILINE
+    )
+    faces = {f"face {name}": sha256_file(find_face(name))[:12] for name in FACES}
+    return {**{name: text or "unknown" for name, text in found.items()}, **dict(styles), **faces}
 
 
 def _latexmk(folder: Path, epoch: int) -> subprocess.CompletedProcess[str]:

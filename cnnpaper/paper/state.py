@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -66,13 +66,17 @@ def manifest(root: Path, study: str, **options: object) -> dict[str, str]:
 
 def tools() -> dict[str, str]:
     """Versions of the packages, and which programs of TeX are there."""
-    versions = {"python": platform.python_version()}
-    versions |= {f"package {name}": metadata.version(name) for name in PACKAGES}
+    versions = {"python": platform.python_version(), **package_versions(PACKAGES)}
     for name in PROGRAMS:
         path = shutil.which(name)
         real = Path(path).resolve() if path else None
         versions[f"program {name}"] = f"{real} {real.stat().st_size}" if real else "missing"
     return versions
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Installed versions."""
+    return {f"package {name}": metadata.version(name) for name in names}
 
 
 def digest(*parts: str | bytes) -> str:
