@@ -25,6 +25,8 @@ from cnnpaper.paper.tabular import Table, booktabs, table
 from cnnpaper.paper.tex import Printer, Tex, breakable, environment, render
 from cnnpaper.paper.values import Values
 
+MANY_RUNS = 20
+"""Above so many runs the appendix lists them by network."""
 SHORT_EPOCHS = 10
 """Below so many epochs the paper says that the schedule is short."""
 BODY = (
@@ -376,10 +378,10 @@ class Composer:
         return {
             "names": self._names(),
             "runs": list(self.frames.logs),
-            "flags": {"many_runs": False},
+            "flags": {"many_runs": len(self.frames.logs) > MANY_RUNS},
             "tables": {
                 **self._set("departures"),
-                "runs": booktabs(self._made["runs"], printer, long=True),
+                "runs": booktabs(self._shown_runs(), printer, long=True),
             },
             "layers": [
                 (
@@ -389,6 +391,10 @@ class Composer:
                 for model in self.frames.layers
             ],
         }
+
+    def _shown_runs(self) -> Table:
+        many = len(self.frames.logs) > MANY_RUNS
+        return self.tables.runs_by_network() if many else self._made["runs"]
 
     def _provenance_context(self) -> dict[str, Any]:
         return {
@@ -445,7 +451,7 @@ def _first_source(value: Value, prefix: str) -> tuple[str, str]:
     if not value.sources:
         return "the code", ""
     more = len(value.sources) - 1
-    return str(value.sources[0]).removeprefix(prefix), f"and {more} more" if more else ""
+    return str(value.sources[0]).removeprefix(prefix), f"(+{more})" if more else ""
 
 
 def _source_cell(value: Value, prefix: str) -> Tex:

@@ -133,7 +133,7 @@ def strays(
     """The numerals that are left when everything with a source has been taken out."""
     texts = dict(enumerate(pages, start=1))
     texts = _without_bibliography(texts, numbering)
-    names = sorted(names, key=len, reverse=True)
+    names = _with_numerals(names)
     left: list[Stray] = []
     for number, text in texts.items():
         here = [key for key, page in uses if page == number]
@@ -204,6 +204,11 @@ def _take_out_all(text: str, items: Iterable[str]) -> str:
     return text
 
 
+def _with_numerals(names: Iterable[str]) -> list[str]:
+    """The names that matter here, long ones first, since short ones may be a part of them."""
+    return sorted(filter(has_numeral, names), key=len, reverse=True)
+
+
 def _compact(text: str) -> str:
     """``text`` without what :data:`BREAK` skips: tells quickly that an item is not there."""
     return re.sub(r"[\s-]+", "", unicodedata.normalize("NFC", text))
@@ -262,7 +267,7 @@ def check_figures(
         UserError: the figure and the text.
     """
     printed = {token for value in ledger for token in _tokens(value.text)}
-    names = sorted(names, key=len, reverse=True)
+    names = _with_numerals(names)
     for figure, shown in figures.items():
         for text in (Counter(shown["texts"]) - Counter(shown["ticks"])).elements():
             rest = _take_out_all(text, [*names, *ALLOWED])

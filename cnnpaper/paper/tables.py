@@ -327,6 +327,29 @@ class Tables:
         rows = [self._run_row(row) for row in rows_of(self.frames.runs)]
         return table("runs", "llrrrrrll", columns, rows)
 
+    def runs_by_network(self) -> Table:
+        """Runs counted, with the fingerprints that they have."""
+        columns = ["Network", "Planned", "Finished", "Diverged", "Missing", "Fingerprints"]
+        rows = [self._runs_row(network) for network in self.analysis.networks]
+        return table("runs_by_network", "lrrrrr", columns, rows)
+
+    def _runs_row(self, network: Network) -> list[Cell]:
+        logs = [self.frames.logs[run] for run in network.planned if run in self.frames.logs]
+        headers = [self.facts.header(log) for log in logs]
+        prints = {fingerprint.short(p) for log in logs if (p := log.header.fingerprint)}
+        counts = {
+            "planned": len(network.planned),
+            "finished": len(network.finished),
+            "diverged": len(network.diverged),
+            "missing": len(network.missing),
+            "fingerprints": len(prints),
+        }
+        add = self.values.count
+        return [network.name] + [
+            add(f"{network.key}.runs.{name}", count, what="runs", sources=headers)
+            for name, count in counts.items()
+        ]
+
     def _run_row(self, row: Any) -> list[Cell]:
         log = self.frames.logs[row.run]
         result, header = self.facts.sources.log(log), self.facts.header(log)
