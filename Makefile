@@ -16,7 +16,7 @@ STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
 .PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
-	bench lint clean environment training-environment tex python
+	soak bench lint clean environment training-environment tex python
 
 ##@ Start here
 help: ## this list
@@ -80,6 +80,9 @@ lint: training-environment ## ruff and mypy
 	@$(TOOL) ruff check
 	@$(TOOL) ruff format --check
 	@$(TOOL) mypy
+
+soak: environment training-environment tex ## the long tests: kills, simulations, every kind of document
+	@$(TOOL) pytest -m soak
 
 bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
 	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only

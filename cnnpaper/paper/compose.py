@@ -47,7 +47,7 @@ TITLE = (
     "A comparison of representative convolutional neural networks",
     "대표적인 합성곱 신경망 모델의 비교",
 )
-AGAIN = Tex(r"in small by \code{make verify}, in full by \code{make reproduce}")
+AGAIN = Tex(r"yes: \code{make NETWORK FORCE=1} trains it anew and keeps the old log")
 
 
 @dataclass(frozen=True)
