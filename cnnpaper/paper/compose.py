@@ -47,7 +47,7 @@ TITLE = (
     "A comparison of representative convolutional neural networks",
     "대표적인 합성곱 신경망 모델의 비교",
 )
-AGAIN = Tex(r"yes: \code{make NETWORK FORCE=1} trains it anew and keeps the old log")
+AGAIN = "yes: each network has a make target, and FORCE trains it anew beside the old log"
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Tables:
             "MACs|million",
         ]
         rows = [self._result_row(network) for network in self.analysis.networks]
-        return table("results", "lrrrrrrrrr", columns, rows)
+        return table("results", "lrrrrrrrrr", columns, rows, names=(15, "24mm"))
 
     def _result_row(self, network: Network) -> list[Cell]:
         test: Cell = self.state(network)
@@ -180,7 +180,7 @@ class Tables:
             "First", "Second", "Difference|points", "Simultaneous|interval", "Adjusted|p",
             "Separated",
         ]  # fmt: skip
-        return table("pairs", "llrrrl", columns, rows) if rows else None
+        return table("pairs", "llrrrl", columns, rows, names=(16, "28mm")) if rows else None
 
     def _pair_values(self) -> list[tuple[PairValues, bool]]:
         networks = {network.key: network for network in self.analysis.networks}

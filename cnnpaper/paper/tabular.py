@@ -19,9 +19,8 @@ from cnnpaper.paper.ledger import Cite, Sentence, Value
 from cnnpaper.paper.tex import Printer, Tex
 
 Cell: TypeAlias = Value | Sentence | Cite | Tex | str | None
-LONGEST_NAME = 15
-"""Characters of a network's name that fit on one line of a table."""
-NAME_WIDTH = "26mm"
+NAMES = (24, "42mm")
+"""Characters of a network's name that fit on one line of most tables, and the width for longer."""
 ABSENT = "–"
 """Printed for what is not known or does not apply."""
 
@@ -38,8 +37,6 @@ class Table:
     """One letter a column, as LaTeX has it: ``lrrr``; ``p{…}`` columns are given in ``widths``."""
     widths: Mapping[int, str] = field(default_factory=dict)
     """Column → width of a paragraph column: ``60mm``."""
-    groups: tuple[int, ...] = ()
-    """Rows before which a little space is left."""
 
     @property
     def rows(self) -> list[list[Cell]]:
@@ -53,24 +50,24 @@ def table(
     rows: Iterable[Sequence[Any]],
     *,
     widths: Mapping[int, str] | None = None,
-    groups: Sequence[int] = (),
+    names: tuple[int, str] = NAMES,
 ) -> Table:
-    """A table from rows of cells."""
+    """A table from rows of cells; names of networks longer than ``names`` allows are wrapped."""
     rows = [list(row) for row in rows]
-    widths = {**_wide_names(columns, rows), **(widths or {})}
+    widths = {**_wide_names(columns, rows, *names), **(widths or {})}
     frame = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
-    return Table(
-        name, frame.astype(object).where(frame.notna(), None), align, widths or {}, tuple(groups)
-    )
+    return Table(name, frame.astype(object).where(frame.notna(), None), align, widths)
 
 
-def _wide_names(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[int, str]:
+def _wide_names(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], longest: int, width: str
+) -> dict[int, str]:
     """A width for the columns of names where a name is so long that it has to be broken."""
     return {
-        place: NAME_WIDTH
+        place: width
         for place, heading in enumerate(columns)
         if heading in ("Network", "First", "Second")
-        and any(len(str(row[place])) > LONGEST_NAME for row in rows)
+        and any(len(str(row[place])) > longest for row in rows)
     }
 
 
@@ -90,12 +87,7 @@ def booktabs(item: Table, printer: Printer, *, long: bool = False) -> Tex:
         _heading(text, letter, printer)
         for text, letter in zip(item.frame.columns, item.align, strict=True)
     )
-    lines = []
-    for number, row in enumerate(item.rows):
-        if number in item.groups:
-            lines.append(r"\addlinespace")
-        lines.append(" & ".join(_cell(cell, printer) for cell in row) + r" \\")
-    body = "\n".join(lines)
+    body = "\n".join(" & ".join(_cell(cell, printer) for cell in row) + r" \\" for row in item.rows)
     start = "@{}" + "".join(columns) + "@{}"
     if long:
         return Tex(

@@ -291,8 +291,8 @@ def test_markdown_has_printed_texts() -> None:
 
 
 def test_a_long_name_is_broken_over_lines() -> None:
-    item = table("t", "lr", ["Network", "x"], [["a name that is long", None]])
-    assert "L{26mm}" in booktabs(item, Printer())
+    item = table("t", "lr", ["Network", "x"], [["a name that is too long for it", None]])
+    assert "L{42mm}" in booktabs(item, Printer())
 
 
 @pytest.mark.parametrize(
