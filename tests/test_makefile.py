@@ -16,7 +16,8 @@ from cnnpaper.errors import UserError
 
 TARGETS = [
     *("report", "test", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "inception_v3"),
-    *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "soak", "bench", "lint"),
+    *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "soak"),
+    *("bench", "lint"),
     *("clean", "help"),
 ]
 VARIABLES = {"STUDY", "SEEDS", "EPOCHS", "GPUS", "DATA_DIR", "SET", "KEY", "FORCE", "ALLOW_STALE"}
