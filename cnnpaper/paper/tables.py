@@ -76,7 +76,7 @@ class Tables:
             "Parameters|million",
             "MACs|million",
         ]
-        return table("networks", "lrllrrr", columns, rows)
+        return table("networks", "lrllrrr", columns, rows, names=(18, "32mm"))
 
     def results(self) -> Table:
         """Accuracies with intervals, seeds, seconds, parameters and MACs of each network."""
@@ -316,7 +316,10 @@ class Tables:
             for name, setting in found
         ]
         columns = ["Network", "Setting", "Value", "Reason"]
-        return table("departures", "llrl", columns, rows, widths={3: "70mm"}) if rows else None
+        if not rows:
+            return None
+        widths, names = {3: "66mm"}, (16, "28mm")
+        return table("departures", "llrl", columns, rows, widths=widths, names=names)
 
     def runs(self) -> Table:
         """Every run with its fingerprint; above twenty runs, one line a network."""
