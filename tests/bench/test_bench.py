@@ -15,7 +15,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from cnnpaper import config, records
 from cnnpaper.paper import build
+from cnnpaper.paper.analysis import analyse
 from cnnpaper.paper.frames import read_frames
+from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.state import build_folder
 from cnnpaper.paper.study import StudyPaper
 from cnnpaper.paper.style import render
@@ -53,6 +55,12 @@ def test_reading_a_log(root: Path, benchmark: BenchmarkFixture) -> None:
 def test_frames(root: Path, benchmark: BenchmarkFixture) -> None:
     frames = benchmark(read_frames, root, PLAN.name)
     assert len(frames.curves) == 12 * PLAN.epochs
+
+
+def test_statistics(root: Path, benchmark: BenchmarkFixture) -> None:
+    frames = read_frames(root, PLAN.name)
+    compared = rounds(benchmark, lambda: analyse(frames, Sources(root)).comparisons)
+    assert len(compared) == 6
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +111,18 @@ def test_the_report_after_a_change_of_one_template(root: Path, benchmark: Benchm
 def test_a_report_with_nothing_to_do(root: Path, benchmark: BenchmarkFixture) -> None:
     report(root)
     assert "nothing to do" in benchmark(report, root)[0]
+
+
+@pytest.mark.tex
+@pytest.mark.soak
+@pytest.mark.parametrize("runs", [100, 300, 1000])
+def test_a_report_of_many_runs(runs: int, tmp_path: Path, benchmark: BenchmarkFixture) -> None:
+    plan = fabricate.Plan(seeds=tuple(range(runs // 4)))
+    root = fabricate.study(tmp_path, plan, code=True)
+    said: list[str] = []
+    work = lambda: build.build_report(root, plan.name, say=said.append)  # noqa: E731
+    benchmark.pedantic(work, rounds=1)
+    assert f"from {runs} runs" in said[-1]
 
 
 @pytest.mark.train
