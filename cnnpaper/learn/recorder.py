@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Header, LogWrite
 FIRST_STEPS = 4
 """Full-size steps whose losses are recorded for a replay."""
 CHECKPOINT_EVERY_S = 120.0
+"""Seconds between checkpoints; so much is lost at most when a run is killed."""
 LINE_EVERY_S = 30.0
 """Seconds between plain lines of progress where there is no terminal."""
 
@@ -44,14 +46,13 @@ def record(
     data_dir: Path,
     device: torch.device,
     force: bool,
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> None:
     """Begin or go on with a run and write everything about it; the caller holds its locks."""
     folder = run_folder(root, spec.study, spec.run)
     images = data.load(spec.data, data_dir, root / "build" / "data")
     today = fingerprint.of_run(root, spec)
     training = Training(spec, images, device)
-    recorder = Recorder(folder, spec, training, checkpoint_every_s)
+    recorder = Recorder(folder, spec, training)
     try:
         if force or not recorder.resume(today):
             recorder.begin(root, today, images)
@@ -72,14 +73,10 @@ class Recorder(Listener):
         folder: of the run.
         spec: of the run.
         training: that is recorded.
-        checkpoint_every_s: seconds of training between checkpoints.
     """
 
-    def __init__(
-        self, folder: Path, spec: RunSpec, training: Training, checkpoint_every_s: float
-    ) -> None:
+    def __init__(self, folder: Path, spec: RunSpec, training: Training) -> None:
         self.folder, self.spec, self.training = folder, spec, training
-        self._every_s = checkpoint_every_s
         self._saved = time.monotonic()
         self._signal = 0
         self._progress = Progress(spec, training)
@@ -92,35 +89,36 @@ class Recorder(Listener):
         checkpoint.keep(self.folder, 0)
         if kept is not None:
             _say(f"{self.spec.run}: begins anew; the old log is kept as {kept.name}")
-        device, training = self.training.device, self.training
-        network = models.describe(training.net)
+        header = self._header(root, today, images)
         self._log = LogWriter(self.folder / LOG_NAME)
-        self._log.append(
-            Header(
-                schema=records.SCHEMA,
-                origin="trained",
-                study=self.spec.study,
-                model=self.spec.model,
-                variant=self.spec.variant,
-                seed=self.spec.seed,
-                spec=self.spec.model_dump(mode="json"),
-                fingerprint=today,
-                data=records.Data(name=images.name, digest=images.digest, address=images.address),
-                machine=measure.machine(device, self.spec.isa_cap),
-                packages=_packages(),
-                commit=_commit(root),
-                started=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                network=network,
-                precision={
-                    "autocast": str(training.precision.autocast or torch.float32),
-                    "tf32": training.precision.tf32,
-                },
-            )
+        self._log.append(header)
+        parameters = header.network.parameters
+        _say(f"{self.spec.run}: {parameters:,} parameters; executing the run in small")
+        self._log.append(replay.miniature(self.spec, images, self.training.device))
+
+    def _header(self, root: Path, today: records.Fingerprint, images: data.DataSet) -> Header:
+        """What is known before the first step."""
+        precision = self.training.precision
+        return Header(
+            schema=records.SCHEMA,
+            origin="trained",
+            study=self.spec.study,
+            model=self.spec.model,
+            variant=self.spec.variant,
+            seed=self.spec.seed,
+            spec=self.spec.model_dump(mode="json"),
+            fingerprint=today,
+            data=records.Data(name=images.name, digest=images.digest, address=images.address),
+            machine=measure.machine(self.training.device, self.spec.isa_cap),
+            packages=_packages(),
+            commit=_commit(root),
+            started=_now_utc(),
+            network=models.describe(self.training.net),
+            precision={
+                "autocast": str(precision.autocast or torch.float32),
+                "tf32": precision.tf32,
+            },
         )
-        _say(f"{self.spec.run}: {network.parameters:,} parameters; executing the run in small")
-        state = torch.get_rng_state()
-        self._log.append(replay.miniature(self.spec, images, device))
-        torch.set_rng_state(state)
 
     def resume(self, today: records.Fingerprint) -> bool:
         """Go on from the newest checkpoint that can be believed; False where there is none.
@@ -212,7 +210,7 @@ class Recorder(Listener):
             )
         self._progress.step(training)
         self.tick()
-        if time.monotonic() - self._saved > self._every_s:
+        if time.monotonic() - self._saved > CHECKPOINT_EVERY_S:
             self._save(None)
 
     def after_epoch(self, training: Training, line: Epoch) -> None:
@@ -226,8 +224,8 @@ class Recorder(Listener):
         path = self.folder.parent / "test-evaluations.jsonl"
         entry = {
             "run": self.spec.run,
-            "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "fingerprint": self._log.digest,
+            "at": _now_utc(),
+            "log_digest": self._log.digest,
         }
         with path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
@@ -360,6 +358,11 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
+def _now_utc() -> str:
+    """ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _put_aside(path: Path) -> Path | None:
     """Rename an old log to the first free ``run.jsonl.N``."""
     if not path.exists():
@@ -379,7 +382,6 @@ def _packages() -> dict[str, str]:
 
 def _commit(root: Path) -> str | None:
     """The commit of the repository, with ``+`` where files differ from it; None outside of one."""
-    import subprocess
 
     def git(*arguments: str) -> str | None:
         try:

@@ -95,10 +95,8 @@ def explain_finished(root: Path, spec: RunSpec, run: Run) -> str:
     assert run.result is not None
     status = run.result.status
     again = "FORCE=1 trains it anew and keeps the old log"
-    if run.header.fingerprint is not None:
-        changed = fingerprint.differences(run.header.fingerprint, fingerprint.of_run(root, spec))
-        if changed:
-            return f"{spec.study}/{spec.run} is {status}, but stale ({changed[0]}); {again}"
+    if changed := fingerprint.run_differences(root, run):
+        return f"{spec.study}/{spec.run} is {status}, but stale ({changed[0]}); {again}"
     return f"{spec.study}/{spec.run} is {status}; {again}"
 
 

@@ -226,12 +226,6 @@ def percent(fraction: float, decimals: int = 2) -> str:
     return fixed(float(Decimal(repr(float(fraction))).scaleb(2)), decimals)
 
 
-def signed(value: float, decimals: int) -> str:
-    """As :func:`fixed`, with ``+`` where it is positive."""
-    text = fixed(value, decimals)
-    return "+" + text if value > 0 and any(digit in text for digit in "123456789") else text
-
-
 def whole(value: int) -> str:
     """A count with commas between thousands: ``45,000``."""
     return f"{abs(value):,}" if value >= 0 else f"{MINUS}{abs(value):,}"

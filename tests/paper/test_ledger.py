@@ -16,7 +16,6 @@ from cnnpaper.paper.ledger import (
     p_value,
     percent,
     sentence,
-    signed,
     whole,
 )
 
@@ -85,13 +84,6 @@ def test_fixed_decimals(value: float, decimals: int, text: str) -> None:
 )
 def test_percent(fraction: float, decimals: int, text: str) -> None:
     assert percent(fraction, decimals) == text
-
-
-@pytest.mark.parametrize(
-    "value,text", [(0.31, "+0.3"), (-0.31, "−0.3"), (0.01, "0.0"), (0.0, "0.0")]
-)
-def test_signed(value: float, text: str) -> None:
-    assert signed(value, 1) == text
 
 
 @pytest.mark.parametrize(
