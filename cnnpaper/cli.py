@@ -139,6 +139,7 @@ def commands() -> None:
     metavar="N",
     help="Images per step. The recipe's.",
 )
+@click.option("--variant", metavar="NAME", help="One trial of a study that has trials.")
 @force_option
 def train(
     model: str,
@@ -148,6 +149,7 @@ def train(
     study: str | None,
     data_dir: Path,
     batch_size: int | None,
+    variant: str | None,
     force: bool,
 ) -> None:
     """Train one network; finished runs are skipped, begun ones go on.
@@ -167,7 +169,11 @@ def train(
         study = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
     plan = config.load_study(ROOT, study)
     _check_model(plan, model)
-    specs = [config.run_spec(ROOT, plan, model, seed) for seed in _chosen_seeds(plan, seeds)]
+    chosen = _chosen_seeds(plan, seeds)
+    if variant is not None or config.all_trials(plan):
+        specs = _trials_of(plan, model, chosen, variant)
+    else:
+        specs = [config.run_spec(ROOT, plan, model, seed) for seed in chosen]
     _check_settings(specs[0], epochs, batch_size)
     _start(specs, gpus, data_dir, force, f"{model} STUDY={study}")
 
@@ -224,6 +230,23 @@ def _chosen_seeds(plan: Study, seeds: tuple[int, ...] | None) -> tuple[int, ...]
                 f"\nadd it to experiments/study/{plan.name}.toml: the paper is about all of them"
             )
     return seeds or plan.seeds
+
+
+def _trials_of(
+    plan: Study, model: str, seeds: tuple[int, ...], variant: str | None
+) -> list[RunSpec]:
+    """The trials of one network in a study that has trials; one of them where it is named."""
+    from cnnpaper import config
+
+    specs = [spec for spec in config.run_specs(ROOT, plan) if spec.model == model]
+    known = list(dict.fromkeys(spec.variant for spec in specs if spec.variant))
+    if variant is not None and variant not in known:
+        has = ", ".join(known) or "none"
+        raise UserError(
+            f"--variant {variant}: study {plan.name!r} has no such trial of {model}"
+            f"{nearest(variant, known)}\nits trials: {has}"
+        )
+    return [s for s in specs if s.seed in seeds and variant in (None, s.variant)]
 
 
 def _is_single(plan: Study) -> bool:

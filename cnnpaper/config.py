@@ -116,7 +116,29 @@ class DataSpec(Model):
     """SHA-256 over the six rebuilt batches; data of another digest is refused."""
     train_images: int = Field(default=45_000, ge=10, le=45_000)
     validation_images: int = Field(default=5_000, ge=10, le=5_000)
-    test_images: int = Field(default=10_000, ge=10, le=10_000)
+    test_images: int = Field(default=10_000, ge=0, le=10_000)
+    """0: none is evaluated, for trials that choose something."""
+    held_out: Literal["training"] | None = None
+    """``training``: the validation images are training images too, of those that
+    ``train_images`` leaves out, so that a choice made on them has seen no validation image."""
+
+
+class Trial(Model):
+    """Runs of a study that try other values of the recipe."""
+
+    networks: tuple[Slug, ...] = Field(min_length=1)
+    epochs: int | None = Field(default=None, ge=1)
+    """None: the study's."""
+    values: dict[str, bool | int | float | str] = Field(min_length=1)
+    """Keys of the recipe, or ``initialisation``; they win over a network's own."""
+
+
+class Factor(Model):
+    """Two values of one key of the recipe, compared by a screening design."""
+
+    plain: bool | int | float | str
+    """What a plain training loop has."""
+    candidate: bool | int | float | str
 
 
 class Study(Model):
@@ -136,6 +158,11 @@ class Study(Model):
     data: DataSpec
     override: dict[str, Override] = Field(default_factory=dict)
     """Departures of the whole study from the recipe; a network's own win over them."""
+    trial: dict[Variant, Trial] = Field(default_factory=dict)
+    """Variants in place of the plain runs: a study that chooses the recipe."""
+    screen: dict[str, Factor] = Field(default_factory=dict)
+    """Factors of a screening design of twelve runs, for the networks of ``screen_networks``."""
+    screen_networks: tuple[Slug, ...] = ()
 
     @model_validator(mode="after")
     def _seeds_of_a_trained_study(self) -> Study:
@@ -355,22 +382,34 @@ def resolve_recipe(recipe: Recipe, *overrides: dict[str, Override], path: Path |
     return validated(Recipe, values, path)
 
 
-def run_spec(root: Path, study: Study, model: str, seed: int) -> RunSpec:
-    """The run of one network with one seed in ``study``."""
+def run_spec(
+    root: Path, study: Study, model: str, seed: int, trial: tuple[str, Trial] | None = None
+) -> RunSpec:
+    """The run of one network with one seed in ``study``, plain or as one of its trials."""
     experiment = load_experiment(root, model)
-    recipe = resolve_recipe(
-        load_recipe(root),
-        study.override,
-        experiment.override,
-        path=root / "experiments" / f"{model}.toml",
-    )
+    path = root / "experiments" / f"{model}.toml"
+    recipe = resolve_recipe(load_recipe(root), study.override, experiment.override, path=path)
+    variant, epochs, initialisation = None, study.epochs, experiment.initialisation
+    if trial is not None:
+        variant, epochs = trial[0], trial[1].epochs or study.epochs
+        values = dict(trial[1].values)
+        initialisation = validated(
+            Experiment,
+            experiment.model_dump()
+            | {"initialisation": values.pop("initialisation", initialisation)},
+            f"{path}: trial {variant} of study {study.name}",
+        ).initialisation
+        recipe = validated(
+            Recipe, recipe.model_dump() | values, f"study {study.name}: trial {variant}"
+        )
     return RunSpec(
         study=study.name,
         model=model,
+        variant=variant,
         seed=seed,
-        epochs=study.epochs,
+        epochs=epochs,
         builder=experiment.builder,
-        initialisation=experiment.initialisation,
+        initialisation=initialisation,
         initialisation_std=experiment.initialisation_std,
         threads=study.threads,
         isa_cap=study.isa_cap,
@@ -380,8 +419,44 @@ def run_spec(root: Path, study: Study, model: str, seed: int) -> RunSpec:
 
 
 def run_specs(root: Path, study: Study) -> list[RunSpec]:
-    """All runs of a study: every seed of the first network, then of the next."""
+    """All runs of a study: every seed of the first network, then of the next; or its trials."""
+    if trials := all_trials(study):
+        return [
+            run_spec(root, study, model, seed, (variant, trial))
+            for variant, trial in trials.items()
+            for model in trial.networks
+            for seed in study.seeds
+        ]
     return [run_spec(root, study, model, seed) for model in study.networks for seed in study.seeds]
+
+
+PLACKETT_BURMAN = "++-+++---+-"
+"""First row of the design for up to eleven factors in twelve runs (Plackett and Burman 1946,
+Biometrika 33, p. 323); the next ten are its cyclic shifts, the last is all minus."""
+
+
+def screening_design() -> list[tuple[int, ...]]:
+    """Twelve rows of eleven levels, 1 or -1; any two columns are orthogonal."""
+    first = [1 if sign == "+" else -1 for sign in PLACKETT_BURMAN]
+    shifted = [tuple(first[(column - row) % 11] for column in range(11)) for row in range(11)]
+    return [*shifted, (-1,) * 11]
+
+
+def all_trials(study: Study) -> dict[str, Trial]:
+    """The trials that a study names, and those of its screening design: ``screen01``, …"""
+    if not study.screen:
+        return dict(study.trial)
+    screened = {
+        f"screen{number:02}": Trial(
+            networks=study.screen_networks,
+            values={
+                key: factor.candidate if level > 0 else factor.plain
+                for (key, factor), level in zip(study.screen.items(), levels, strict=False)
+            },
+        )
+        for number, levels in enumerate(screening_design(), start=1)
+    }
+    return {**study.trial, **screened}
 
 
 def run_folder(root: Path, study: str, run: str) -> Path:

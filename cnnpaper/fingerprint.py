@@ -175,7 +175,7 @@ def _unequal(
     return [
         Difference(kind=kind, name=name, old=old.get(name), new=new.get(name))
         for name in dict.fromkeys([*old, *new])
-        if old.get(name) != new.get(name) or (name in old) != (name in new)
+        if old.get(name) != new.get(name)  # an option that is not set is as good as one not there
     ]
 
 

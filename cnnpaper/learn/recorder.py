@@ -26,7 +26,7 @@ from tqdm import tqdm
 from cnnpaper import files, fingerprint, predictions, records, textlog
 from cnnpaper.config import RunSpec, run_folder
 from cnnpaper.errors import Interrupted, UserError
-from cnnpaper.learn import checkpoint, data, measure, models, replay
+from cnnpaper.learn import checkpoint, data, measure, models, replay, trials
 from cnnpaper.learn.train import Listener, Training, fit
 from cnnpaper.predictions import Predictions
 from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Header, LogWriter, Result, Step
@@ -49,7 +49,7 @@ def record(
 ) -> None:
     """Begin or go on with a run and write everything about it; the caller holds its locks."""
     folder = run_folder(root, spec.study, spec.run)
-    images = data.load(spec.data, data_dir, root / "build" / "data")
+    images = trials.load(spec.data, data_dir, root / "build" / "data")
     today = fingerprint.of_run(root, spec)
     training = Training(spec, images, device)
     recorder = Recorder(folder, spec, training)
@@ -57,13 +57,20 @@ def record(
         if force or not recorder.resume(today):
             recorder.begin(root, today, images)
         with recorder:
-            predicted = fit(training, recorder)
+            try:
+                predicted = fit(training, recorder)
+            except _NoTest:
+                predicted = None
             recorder.finish(predicted)
     except OSError as error:
         raise UserError(
             f"{error.filename or folder}: {error.strerror}; the last good state is kept\n"
             f"mend the cause and give the same command again"
         ) from error
+
+
+class _NoTest(Exception):
+    """The study has no test images: a trial ends with its validation."""
 
 
 class Recorder(Listener):
@@ -221,6 +228,8 @@ class Recorder(Listener):
 
     def before_test(self, training: Training) -> None:
         """Every evaluation on the test images is written down, also of runs given up later."""
+        if self.spec.data.test_images == 0:
+            raise _NoTest
         path = self.folder.parent / "test-evaluations.jsonl"
         entry = {
             "run": self.spec.run,
@@ -334,7 +343,8 @@ class Progress:
 
     def result(self, result: Result) -> None:
         if result.test_acc is None:
-            _say(f"{self._spec.run}: {result.status}")
+            best = f", best {100 * result.best_val_acc:.2f} %" if result.best_val_acc else ""
+            _say(f"{self._spec.run}: {result.status}{best}")
         else:
             _say(f"{self._spec.run}: {result.status}, test accuracy {100 * result.test_acc:.2f} %")
 

@@ -208,6 +208,7 @@ def _command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[st
         *(sys.executable, "-m", "cnnpaper", "train"),
         *("--study", spec.study, "--model", spec.model, "--seed", str(spec.seed)),
         *("--gpus", device, "--data-dir", str(data_dir.resolve())),
+        *(("--variant", spec.variant) if spec.variant else ()),
     ]
     return [*command, "--force"] if force else command
 
