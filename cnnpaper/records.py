@@ -27,6 +27,10 @@ LOG_NAME = "run.jsonl"
 PREDICTIONS_NAME = "predictions.npz"
 GENESIS = "0" * 64
 """The digest before the first line."""
+SHARED_PROBE = 0.95
+"""An epoch whose probe falls under this share of its run's best is marked as shared."""
+SHARED_CPU = 0.05
+"""So is one in which others took more than this share of the CPU seconds that the run took."""
 
 
 class LogError(UserError):
@@ -147,6 +151,14 @@ class Miniature(Line):
     state_digest: str
     functions: tuple[str, ...]
     """``module:Qualified.name`` of every function of ours that was entered."""
+    unexecuted: dict[str, tuple[str, ...]] | None = None
+    """Function that was entered → digests of its parts that were not executed (see
+    :mod:`cnnpaper.codeparts`); functions without such parts are absent."""
+    images_sha256: str | None = None
+    """Of all images and labels, in order: training, validation, test."""
+    schedule_sha256: str | None = None
+    """Of the run at full size: learning rate of every step, resolution, order and augmentation of
+    every epoch."""
 
 
 class Step(Line):
@@ -219,6 +231,8 @@ class Run:
     result: Result | None = None
     line_numbers: dict[str, int] = field(default_factory=dict)
     """Line (from 1) of ``header``, ``miniature``, ``epoch 0``, …, ``result``."""
+    digest: str = GENESIS
+    """Of the last line, and so of all."""
 
     @property
     def name(self) -> str:
@@ -323,6 +337,18 @@ def finite(**values: float | None) -> dict[str, Any]:
     return {**kept, "nonfinite": kinds}
 
 
+def is_shared(epoch: Epoch, run: Run) -> bool:
+    """Did other processes slow this epoch down?"""
+    probes = [other.probe_gflops for other in run.epochs if other.probe_gflops is not None]
+    slow = epoch.probe_gflops is not None and epoch.probe_gflops < SHARED_PROBE * max(probes)
+    return slow or took_part(epoch.other_cpu_s, epoch.train_cpu_s)
+
+
+def took_part(other_cpu_s: float | None, cpu_s: float | None) -> bool:
+    """Did other processes take more of the CPU than what is measured can be measured beside?"""
+    return bool(cpu_s and (other_cpu_s or 0.0) > SHARED_CPU * cpu_s)
+
+
 def whole_lines(path: Path) -> int:
     """How many complete lines the file has."""
     return path.read_bytes().count(b"\n")
@@ -419,4 +445,5 @@ def read_run(path: Path) -> Run:
         epochs=tuple(parts["epoch"]),
         result=parts["result"][0] if parts["result"] else None,
         line_numbers=numbers,
+        digest=digest,
     )

@@ -14,6 +14,7 @@ from cnnpaper.errors import UserError
 START = "############학습 시작############"
 END = "############학습 끝############"
 RULE = "----------"
+SHARED = "(other processes slowed this epoch)"
 
 
 def render(run: records.Run) -> str:
@@ -22,6 +23,7 @@ def render(run: records.Run) -> str:
     Losses and accuracies have four decimals, the best validation accuracy has six; a value that
     was not finite is written as ``nan``, ``inf`` or ``-inf``. A run without a result line, or one
     whose source was cut off, ends after its last epoch. Epochs are counted from 0: ``Epoch 0/24``.
+    An epoch that shared the machine says so.
     """
     last = planned_epochs(run) - 1
     lines = [START]
@@ -30,6 +32,8 @@ def render(run: records.Run) -> str:
         for phase in ("train", "val"):
             loss, acc = _decimals(epoch, f"{phase}_loss"), _decimals(epoch, f"{phase}_acc")
             lines.append(f"{phase} Loss: {loss} Acc: {acc}")
+        if records.is_shared(epoch, run):
+            lines.append(SHARED)
     if run.result is not None and run.result.status != "cut off":
         lines += [END, *_summary(run.result)]
     return "\n".join(lines) + "\n"
@@ -142,7 +146,7 @@ def read_bytes(data: bytes, path: Path) -> TextLog:
 def parse(text: str, path: Path) -> TextLog:
     """A log of the 2023 program, in any of the forms that its versions wrote.
 
-    Blank lines and lines of dashes may stand anywhere, lines may end in CRLF, and the end may be
+    Blank lines, lines of dashes and :data:`SHARED` may stand anywhere, lines may end in CRLF, and the end may be
     cut off, in the middle of a line too. ``path`` is for the messages only.
 
     Raises:
@@ -184,7 +188,7 @@ def _lines_of(text: str, path: Path) -> Iterator[tuple[int, str, tuple[str, ...]
     last = ""
     for number, raw in enumerate(lines, start=1):
         line = raw.strip()
-        if not line.strip("-"):
+        if not line.strip("-") or line == SHARED:
             continue
         for kind in _FOLLOWS[last]:
             if match := _SHAPES[kind].fullmatch(line):

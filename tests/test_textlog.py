@@ -357,6 +357,30 @@ def test_train_log_of_an_unfinished_run() -> None:
     )
 
 
+ALONE = {"probe_gflops": 150.0, "train_cpu_s": 200.0, "other_cpu_s": 2.0}
+SLOWED: dict[str, dict[str, float]] = {
+    "its probe is at 94.9 % of the run's best": {"probe_gflops": 142.35},
+    "others took 5.5 % of its CPU seconds": {"other_cpu_s": 11.0},
+}
+
+
+@pytest.mark.parametrize("change", SLOWED.values(), ids=SLOWED.keys())
+def test_an_epoch_that_shared_the_machine_says_so(change: dict[str, float]) -> None:
+    epochs = [{**THREE[0], **ALONE}, {**THREE[1], **ALONE, **change}, {**THREE[2], **ALONE}]
+    text = textlog.render(run_of(epochs, FINISHED | {"test_acc": None, "test_acc_tta": None}))
+    assert text == DASHES_AFTER.replace(
+        "val Loss: 1.7500 Acc: 0.4491\n",
+        "val Loss: 1.7500 Acc: 0.4491\n(other processes slowed this epoch)\n",
+    )
+    assert epochs_of(textlog.parse(text, FILE)) == EPOCHS
+
+
+def test_an_epoch_at_the_limits_does_not() -> None:
+    limit = {"probe_gflops": 142.5, "other_cpu_s": 10.0}  # 95 % of 150, 5 % of 200
+    epochs = [{**THREE[0], **ALONE}, {**THREE[1], **ALONE, **limit}]
+    assert "slowed" not in textlog.render(run_of(epochs, None))
+
+
 def test_train_log_of_a_run_that_just_began() -> None:
     assert textlog.render(run_of([], None, planned=1)) == "############학습 시작############\n"
 

@@ -11,11 +11,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +21,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cnnpaper import files, fingerprint, predictions, records, textlog
+from cnnpaper.certificate import CERTIFICATE_NAME
+from cnnpaper.codeparts import Watched
 from cnnpaper.config import RunSpec, run_folder
 from cnnpaper.errors import Interrupted, UserError
-from cnnpaper.learn import checkpoint, data, measure, models, replay, trials
+from cnnpaper.learn import checkpoint, data, measure, models, provenance, replay, trials
 from cnnpaper.learn.train import Listener, Training, fit
 from cnnpaper.predictions import Predictions
-from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Header, LogWriter, Result, Step
+from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Header, LogWriter, Result
 
-FIRST_STEPS = 4
-"""Full-size steps whose losses are recorded for a replay."""
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints; so much is lost at most when a run is killed."""
 LINE_EVERY_S = 30.0
@@ -46,16 +43,27 @@ def record(
     data_dir: Path,
     device: torch.device,
     force: bool,
+    folder: Path | None = None,
 ) -> None:
-    """Begin or go on with a run and write everything about it; the caller holds its locks."""
-    folder = run_folder(root, spec.study, spec.run)
-    images = trials.load(spec.data, data_dir, root / "build" / "data")
+    """Begin or go on with a run and write everything about it; the caller holds its locks.
+
+    Args:
+        spec: what to train.
+        root: of the repository.
+        data_dir: where the images are.
+        device: where it is trained.
+        force: begin anew.
+        folder: where to write; without it that of the run below ``results/log``.
+    """
+    folder = folder or run_folder(root, spec.study, spec.run)
+    with replay.watched() as loading:
+        images = trials.load(spec.data, data_dir, root / "build" / "data")
     today = fingerprint.of_run(root, spec)
     training = Training(spec, images, device)
     recorder = Recorder(folder, spec, training)
     try:
         if force or not recorder.resume(today):
-            recorder.begin(root, today, images)
+            recorder.begin(root, today, images, loading)
         with recorder:
             try:
                 predicted = fit(training, recorder)
@@ -90,9 +98,12 @@ class Recorder(Listener):
 
     # ---------------------------------------------------------------------------- beginning
 
-    def begin(self, root: Path, today: records.Fingerprint, images: data.DataSet) -> None:
+    def begin(
+        self, root: Path, today: records.Fingerprint, images: data.DataSet, loading: Watched
+    ) -> None:
         """Put an old log aside, write the header, execute the miniature and write it."""
         kept = _put_aside(self.folder / LOG_NAME)
+        _put_aside(self.folder / CERTIFICATE_NAME)  # it vouches for the old log
         checkpoint.keep(self.folder, 0)
         if kept is not None:
             _say(f"{self.spec.run}: begins anew; the old log is kept as {kept.name}")
@@ -101,7 +112,9 @@ class Recorder(Listener):
         self._log.append(header)
         parameters = header.network.parameters
         _say(f"{self.spec.run}: {parameters:,} parameters; executing the run in small")
-        self._log.append(replay.miniature(self.spec, images, self.training.device))
+        small = replay.miniature(self.spec, images, self.training.device, loading)
+        schedule = replay.schedule_digest(self.training)
+        self._log.append(small.model_copy(update={"schedule_sha256": schedule}))
 
     def _header(self, root: Path, today: records.Fingerprint, images: data.DataSet) -> Header:
         """What is known before the first step."""
@@ -117,9 +130,9 @@ class Recorder(Listener):
             fingerprint=today,
             data=records.Data(name=images.name, digest=images.digest, address=images.address),
             machine=measure.machine(self.training.device, self.spec.isa_cap),
-            packages=_packages(),
-            commit=_commit(root),
-            started=_now_utc(),
+            packages=provenance.packages(),
+            commit=provenance.commit(root),
+            started=provenance.now_utc(),
             network=models.describe(self.training.net),
             precision={
                 "autocast": str(precision.autocast or torch.float32),
@@ -203,18 +216,8 @@ class Recorder(Listener):
     # ------------------------------------------------------------------------------ progress
 
     def after_step(self, training: Training, loss: Tensor) -> None:
-        at = training.at
-        if at.epoch == 0 and at.step <= FIRST_STEPS:
-            last = at.step == min(FIRST_STEPS, training.steps)
-            value = float(loss)
-            self._log.append(
-                Step(
-                    epoch=0,
-                    step=at.step - 1,
-                    state_digest=training.digest() if last else None,
-                    **records.finite(loss=value),
-                )
-            )
+        if (line := replay.step_line(training, loss)) is not None:
+            self._log.append(line)
         self._progress.step(training)
         self.tick()
         if time.monotonic() - self._saved > CHECKPOINT_EVERY_S:
@@ -233,7 +236,7 @@ class Recorder(Listener):
         path = self.folder.parent / "test-evaluations.jsonl"
         entry = {
             "run": self.spec.run,
-            "at": _now_utc(),
+            "at": provenance.now_utc(),
             "log_digest": self._log.digest,
         }
         with path.open("a") as file:
@@ -368,11 +371,6 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _now_utc() -> str:
-    """ISO 8601, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _put_aside(path: Path) -> Path | None:
     """Rename an old log to the first free ``run.jsonl.N``."""
     if not path.exists():
@@ -382,28 +380,3 @@ def _put_aside(path: Path) -> Path | None:
         number += 1
     path.rename(kept)
     return kept
-
-
-def _packages() -> dict[str, str]:
-    names = ("torch", "torchvision", "numpy", "pillow", "cnnpaper")
-    versions = {name: metadata.version(name) for name in names}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
-
-
-def _commit(root: Path) -> str | None:
-    """The commit of the repository, with ``+`` where files differ from it; None outside of one."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-            )
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if not commit:
-        return None
-    changed = git("status", "--porcelain", "--", "cnnpaper", "experiments", "uv.lock")
-    return f"{commit}+" if changed else commit

@@ -69,13 +69,27 @@ def torch_device(name: str) -> torch.device:
     return torch.device(f"cuda:{int(name)}")
 
 
+CAPS = {
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+}
+"""What libraries read, when they are loaded, to hold them to an instruction set."""
+
+
 def set_environment(spec: RunSpec) -> None:
     """What libraries read when they are loaded: the cap on instructions, and CUDA's needs."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
     if spec.isa_cap == "avx2":
         if "torch" in sys.modules and os.environ.get("ATEN_CPU_CAPABILITY") != "avx2":
             raise UserError("the cap on the instruction set must be set before torch is loaded")
-        os.environ.update(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2", MKL_CBWR="AVX2")
+        os.environ.update(CAPS[spec.isa_cap])
+
+
+def environment_of(spec: RunSpec) -> dict[str, str]:
+    """The environment of a process that executes ``spec``, whatever that of this one is."""
+    own = {name for cap in CAPS.values() for name in cap} | {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
+    kept = {name: value for name, value in os.environ.items() if name not in own}
+    kept.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return kept | CAPS.get(spec.isa_cap or "", {})
 
 
 # ------------------------------------------------------------------------------- what is there
@@ -128,7 +142,7 @@ def train_run(
     slot = f"gpu{where.index}" if where.type == "cuda" else device.replace("auto", "cpu")
     with (
         files.lock(folder / "run.lock", what=f"the run {spec.study}/{spec.run}"),
-        _turn(root / "build" / "locks" / f"{slot.replace(':', '-')}.lock", slot, spec.run),
+        turn(root, slot, spec.run),
     ):
         # another process may have finished it while this one waited for the device
         if not force and (run := finished(root, spec)) is not None:
@@ -140,13 +154,20 @@ def train_run(
 
 
 @contextlib.contextmanager
-def _turn(path: Path, device: str, run: str) -> Iterator[None]:
-    """Wait until the device is free: one run at a time uses it."""
+def turn(root: Path, slot: str, run: str) -> Iterator[None]:
+    """Wait until the device is free: one run, or one measurement, at a time uses it.
+
+    Args:
+        root: of the repository.
+        slot: ``cpu``, ``cpu:1``, ``gpu0``.
+        run: who waits, for the message.
+    """
+    path = root / "build" / "locks" / f"{slot.replace(':', '-')}.lock"
     said = False
     while True:
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(files.lock(path, what=f"device {device}"))
+                stack.enter_context(files.lock(path, what=f"device {slot}"))
             except UserError as busy:
                 if not said:
                     owner = str(busy).split("\n", 1)[0]

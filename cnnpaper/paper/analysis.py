@@ -33,6 +33,8 @@ class Times:
     """One entry for each kind of machine and number of threads that the runs had."""
     shared: bool
     """Some run had no epoch at full resolution with the machine to itself."""
+    any_shared: bool
+    """Some epoch of some run, at any resolution, had not."""
     sources: tuple[Source, ...] = ()
 
 
@@ -230,6 +232,7 @@ def _times(frames: Frames, sources: Sources, done: pd.DataFrame) -> Times | None
         train_s=_mean(done["train_s"]),
         hardware=frozenset(hardware(run) for run in logs),
         shared=any(run not in alone for run in done["run"]),
+        any_shared=bool(done["shared"].any()),
         sources=tuple(
             sources.log(run, f"epoch {epoch.epoch}") for run in logs for epoch in run.epochs
         ),

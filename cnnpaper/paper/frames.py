@@ -21,14 +21,18 @@ from cnnpaper.config import Experiment, Study, load_experiment, load_study, run_
 from cnnpaper.errors import UserError
 from cnnpaper.files import sha256_file
 from cnnpaper.predictions import Predictions, accuracy, cross_entropy, load
-from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Layer, LogError, Run, read_run
+from cnnpaper.records import (
+    LOG_NAME,
+    PREDICTIONS_NAME,
+    Layer,
+    LogError,
+    Run,
+    is_shared,
+    read_run,
+)
 from cnnpaper.status import incomplete_message
 
 FULL_RESOLUTION = 32
-SHARED_PROBE = 0.95
-"""An epoch whose probe falls under this share of its run's best is marked as shared."""
-SHARED_CPU = 0.05
-"""So is one in which others took more than this share of the CPU seconds that the run took."""
 
 
 class PredictionFiles(Mapping[str, Predictions]):
@@ -384,14 +388,6 @@ def _curve_rows(run: Run, experiments: dict[str, Experiment]) -> Iterator[dict[s
             "resolution": epoch.resolution,
             "shared": is_shared(epoch, run),
         }
-
-
-def is_shared(epoch: Epoch, run: Run) -> bool:
-    """Did other processes slow this epoch down?"""
-    probes = [other.probe_gflops for other in run.epochs if other.probe_gflops is not None]
-    slow = epoch.probe_gflops is not None and epoch.probe_gflops < SHARED_PROBE * max(probes)
-    taken = epoch.other_cpu_s or 0.0
-    return slow or bool(epoch.train_cpu_s and taken > SHARED_CPU * epoch.train_cpu_s)
 
 
 def _epoch_seconds(run: Run, shared: list[bool]) -> float | None:

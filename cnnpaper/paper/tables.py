@@ -110,8 +110,8 @@ class Tables:
             flipped,
             known(self.values.validation, network),
             self.seeds(network),
-            self._timed(network, self.training_seconds(network)),
-            self._timed(network, known(self.values.epoch_seconds, network)),
+            self._timed(network, self.training_seconds(network), "any_shared"),
+            self._timed(network, known(self.values.epoch_seconds, network), "shared"),
             known(self.values.parameters, network),
             known(self.values.macs, network),
         ]
@@ -145,14 +145,18 @@ class Tables:
             sources=network.times.sources,
         )
 
-    def _timed(self, network: Network, value: Value | None) -> Cell:
-        """``value`` with the marks of its hardware, where there are several, and of sharing."""
+    def _timed(self, network: Network, value: Value | None, shared: str) -> Cell:
+        """``value`` with the marks of its hardware, where there are several, and of sharing.
+
+        Args:
+            shared: which of the flags of :class:`~cnnpaper.paper.analysis.Times` is about it.
+        """
         times = network.times
         if value is None or times is None:
             return value
         kinds = self.hardware()
         own = [LETTERS[kinds.index(kind)] for kind in kinds if kind in times.hardware]
-        marks = ("".join(own) if len(kinds) > 1 else "") + (DAGGER if times.shared else "")
+        marks = ("".join(own) if len(kinds) > 1 else "") + (DAGGER if getattr(times, shared) else "")
         return Sentence((value, f" {marks}")) if marks else value
 
     def hardware(self) -> list[str]:

@@ -554,7 +554,13 @@ def test_a_network_without_a_run_is_not_ranked_by_size() -> None:
 
 
 def timed(name: str, seconds: float | None, hardware: str = "CPU", shared: bool = False) -> Network:
-    times = Times(epoch_s=seconds, train_s=seconds, hardware=frozenset([hardware]), shared=shared)
+    times = Times(
+        epoch_s=seconds,
+        train_s=seconds,
+        hardware=frozenset([hardware]),
+        shared=shared,
+        any_shared=shared,
+    )
     return net(name, right(50)[None], times=times)
 
 
