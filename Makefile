@@ -16,7 +16,7 @@ STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
 .PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
-	soak bench lint clean environment training-environment tex python
+	ablation soak bench lint clean environment training-environment tex python
 
 ##@ Start here
 help: ## this list
@@ -58,6 +58,10 @@ data: training-environment ## find, fetch and check the images; SET=original or 
 
 status: environment ## what of STUDY is done, what is missing, what it will cost
 	@$(PAPER) status --study "$$STUDY"
+
+ablation: training-environment ## the trials that chose the recipe, and their table in experiments/README.md
+	@$(TRAIN) experiments --study ablation $(RUNS)
+	@$(TRAIN) ablation
 
 ##@ From the same logs
 figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides

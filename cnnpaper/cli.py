@@ -207,6 +207,21 @@ def experiments(
     _start(specs, gpus, data_dir, force, f"experiments STUDY={study}")
 
 
+@commands.command()
+@study_option("ablation", "A study with trials.")
+def ablation(study: str) -> None:
+    """Write the tables of a study's trials into experiments/README.md.
+
+    \b
+    Example:
+      cnnpaper experiments --study ablation --gpus cpu:0,cpu:1
+      cnnpaper ablation
+    """
+    from cnnpaper.ablation import write
+
+    click.echo(f"written: {write(ROOT, study)}")
+
+
 def _check_model(plan: Study, model: str) -> None:
     """Refuse a network that the study is not about; a study of one's own takes any."""
     if not _is_single(plan) and model not in plan.networks:
