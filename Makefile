@@ -16,7 +16,7 @@ STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
 .PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
-	ablation soak bench lint clean environment training-environment tex python
+	ablation timing bench-peer soak bench lint clean environment training-environment tex python
 
 ##@ Start here
 help: ## this list
@@ -62,6 +62,12 @@ status: environment ## what of STUDY is done, what is missing, what it will cost
 ablation: training-environment ## the trials that chose the recipe, and their table in experiments/README.md
 	@$(TRAIN) experiments --study ablation $(RUNS)
 	@$(TRAIN) ablation
+
+timing: training-environment ## step time of each network of STUDY by section, and its memory; for an idle machine
+	@$(TRAIN) timing --study "$$STUDY" $${GPUS:+--gpus "$$GPUS"}
+
+bench-peer: training-environment ## a plain training loop beside ours: accuracy and speed; hours on an idle machine
+	@$(TRAIN) peer --study "$$STUDY"
 
 ##@ From the same logs
 figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides

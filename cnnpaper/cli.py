@@ -297,15 +297,83 @@ def _start(specs: list[RunSpec], gpus: str, data_dir: Path, force: bool, target:
         )
     if any(spec.data.set not in ("synthetic", "unknown") for spec in specs):
         sources.find(data_dir)
+    need_torch(target)
+    if len(specs) == 1:
+        runner.train_run(specs[0], root=ROOT, data_dir=data_dir, device=devices[0], force=force)
+    else:
+        runner.train_study(specs, root=ROOT, data_dir=data_dir, devices=devices, force=force)
+
+
+def need_torch(target: str) -> None:
+    """Refuse where torch is missing.
+
+    Args:
+        target: of make, which sets it up and does the same.
+    """
     if importlib.util.find_spec("torch") is None:
         raise UserError(
             f"training needs torch, which this environment does not hold: make {target}\n"
             "sets it up and trains; .venv-train/bin/cnnpaper is the command line that has it"
         )
-    if len(specs) == 1:
-        runner.train_run(specs[0], root=ROOT, data_dir=data_dir, device=devices[0], force=force)
-    else:
-        runner.train_study(specs, root=ROOT, data_dir=data_dir, devices=devices, force=force)
+
+
+def one_device(gpus: str) -> str:
+    """The one device that a measurement uses.
+
+    Raises:
+        UserError: several are named.
+    """
+    from cnnpaper.learn import runner
+
+    devices = runner.devices_of(gpus)
+    if len(devices) > 1:
+        raise UserError(f"--gpus {gpus}: a measurement uses one device, so name one")
+    return devices[0]
+
+
+@commands.command()
+@study_option("reference", "A study of experiments/study; its networks are measured.")
+@click.option("--model", metavar="NAME", help="This network alone, in this process.")
+@click.option(
+    "--repetitions",
+    type=whole_number(1, 10_000, "--repetitions 20"),
+    default="20",
+    show_default=True,
+    metavar="N",
+    help="Steps that are timed.",
+)
+@gpus_option
+@data_dir_option
+def timing(study: str, model: str | None, repetitions: int, gpus: str, data_dir: Path) -> None:
+    """Measure how long a step of each network takes, by section, and its peak memory.
+
+    The lines go to results/log/STUDY/timing.jsonl, from where the paper takes them. Nothing else
+    trains meanwhile.
+
+    \b
+    Examples:
+      cnnpaper timing
+      cnnpaper timing --study smoke --model alexnet --repetitions 5
+    """
+    from cnnpaper import config
+    from cnnpaper.learn import runner
+
+    plan = config.load_study(ROOT, study)
+    seed = _chosen_seeds(plan, None)[0]
+    device = one_device(gpus)
+    need_torch(f"timing STUDY={study}")
+    if model is None:
+        runner.time_study(
+            plan, root=ROOT, data_dir=data_dir, device=device, repetitions=repetitions
+        )
+        return
+    _check_model(plan, model)
+    spec = config.run_spec(ROOT, plan, model, seed)
+    runner.set_environment(spec)
+    from cnnpaper.learn.timing import summary, time_network
+
+    line = time_network(ROOT, spec, data_dir=data_dir, device=device, repetitions=repetitions)
+    click.echo(summary(line))
 
 
 @commands.command()

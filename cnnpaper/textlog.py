@@ -146,8 +146,8 @@ def read_bytes(data: bytes, path: Path) -> TextLog:
 def parse(text: str, path: Path) -> TextLog:
     """A log of the 2023 program, in any of the forms that its versions wrote.
 
-    Blank lines, lines of dashes and :data:`SHARED` may stand anywhere, lines may end in CRLF, and the end may be
-    cut off, in the middle of a line too. ``path`` is for the messages only.
+    Blank lines, lines of dashes and :data:`SHARED` may stand anywhere, lines may end in CRLF, and
+    the end may be cut off, in the middle of a line too. ``path`` is for the messages only.
 
     Raises:
         UserError: a line that does not belong where it stands, values that contradict each other,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnpaper import files, fingerprint
-from cnnpaper.config import RunSpec, run_folder
+from cnnpaper.config import RunSpec, Study, run_folder
 from cnnpaper.errors import Interrupted, UserError
 from cnnpaper.records import LOG_NAME, Run, read_run
 
@@ -69,9 +69,7 @@ def torch_device(name: str) -> torch.device:
     return torch.device(f"cuda:{int(name)}")
 
 
-CAPS = {
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
-}
+CAPS = {"avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}}
 """What libraries read, when they are loaded, to hold them to an instruction set."""
 
 
@@ -139,10 +137,9 @@ def train_run(
     folder = run_folder(root, spec.study, spec.run)
     set_environment(spec)
     where = torch_device(device)
-    slot = f"gpu{where.index}" if where.type == "cuda" else device.replace("auto", "cpu")
     with (
         files.lock(folder / "run.lock", what=f"the run {spec.study}/{spec.run}"),
-        turn(root, slot, spec.run),
+        turn(root, slot_of(device, where), spec.run),
     ):
         # another process may have finished it while this one waited for the device
         if not force and (run := finished(root, spec)) is not None:
@@ -151,6 +148,11 @@ def train_run(
         from cnnpaper.learn.recorder import record
 
         record(spec, root=root, data_dir=data_dir, device=where, force=force)
+
+
+def slot_of(name: str, device: torch.device) -> str:
+    """What of the machine a run on ``device``, called ``name``, takes for itself."""
+    return f"gpu{device.index}" if device.type == "cuda" else name.replace("auto", "cpu")
 
 
 @contextlib.contextmanager
@@ -203,7 +205,7 @@ def train_study(
         else:
             waiting.put(spec)
     failed: list[str] = []
-    with _Children() as children:
+    with Children() as children:
 
         def work(device: str) -> None:
             with contextlib.suppress(queue.Empty):
@@ -234,7 +236,30 @@ def _command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[st
     return [*command, "--force"] if force else command
 
 
-class _Children:
+def time_study(plan: Study, *, root: Path, data_dir: Path, device: str, repetitions: int) -> None:
+    """Measure every network of a study, each in a process of its own: its peak memory is its own.
+
+    Raises:
+        UserError: some network could not be measured; the others were all the same.
+        Interrupted: a signal asked to stop.
+    """
+    failed = []
+    with Children() as children:
+        for model in plan.networks:
+            command = [
+                *(sys.executable, "-m", "cnnpaper", "timing", "--study", plan.name),
+                *("--model", model, "--repetitions", str(repetitions)),
+                *("--gpus", device, "--data-dir", str(data_dir.resolve())),
+            ]
+            if children.run(command, cwd=root) != 0:
+                failed.append(model)
+    if children.stopped:
+        raise Interrupted(children.stopped, "stopped; what was measured is kept")
+    if failed:
+        raise UserError(f"not measured: {', '.join(failed)}; the messages above say why")
+
+
+class Children:
     """Processes that are told to stop when this one is."""
 
     def __init__(self) -> None:
@@ -243,7 +268,7 @@ class _Children:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.RLock()  # the handler may come while the main thread holds it
 
-    def __enter__(self) -> _Children:
+    def __enter__(self) -> Children:
         self._before = {
             number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
         }

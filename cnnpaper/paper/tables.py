@@ -156,7 +156,8 @@ class Tables:
             return value
         kinds = self.hardware()
         own = [LETTERS[kinds.index(kind)] for kind in kinds if kind in times.hardware]
-        marks = ("".join(own) if len(kinds) > 1 else "") + (DAGGER if getattr(times, shared) else "")
+        marks = "".join(own) if len(kinds) > 1 else ""
+        marks += DAGGER if getattr(times, shared) else ""
         return Sentence((value, f" {marks}")) if marks else value
 
     def hardware(self) -> list[str]:
