@@ -377,6 +377,78 @@ def timing(study: str, model: str | None, repetitions: int, gpus: str, data_dir:
 
 
 @commands.command()
+@study_option("reference", "Whose networks, split, threads and first seed are used.")
+@click.option(
+    "--models",
+    default="alexnet,resnet18",
+    show_default=True,
+    metavar="NAME[,NAME...]",
+    help="Networks that the plain loop trains.",
+)
+@click.option(
+    "--epochs",
+    type=whole_number(1, MOST_EPOCHS, "--epochs 3"),
+    metavar="N",
+    help="Of the plain loop. The study's.",
+)
+@click.option(
+    "--pairs",
+    type=whole_number(0, 100, "--pairs 5"),
+    default="5",
+    show_default=True,
+    metavar="N",
+    help="How often both loops are timed, for each network of the study; 0: no speed.",
+)
+@click.option(
+    "--steps",
+    type=whole_number(1, 10_000, "--steps 12"),
+    default="12",
+    show_default=True,
+    metavar="N",
+    help="Steps of each timing.",
+)
+@data_dir_option
+def peer(
+    study: str, models: str, epochs: int | None, pairs: int, steps: int, data_dir: Path
+) -> None:
+    """Compare our training with a plain loop: accuracy and images per second, on the CPU.
+
+    The plain loop has the recipe of kuangliu/pytorch-cifar. Its runs go to results/log/peer; those
+    that are finished are skipped, begun ones go on at their last epoch. The tables go to
+    build/bench-peer.md.
+
+    \b
+    Examples:
+      cnnpaper peer
+      cnnpaper peer --models resnet18 --pairs 0
+    """
+    from cnnpaper import config
+
+    plan = config.load_study(ROOT, study)
+    _chosen_seeds(plan, None)
+    networks = [name.strip() for name in models.split(",")]
+    for model in networks:
+        _check_model(plan, model)
+    need_torch(f"bench-peer STUDY={study}")
+    from cnnpaper.learn import runner
+
+    runner.set_environment(config.run_spec(ROOT, plan, networks[0], plan.seeds[0]))
+    from cnnpaper.learn.bench import bench
+
+    text = bench(
+        ROOT,
+        plan,
+        data_dir=data_dir,
+        networks=networks,
+        epochs=epochs or plan.epochs,
+        pairs=pairs,
+        steps=steps,
+        say=click.echo,
+    )
+    click.echo("\n" + text)
+
+
+@commands.command()
 @click.option(
     "--set",
     "wanted",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -156,23 +156,24 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 
 def append(path: Path, line: AnyMeasured) -> None:
     """Add one line; the file is replaced as a whole, so it never holds half of one."""
-    before = _checked_text(path) if path.exists() else ("", GENESIS)
-    text, _ = encode(line.model_dump(mode="json"), before[1])
-    write_atomic(path, f"{before[0]}{text}\n".encode())
+    before = path.read_bytes() if path.exists() else b""
+    _, digest = _checked(before, path)
+    text, _ = encode(line.model_dump(mode="json"), digest)
+    write_atomic(path, before + f"{text}\n".encode())
 
 
 def read(path: Path) -> dict[tuple[str, str], tuple[int, AnyMeasured]]:
     """The last line about each (kind, network), with its number from 1; empty without a file.
 
     Raises:
-        LogError: the file cannot be read, or a line was changed, cut off, or is no such line.
+        LogError: a line was changed, cut off, or is no such line.
     """
     if not path.exists():
         return {}
     found: dict[tuple[str, str], tuple[int, AnyMeasured]] = {}
-    for number, raw in enumerate(_checked_text(path)[0].splitlines(), start=1):
+    for number, fields in enumerate(_checked(path.read_bytes(), path)[0], start=1):
         try:
-            line = _ADAPTER.validate_json(raw)
+            line = _ADAPTER.validate_json(json.dumps(fields))
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"][1:])
@@ -181,32 +182,29 @@ def read(path: Path) -> dict[tuple[str, str], tuple[int, AnyMeasured]]:
     return found
 
 
-def _checked_text(path: Path) -> tuple[str, str]:
-    """The file's text and the digest of its last line.
+def _checked(data: bytes, path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The fields of every line, and the digest of the last one.
 
     Raises:
         LogError: a line is not what was written.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LogError(f"{path}: cannot be read ({error})") from None
-    digest = GENESIS
-    for number, raw in enumerate(text.splitlines(keepends=True), start=1):
+    lines, digest = [], GENESIS
+    for number, raw in enumerate(data.splitlines(keepends=True), start=1):
         fields = _fields(raw)
-        fields.pop("digest", None)
         expected, digest = encode(fields, digest)
-        if raw != f"{expected}\n":
+        if raw != f"{expected}\n".encode():
             raise LogError(
                 f"{path}:{number}: not as it was written, or lines before it were removed\n"
                 "restore the file from version control, or remove it and measure again"
             )
-    return text, digest
+        lines.append(fields)
+    return lines, digest
 
 
-def _fields(raw: str) -> dict[str, Any]:
+def _fields(raw: bytes) -> dict[str, Any]:
+    """The fields of a line without its digest; none where it is no JSON object."""
     try:
-        values = json.loads(raw)
+        values = json.loads(raw, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
-        values = None
-    return dict(values) if isinstance(values, Mapping) else {}
+        return {}
+    return {k: v for k, v in values.items() if k != "digest"} if isinstance(values, dict) else {}
