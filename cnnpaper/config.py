@@ -163,6 +163,8 @@ class Study(Model):
     screen: dict[str, Factor] = Field(default_factory=dict)
     """Factors of a screening design of twelve runs, for the networks of ``screen_networks``."""
     screen_networks: tuple[Slug, ...] = ()
+    screen_values: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """What all runs of the design have in common, in place of the recipe's."""
 
     @model_validator(mode="after")
     def _seeds_of_a_trained_study(self) -> Study:
@@ -449,7 +451,8 @@ def all_trials(study: Study) -> dict[str, Trial]:
     screened = {
         f"screen{number:02}": Trial(
             networks=study.screen_networks,
-            values={
+            values=study.screen_values
+            | {
                 key: factor.candidate if level > 0 else factor.plain
                 for (key, factor), level in zip(study.screen.items(), levels, strict=False)
             },

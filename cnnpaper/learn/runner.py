@@ -7,6 +7,7 @@ imported only when a run really starts, so that everything wrong with the input 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import queue
 import re
@@ -80,6 +81,23 @@ def set_environment(spec: RunSpec) -> None:
         if "torch" in sys.modules and os.environ.get("ATEN_CPU_CAPABILITY") != "avx2":
             raise UserError("the cap on the instruction set must be set before torch is loaded")
         os.environ.update(CAPS[spec.isa_cap])
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors give back, instead of returning it to the system.
+
+    A step frees and asks for the same hundreds of megabytes; glibc maps each large block anew, and
+    the system clears every page of it. Kept, AlexNet's step takes 0.87 of the time and GoogLeNet's
+    0.88 (one thread, Linux 6, glibc 2.36); the bits are the same.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**31 - 1)
 
 
 def environment_of(spec: RunSpec) -> dict[str, str]:
