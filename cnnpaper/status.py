@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from cnnpaper import config, fingerprint, records, textlog
+from cnnpaper import config, fingerprint, records, schedule, textlog
 
 RELATIVE_COST = {
     "alexnet": 400,
@@ -30,6 +30,34 @@ RELATIVE_COST = {
 }
 """Training seconds of the networks relative to each other: those of one epoch of 45,000 images at
 32 pixels on two cores with AVX2, once measured. A network that is not here costs unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What decides how much memory the training of a network takes."""
+
+    activations: int
+    """Bytes that one image of 32 x 32 pixels leaves for the backward pass."""
+    parameters: int
+
+
+NEEDS = {
+    "alexnet": Need(activations=1_020_209, parameters=28_711_754),
+    "vgg16": Need(activations=2_615_857, parameters=14_728_266),
+    "googlenet": Need(activations=13_220_337, parameters=5_602_474),
+    "resnet18": Need(activations=4_719_409, parameters=11_173_962),
+    "resnet50": Need(activations=25_620_273, parameters=23_520_842),
+    "inception_v3": Need(activations=8_303_921, parameters=21_806_058),
+    "mobilenet_v2": Need(activations=19_137_201, parameters=2_236_682),
+    "densenet121": Need(activations=40_455_601, parameters=6_956_426),
+}
+"""Counted from the networks; a test counts them again."""
+PROCESS_BYTES = 1.2 * 2**30
+"""A process with torch in it, its work space included; seen in the runs of four networks."""
+IMAGE_BYTES = 12_000
+"""Of one training image: as it was read, and padded, with what making both takes."""
+PARAMETER_BYTES = 16
+"""Weight, gradient, momentum and the best epoch's weight, float32."""
 
 
 def incomplete_message(study: str, run: str, model: str, done: int, planned: int) -> str:
@@ -131,8 +159,7 @@ def _is_running(lock: Path) -> bool:
 
 def _sides(spec: config.RunSpec) -> tuple[int, ...]:
     """Side of the training images in pixels, epoch by epoch, as the recipe has it."""
-    low = int(spec.recipe.low_resolution_share * spec.epochs)
-    return (spec.recipe.low_resolution,) * low + (32,) * (spec.epochs - low)
+    return tuple(schedule.resolution(spec, epoch) for epoch in range(spec.epochs))
 
 
 # ----------------------------------------------------------------------------------- costs
@@ -186,6 +213,26 @@ class Costs:
         paths = sorted((self.root / "results" / "log").glob(f"*/*/{records.LOG_NAME}"))
         return [log for path in paths if (log := _readable(path)) is not None]
 
+    def memory(self, spec: config.RunSpec) -> float | None:
+        """Bytes that a run on the CPU will hold at most, or None where nothing is known.
+
+        As much as its network took before with as many images and steps as large, else an estimate
+        from what the network keeps for the backward pass.
+        """
+        peaks = [peak for log in self._logs if (peak := _peak_of(log, spec)) is not None]
+        if peaks:
+            return max(peaks)
+        need = NEEDS.get(spec.builder)
+        if need is None:
+            return None
+        side = max(_sides(spec)) / 32
+        return (
+            PROCESS_BYTES
+            + IMAGE_BYTES * spec.data.train_images
+            + PARAMETER_BYTES * need.parameters
+            + need.activations * side**2 * spec.recipe.batch_size
+        )
+
     def _alike(self, log: records.Run, spec: config.RunSpec) -> bool:
         """Was the log written on a machine like this one, as the run would use it?"""
         machine, (cpu, gpus) = log.header.machine, self.here
@@ -194,13 +241,53 @@ class Costs:
         return machine.cpu == cpu and spec.threads in (None, machine.threads)
 
 
+def _peak_of(log: records.Run, spec: config.RunSpec) -> int | None:
+    """Peak memory of a run that took as much as ``spec`` will."""
+    said = log.header.spec or {}
+    same = (
+        said.get("builder") == spec.builder
+        and (said.get("recipe") or {}).get("batch_size") == spec.recipe.batch_size
+        and (said.get("data") or {}).get("train_images") == spec.data.train_images
+        and log.header.machine.gpu is None
+    )
+    return _recorded_peak(log.result) if same else None
+
+
+def memory_remark(root: Path, spec: config.RunSpec) -> str:
+    """What a run on the CPU needs, for a person who starts it; with a remedy if it is not there."""
+    needed = Costs(root).memory(spec)
+    if needed is None:
+        return f"{spec.run}: how much memory it needs is not known"
+    text = f"{spec.run}: needs about {_gib(needed)} of memory"
+    free = _free_memory()
+    if free is None or free >= needed:
+        return text
+    return (
+        f"{text}, and {_gib(free)} are free; should it be killed, a smaller batch needs less: "
+        f"cnnpaper train --model {spec.model} --batch-size {max(2, spec.recipe.batch_size // 4)}"
+    )
+
+
+def _free_memory() -> int | None:
+    """Bytes that a new process can have without swapping; None where the system does not tell."""
+    path = Path("/proc/meminfo")
+    if not path.is_file():
+        return None
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
+
+
 def _readable(path: Path) -> records.Run | None:
-    """A log of a run that was trained, or None; a damaged one is no base for an estimate."""
+    """A log of a run that was trained, or None; a damaged one is no base for an estimate.
+
+    Nor is one of the plain loop that ``make bench-peer`` trains: it is another program.
+    """
     try:
         log = records.read_run(path)
     except records.LogError:
         return None
-    return log if log.header.origin == "trained" else None
+    plain = (log.header.model_extra or {}).get("loop") == "plain"
+    return log if log.header.origin == "trained" and not plain else None
 
 
 def _pace(model: str, logs: Iterable[records.Run]) -> Pace | None:
@@ -267,7 +354,7 @@ def _cells(row: Row, costs: Costs) -> list[str]:
         _percent(result.test_acc if result else None),
         duration(sum(known)) if known else "",
         _cost(costs.estimate(row)) if row.to_do else "",
-        _memory(result),
+        _memory(row, result, costs),
     ]
 
 
@@ -317,7 +404,19 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _memory(result: records.Result | None) -> str:
-    """Peak memory where the run recorded it, in GiB."""
+def _memory(row: Row, result: records.Result | None, costs: Costs) -> str:
+    """Peak memory where the run recorded it, in GiB; of a run that is to be done, what it needs."""
+    peak = _recorded_peak(result)
+    if peak is not None:
+        return _gib(peak)
+    needed = costs.memory(row.spec) if row.spec and row.to_do and not costs.here[1] else None
+    return "" if needed is None else f"about {_gib(needed)}"
+
+
+def _recorded_peak(result: records.Result | None) -> int | None:
     peak = (result.model_extra or {}).get("peak_memory") if result else None
-    return f"{peak / 2**30:.1f} GiB" if isinstance(peak, int) else ""
+    return peak if isinstance(peak, int) else None
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from cnnpaper import config
+from cnnpaper import config, schedule, timings
 from cnnpaper import fingerprint as fingerprints
 from cnnpaper.files import sha256_bytes
+from cnnpaper.paper.checks import EVALUATIONS_NAME
 from cnnpaper.predictions import Predictions, accuracy, cross_entropy
 from cnnpaper.records import (
     LOG_NAME,
@@ -152,9 +153,28 @@ def _write_run(root: Path, plan: Plan, spec: config.RunSpec) -> None:
     lines = run_lines(plan, spec)
     log = LogWriter(folder / LOG_NAME)
     for line in lines[:-2] if spec.run in plan.incomplete else lines:
+        if isinstance(line, Result) and line.predictions_sha256:
+            note_test(folder, log.digest)
         log.append(line)
     if isinstance(lines[-1], Result) and lines[-1].predictions_sha256:
         (folder / PREDICTIONS_NAME).write_bytes(predictions(plan, spec).to_bytes())
+
+
+def plan_of(root: Path, study: str, model: str, seed: int = 0) -> dict[str, Any]:
+    """Fields of a header that a test writes by hand: what was planned, and with which packages."""
+    spec = config.run_spec(root, config.load_study(root, study), model, seed)
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "fingerprint": fingerprint(spec),
+        "packages": {"torch": "2.14.1", "torchvision": "0.29.1"},
+    }
+
+
+def note_test(folder: Path, digest: str) -> None:
+    """As training does before it evaluates the test images."""
+    entry = {"run": folder.name, "at": "2026-11-24T23:00:00Z", "log_digest": digest}
+    with (folder.parent / EVALUATIONS_NAME).open("a") as file:
+        file.write(json.dumps(entry) + "\n")
 
 
 def run_lines(plan: Plan, spec: config.RunSpec) -> list[Line]:
@@ -187,7 +207,7 @@ def _header(plan: Plan, spec: config.RunSpec) -> Header:
     day = datetime.datetime(2026, 11, 24, 9, 0, tzinfo=datetime.UTC)
     started = day + datetime.timedelta(hours=plan.networks.index(spec.model), minutes=spec.seed)
     synthetic = plan.data_set == "synthetic"
-    name = "synthetic stand-in" if synthetic else "CIFAR-10, re-encoded"
+    name = "synthetic images" if synthetic else "CIFAR-10, re-encoded"
     return Header(
         schema=1,
         origin="trained",
@@ -222,6 +242,7 @@ def _epochs(plan: Plan, spec: config.RunSpec) -> list[Epoch]:
     """Curves that rise to the planned accuracy; a diverged run ends in its last epoch."""
     noise, goal = rng(plan.name, spec.run, "curves"), _goal(plan, spec)
     macs = networks()[spec.model].macs or 1
+    last_step = schedule.steps(spec.data.train_images, spec.recipe.batch_size) - 1
     epochs = []
     for epoch in range(spec.epochs):
         done = (epoch + 1) / spec.epochs
@@ -240,7 +261,7 @@ def _epochs(plan: Plan, spec: config.RunSpec) -> list[Epoch]:
                 train_cpu_s=round(seconds * 1.9, 3),
                 eval_s=round(seconds / 20, 3),
                 other_cpu_s=0.0,
-                learning_rate=spec.recipe.peak_learning_rate * (1 - done) + 1e-6,
+                learning_rate=schedule.learning_rate(spec, epoch, last_step),
                 probe_gflops=150.0,
             )
         )
@@ -258,7 +279,7 @@ def _metrics(bad: bool, val_acc: float) -> dict[str, Any]:
         }
     return {
         "train_loss": 2.4 - 1.9 * val_acc,
-        "train_acc": max(0.0, val_acc - 0.03),
+        "train_acc": round(max(0.0, val_acc - 0.03) * 45_000) / 45_000,
         "val_loss": 2.3 - 1.9 * val_acc,
         "val_acc": val_acc,
     }
@@ -275,7 +296,7 @@ def _result(
         best_epoch=best and best.epoch,
         best_val_acc=best and best.val_acc,
         **metrics,
-        total_s=seconds + 10,
+        total_s=seconds,
         predictions_sha256=digest,
     )
 
@@ -287,10 +308,18 @@ def _goal(plan: Plan, spec: config.RunSpec) -> float:
     return goal + float(rng(plan.name, spec.run, "seed").normal(0, 0.004))
 
 
+def _labels(plan: Plan) -> np.ndarray:
+    """Of the whole of CIFAR-10's test set those that it has, else every class in turn."""
+    if plan.data_set == "jpeg75" and plan.images == 10_000:
+        packed = (REPOSITORY / "cnnpaper" / "learn" / "labels.bin").read_bytes()[25_000:]
+        return np.array([half for byte in packed for half in (byte >> 4, byte & 15)], np.uint8)
+    return (np.arange(plan.images) % 10).astype(np.uint8)
+
+
 def predictions(plan: Plan, spec: config.RunSpec) -> Predictions:
     """Logits of which exactly the planned share is right; the same images are hard for all."""
     count = plan.images
-    labels = (np.arange(count) % 10).astype(np.uint8)
+    labels = _labels(plan)
     difficulty = rng(plan.name, "difficulty").normal(0, 1.0, count)
     right = round(_goal(plan, spec) * count)
     own = rng(plan.name, spec.run, "predictions")
@@ -305,3 +334,41 @@ def predictions(plan: Plan, spec: config.RunSpec) -> Predictions:
     logits[rows, winner] = logits.max(axis=1) + margin
     tta = logits + own.normal(0, 0.3, logits.shape).astype(np.float32)
     return Predictions(labels=labels, logits=logits, logits_tta=tta)
+
+
+def write_timings(root: Path, plan: Plan, *, shared: tuple[str, ...] = ()) -> Path:
+    """Step times of every network of ``plan``, invented; returns their file.
+
+    Steps of 20 ms and some, in which the network's number adds to the forward pass.
+    """
+    path = root / "results" / "log" / plan.name / timings.TIMING_NAME
+    study = config.load_study(root, plan.name)
+    for number, model in enumerate(plan.networks):
+        spec = config.run_spec(root, study, model, plan.seeds[0])
+        header = _header(plan, spec)
+        line = timings.Timing(
+            study=plan.name,
+            model=model,
+            measured="2026-11-24T12:00:00Z",
+            commit=header.commit,
+            fingerprint=fingerprints.short(fingerprint(spec)),
+            machine=header.machine,
+            packages=header.packages,
+            batch_size=spec.recipe.batch_size,
+            resolution=32,
+            memory_format=spec.recipe.memory_format,
+            warmup=3,
+            sections={
+                "data": (0.001, 0.0012, 0.0011),
+                "forward": tuple(0.5 * (number + 1) + part for part in (0.0, 0.01, 0.02)),
+                "backward": (1.25, 1.25, 1.25),
+                "optimizer": (0.0124, 0.0125, 0.0126),
+                "other": (0.0004, 0.0004, 0.0004),
+            },
+            cpu_s=10.0,
+            other_cpu_s=1.0 if model in shared else 0.0,
+            probe_gflops=(150.0, 151.0),
+            peak_memory=round(1.5 * 2**30),
+        )
+        timings.append(path, line)
+    return path

@@ -133,8 +133,8 @@ def lines(text: str) -> list[list[str]]:
 def test_nothing_trained_yet(root: Path) -> None:
     text = status.status(root, "trial")
     assert lines(text)[2:] == [
-        ["alexnet-s0", "missing", "unknown"],
-        ["vgg16-s0", "missing", "unknown"],
+        ["alexnet-s0", "missing", "unknown", "about 1.8 GiB"],
+        ["vgg16-s0", "missing", "unknown", "about 1.7 GiB"],
         [],
         ["2 of 2 runs to do, cost unknown: make experiments STUDY=trial"],
         [],
@@ -160,7 +160,7 @@ def test_incomplete_run_and_what_its_rest_costs(root: Path) -> None:
     write(root, "vgg16", epochs=1, epoch_s=60.0)
     # one epoch at 32 pixels is left, and its epochs took 60 s and 6 s of evaluation
     assert lines(status.status(root, "trial"))[3:] == [
-        ["vgg16-s0", "incomplete (1 of 2)", "1 min 0 s", "about 1 min 6 s"],
+        ["vgg16-s0", "incomplete (1 of 2)", "1 min 0 s", "about 1 min 6 s", "about 1.7 GiB"],
         [],
         ["vgg16-s0 is incomplete (1 of 2 epochs): make vgg16 STUDY=trial"],
         ["1 of 2 runs to do, about 1 min 6 s: make vgg16 STUDY=trial"],
@@ -349,3 +349,50 @@ def test_without_torch(root: Path) -> None:
     command = [sys.executable, "-c", code, str(root)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+def test_memory_from_what_a_network_keeps(root: Path) -> None:
+    """1.2 GiB, 12 kB for each of 1,000 images, 16 bytes a parameter, 128 images' activations."""
+    spec = config.run_spec(root, config.load_study(root, "trial"), "alexnet", 0)
+    expected = 1.2 * 2**30 + 12_000 * 1000 + 16 * 28_711_754 + 1_020_209 * 128
+    assert status.Costs(root).memory(spec) == pytest.approx(expected)
+    low = {"low_resolution_share": 1.0, "low_resolution": 16}
+    spec = spec.model_copy(update={"recipe": spec.recipe.model_copy(update=low)})
+    less = expected - 0.75 * 1_020_209 * 128
+    assert status.Costs(root).memory(spec) == pytest.approx(less)
+    assert status.Costs(root).memory(spec.model_copy(update={"builder": "mine"})) is None
+
+
+def test_memory_that_was_seen_counts_more(root: Path) -> None:
+    spec = config.run_spec(root, config.load_study(root, "trial"), "alexnet", 0)
+    write(root, "alexnet", result={"peak_memory": 3 * 2**30})
+    assert status.Costs(root).memory(spec) == 3 * 2**30
+    wider = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"batch_size": 9})})
+    assert status.Costs(root).memory(wider) != 3 * 2**30
+    other = spec.model_copy(update={"builder": "vgg16"})
+    assert status.Costs(root).memory(other) != 3 * 2**30
+
+
+@pytest.mark.parametrize("free, said", [(8, False), (1, True), (None, False)])
+def test_a_run_says_what_it_needs(
+    root: Path, free: int | None, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = config.run_spec(root, config.load_study(root, "trial"), "alexnet", 0)
+    monkeypatch.setattr(status, "_free_memory", lambda: free and free * 2**30)
+    text = status.memory_remark(root, spec)
+    assert text.startswith("alexnet-s0: needs about 1.8 GiB of memory")
+    assert ("1.0 GiB are free" in text and "--batch-size 32" in text) is said
+
+
+@pytest.mark.parametrize("model", ["alexnet", "vgg16", "googlenet", "resnet18"])
+def test_the_estimate_is_near_what_the_committed_runs_took(model: str, tmp_path: Path) -> None:
+    """Within a quarter; the repository of the estimate has no log to read it from."""
+    shutil.copytree(REPOSITORY / "experiments", tmp_path / "experiments")
+    log = records.read_run(REPOSITORY / f"results/log/reference/{model}-s0/run.jsonl")
+    assert log.result is not None
+    spec = config.RunSpec.model_validate_json(json.dumps(log.header.spec))
+    peak = (log.result.model_extra or {})["peak_memory"]
+    assert status.Costs(tmp_path).memory(spec) == pytest.approx(peak, rel=0.25)

@@ -301,6 +301,7 @@ class PeerRun:
             commit=provenance.commit(self.root),
             started=provenance.now_utc(),
             network=models.describe(self.loop.net),
+            loop="plain",
             workers=WORKERS,
         )
 

@@ -24,6 +24,7 @@ from cnnpaper import files, fingerprint
 from cnnpaper.config import RunSpec, Study, run_folder
 from cnnpaper.errors import Interrupted, UserError
 from cnnpaper.records import LOG_NAME, Run, read_run
+from cnnpaper.status import memory_remark
 
 if TYPE_CHECKING:
     import torch
@@ -163,6 +164,8 @@ def train_run(
         if not force and (run := finished(root, spec)) is not None:
             print(explain_finished(root, spec, run))
             return
+        if where.type == "cpu":
+            print(memory_remark(root, spec), flush=True)
         from cnnpaper.learn.recorder import record
 
         record(spec, root=root, data_dir=data_dir, device=where, force=force)

@@ -125,8 +125,8 @@ class Composer:
             every: list[Table | None] = [made.imported()]
         else:
             every = [
-                made.networks(), made.recipe(), made.results(), made.pairs(), made.classes(),
-                made.calibration(), made.confused(), made.departures(), made.runs(),
+                made.networks(), made.recipe(), made.results(), made.timing(), made.pairs(),
+                made.classes(), made.calibration(), made.confused(), made.departures(), made.runs(),
                 made.report2023(), self._checklist(),
                 *(made.layers(model) for model in self.frames.layers),
             ]  # fmt: skip
@@ -229,11 +229,12 @@ class Composer:
             "stale": self.stale,
             "claims": self._claims(),
             "tables": self._set(
-                "networks", "recipe", "results", "pairs", "confused", "calibration", "checklist",
-                "report2023",
+                "networks", "recipe", "results", "timing", "pairs", "confused", "calibration",
+                "checklist", "report2023",
             ),
             "figures": self.drawings,
             "hardware": self._hardware(),
+            "timing": self._timing(),
             "best": {"name": best[0].name} if best else {},
             "counts": {
                 "pairs": facts.add(
@@ -286,6 +287,28 @@ class Composer:
         """Marks of the results table and what they stand for, where there are several."""
         kinds = self.tables.hardware()
         return list(zip(LETTERS, kinds, strict=False)) if len(kinds) > 1 else []
+
+    def _timing(self) -> dict[str, Any]:
+        """What the caption of the step times says: how many steps, and on what."""
+        machines: dict[str, Sentence] = {}
+        counts: dict[int, Value] = {}
+        for model, (_, line) in self.frames.timings.items():
+            source, steps = self.tables.timing_source(model), len(line.step_s)
+            name = line.machine.gpu or line.machine.cpu
+            identity = line.machine.model_dump_json()
+            if identity not in machines and name is not None:
+                key = f"timing.machine.{len(machines) + 1}"
+                machines[identity] = self.facts.machine(line.machine, source, key, name)
+            if steps not in counts:
+                counts[steps] = self.facts.add(
+                    f"timing.steps.{len(counts) + 1}", steps, source, unit="steps",
+                    formula="steps that were timed",
+                )  # fmt: skip
+        return {
+            "machines": listing(machines.values()) if machines else None,
+            "steps": listing(counts.values(), conjunction="or"),
+            "shared": any(line.shared for _, line in self.frames.timings.values()),
+        }
 
     def _method(self) -> dict[str, Value]:
         """Constants of the method that the text names."""

@@ -11,6 +11,7 @@ from cnnpaper.errors import UserError
 from cnnpaper.paper.ledger import Ledger, Value
 from cnnpaper.paper.study import StudyPaper
 from cnnpaper.records import PREDICTIONS_NAME, Run
+from cnnpaper.timings import TIMING_NAME
 
 MOST_VALUES = 5
 """So many values are explained where several are printed alike."""
@@ -75,6 +76,8 @@ def _chain(paper: StudyPaper, value: Value) -> Iterator[str]:
     if not value.sources:
         yield "  from      the code: a constant of the method"
     files = {source.file for source in value.sources}
+    if any(Path(file).name == TIMING_NAME for file in files):
+        yield f"  made by   make timing STUDY={paper.frames.study.name}"
     behind = [run for run in paper.frames.logs.values() if files & _files(paper, run)]
     for run in behind[:MOST_SOURCES]:
         yield from _run(paper, run, value)

@@ -17,7 +17,7 @@ from cnnpaper.paper.grammar import plural
 from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, listing, whole
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tex import prose
-from cnnpaper.records import Layer, Run
+from cnnpaper.records import Layer, Machine, Run
 
 WORDS = [
     "zero",
@@ -330,11 +330,12 @@ class Facts:
             identity = machine.model_dump_json()
             number_ = len(found) + 1
             if identity not in found:
-                found[identity] = self._machine(run, f"machine.{number_}", name)
+                key, source = f"machine.{number_}", self.header(run)
+                found[identity] = self.machine(machine, [source], key, name)
         return list(found.values())
 
-    def _machine(self, run: Run, key: str, name: str) -> Sentence:
-        machine, source = run.header.machine, [self.header(run)]
+    def machine(self, machine: Machine, source: list[Source], key: str, name: str) -> Sentence:
+        """One machine as a phrase, under keys that begin with ``key``."""
         parts: list[Any] = [self.add(f"{key}.name", name, source)]
         if machine.threads is not None:
             unit = "thread" if machine.threads == 1 else "threads"

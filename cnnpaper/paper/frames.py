@@ -6,21 +6,20 @@ whose metrics are not those of its predictions is refused by name.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cnnpaper.config import Experiment, Study, load_experiment, load_study, run_folder, run_name
 from cnnpaper.errors import UserError
 from cnnpaper.files import sha256_file
-from cnnpaper.predictions import Predictions, accuracy, cross_entropy, load
+from cnnpaper.paper import checks
+from cnnpaper.predictions import Predictions, load
 from cnnpaper.records import (
     LOG_NAME,
     PREDICTIONS_NAME,
@@ -31,6 +30,8 @@ from cnnpaper.records import (
     read_run,
 )
 from cnnpaper.status import incomplete_message
+from cnnpaper.timings import TIMING_NAME, Timing
+from cnnpaper.timings import read as read_measured
 
 FULL_RESOLUTION = 32
 
@@ -87,6 +88,8 @@ class Frames:
     logs: dict[str, Run]
     missing: tuple[str, ...]
     """Runs that the study names and that were never begun."""
+    timings: dict[str, tuple[int, Timing]] = field(default_factory=dict)
+    """By network, what ``make timing`` measured, with its line in the study's file."""
 
 
 def read_frames(root: Path, study: str) -> Frames:
@@ -98,16 +101,18 @@ def read_frames(root: Path, study: str) -> Frames:
     plan = load_study(root, study)
     experiments = {model: load_experiment(root, model) for model in plan.networks}
     names = expected_runs(root, plan)
+    folder = root / "results" / "log" / study
     present = [name for name in names if (run_folder(root, study, name) / LOG_NAME).exists()]
     if not present:
         raise UserError(
-            f"study {study!r} has no run yet: nothing in {root / 'results' / 'log' / study}\n"
+            f"study {study!r} has no run yet: nothing in {folder}\n"
             f"train it: make experiments STUDY={study}"
         )
+    _refuse_others(folder, names, study)
     logs = {name: _read_checked(run_folder(root, study, name) / LOG_NAME, plan) for name in present}
     logs = {name: logs[name] for name in sorted(logs, key=lambda name: _order(logs[name], plan))}
     predictions = _open_predictions(logs)
-    _check_together(logs, predictions)
+    checks.check_together(logs, predictions, folder)
     runs, curves = _tables(logs, plan, experiments)
     return Frames(
         study=plan,
@@ -118,7 +123,33 @@ def read_frames(root: Path, study: str) -> Frames:
         layers=_layers(logs),
         logs=logs,
         missing=tuple(name for name in names if name not in logs),
+        timings=_timings(timing_path(root, study), plan),
     )
+
+
+def timing_path(root: Path, study: str) -> Path:
+    """Where ``make timing`` writes what it measured of a study."""
+    return root / "results" / "log" / study / TIMING_NAME
+
+
+def _timings(path: Path, study: Study) -> dict[str, tuple[int, Timing]]:
+    """The last measurement of each network of the study, in its order.
+
+    Raises:
+        LogError: a line was changed, or is of another study.
+    """
+    lines = read_measured(path)
+    for number, line in lines.values():
+        if not isinstance(line, Timing) or line.study != study.name:
+            raise LogError(f"{path}:{number}: not a time of study {study.name!r}; remove the file")
+    found = {line.model: (number, line) for number, line in lines.values()}
+    return {
+        model: (number, line)
+        for model in study.networks
+        if model in found
+        for number, line in [found[model]]
+        if isinstance(line, Timing)
+    }
 
 
 def expected_runs(root: Path, study: Study) -> list[str]:
@@ -130,6 +161,17 @@ def expected_runs(root: Path, study: Study) -> list[str]:
 
 
 # ------------------------------------------------------------------------------- checks
+
+
+def _refuse_others(folder: Path, names: list[str], study: str) -> None:
+    """No run lies beside those that the study names: results are not chosen by leaving some out."""
+    for path in sorted(folder.glob(f"*/{LOG_NAME}")):
+        if path.parent.name not in names:
+            raise LogError(
+                f"{path}: study {study!r} does not name this run\n"
+                f"name its network and seed in experiments/study/{study}.toml, or move its folder "
+                f"out of {folder}"
+            )
 
 
 def _read_checked(path: Path, study: Study) -> Run:
@@ -149,67 +191,8 @@ def _read_checked(path: Path, study: Study) -> Run:
         raise UserError(
             incomplete_message(study.name, name, header.model, len(run.epochs), planned)
         )
-    _check_result(run)
+    checks.check_run(run)
     return run
-
-
-def _check_result(run: Run) -> None:
-    """The result line is that of these epochs."""
-    result, planned = run.result, _planned_epochs(run)
-    assert result is not None
-    where = f"{run.path}:{run.line_numbers['result']}"
-    if result.status == "finished" and planned is not None and len(run.epochs) != planned:
-        raise LogError(f"{where}: finished after {len(run.epochs)} of {planned} epochs")
-    if result.best_epoch is not None:
-        if result.best_epoch >= len(run.epochs):
-            raise LogError(f"{where}: best_epoch = {result.best_epoch}: there is no such epoch")
-        logged = run.epochs[result.best_epoch].val_acc
-        if run.header.origin == "trained" and logged != result.best_val_acc:
-            raise LogError(
-                f"{where}: best_val_acc = {result.best_val_acc}, "
-                f"but epoch {result.best_epoch} has {logged}"
-            )
-
-
-def _check_together(logs: dict[str, Run], predictions: PredictionFiles) -> None:
-    """One study, one data set: same digest and same test labels in all runs; metrics recomputed."""
-    first: tuple[str, np.ndarray] | None = None
-    digests = {name: run.header.data.digest for name, run in logs.items()}
-    for name, digest in digests.items():
-        other = next(iter(digests))
-        if digest != digests[other]:
-            raise LogError(f"{name} and {other} were trained on different data: {logs[name].path}")
-    for name in predictions:
-        found = predictions[name]
-        _check_metrics(logs[name], found)
-        if first is None:
-            first = (name, found.labels)
-        elif not np.array_equal(first[1], found.labels):
-            raise LogError(f"{name} and {first[0]} were tested on different images")
-
-
-def _check_metrics(run: Run, predictions: Predictions) -> None:
-    """The metrics of the result line are those of the predictions."""
-    result = run.result
-    assert result is not None
-    for key, value in metrics_of(predictions).items():
-        logged = result.exact(key)
-        # a loss is a sum of many terms: another numpy may order them otherwise
-        tolerance = 1e-9 if key == "test_loss" else 0.0
-        if logged is None or not math.isclose(logged, value, rel_tol=tolerance):
-            raise LogError(
-                f"{run.path}:{run.line_numbers['result']}: {key} = {logged}, "
-                f"but {PREDICTIONS_NAME} gives {value}"
-            )
-
-
-def metrics_of(found: Predictions) -> dict[str, float]:
-    """test_acc, test_loss and test_acc_tta of these arrays."""
-    return {
-        "test_acc": accuracy(found.labels, found.logits),
-        "test_loss": cross_entropy(found.labels, found.logits),
-        "test_acc_tta": accuracy(found.labels, found.logits_tta),
-    }
 
 
 # ------------------------------------------------------------------------------- predictions

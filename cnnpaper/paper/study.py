@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from cnnpaper import fingerprint
+from cnnpaper import config, fingerprint
 from cnnpaper.errors import UserError
 from cnnpaper.paper.analysis import analyse
+from cnnpaper.paper.checks import check_schedule
 from cnnpaper.paper.compose import Composer, Paper, Stale
 from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.facts import Facts
-from cnnpaper.paper.frames import Frames, read_frames
+from cnnpaper.paper.frames import Frames, read_frames, timing_path
 from cnnpaper.paper.ledger import Ledger
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.state import build_folder
 from cnnpaper.paper.tables import Tables
 from cnnpaper.paper.values import Values
+from cnnpaper.records import Run
 
 
 class StudyPaper:
@@ -42,6 +45,10 @@ class StudyPaper:
                 f"{self.stale.message}\nor build with the fact on its first page: "
                 f"make report STUDY={study} ALLOW_STALE=1"
             )
+        for run in self.frames.logs.values():
+            if self.stale is None or run.name not in self.stale.runs:
+                _check_schedule(root, run)
+        self.frames = _with_todays_timings(root, self.frames, allow_stale)
         self.sources = Sources(root)
         self.ledger = Ledger()
         self.analysis = analyse(self.frames, self.sources)
@@ -94,6 +101,33 @@ class StudyPaper:
             f"cite: cnnpaper contributors, “{self.composer.titles['english']}”, "
             f"version {version}{year}"
         )
+
+
+def _check_schedule(root: Path, run: Run) -> None:
+    """A run of today's code follows the recipe; a stale one followed the code of its time."""
+    if run.header.origin == "trained":
+        check_schedule(run, fingerprint.spec_today(root, run.header))
+
+
+def _with_todays_timings(root: Path, frames: Frames, allow_stale: bool) -> Frames:
+    """``frames`` without times of other code or configuration than today's, if that is allowed.
+
+    Raises:
+        UserError: there are some, and it is not.
+    """
+    fresh = {}
+    for model, (number, line) in frames.timings.items():
+        spec = config.run_spec(root, frames.study, model, frames.study.seeds[0])
+        if line.fingerprint == fingerprint.short(fingerprint.of_run(root, spec)):
+            fresh[model] = (number, line)
+        elif not allow_stale:
+            path, study = timing_path(root, frames.study.name), frames.study.name
+            raise UserError(
+                f"{path}:{number}: {model} was timed with other code or another configuration\n"
+                f"measure again: make timing STUDY={study}; or remove the file: then the paper "
+                "has no table of step times"
+            )
+    return replace(frames, timings=fresh)
 
 
 def find_stale(root: Path, frames: Frames) -> Stale | None:

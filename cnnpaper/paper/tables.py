@@ -12,7 +12,7 @@ from cnnpaper import fingerprint
 from cnnpaper.config import Experiment
 from cnnpaper.paper.analysis import Analysis, Network
 from cnnpaper.paper.facts import CLASS_NAMES, Facts, Setting, read_known
-from cnnpaper.paper.frames import Frames
+from cnnpaper.paper.frames import Frames, timing_path
 from cnnpaper.paper.ledger import (
     Cite,
     Sentence,
@@ -23,11 +23,13 @@ from cnnpaper.paper.ledger import (
     listing,
     percent,
     sentence,
+    whole,
 )
 from cnnpaper.paper.stats import Calibration, most_confused
 from cnnpaper.paper.tabular import ABSENT, Cell, Table, table
 from cnnpaper.paper.tex import breakable
 from cnnpaper.paper.values import PairValues, Values, seconds_text
+from cnnpaper.timings import SECTIONS, Timing, quartiles
 
 DAGGER = "†"
 CONFUSED_PAIRS = 5
@@ -167,6 +169,58 @@ class Tables:
             if network.times is not None:
                 found.update(dict.fromkeys(sorted(network.times.hardware)))
         return list(found)
+
+    def timing(self) -> Table | None:
+        """Time of a step by section, and memory; None where nothing was measured."""
+        columns = [
+            "Network",
+            "Batch|images",
+            "Step|ms",
+            "Quartiles|ms",
+            *(f"{name.capitalize()}|ms" for name in SECTIONS),
+            "Images|per s",
+            "Memory|GiB",
+        ]
+        rows = [
+            self._timing_row(self.frames.experiments[model].name, line, self.timing_source(model))
+            for model, (_, line) in self.frames.timings.items()
+        ]
+        return table("timing", "l" + "r" * 10, columns, rows, names=(15, "24mm")) if rows else None
+
+    def timing_source(self, model: str) -> list[Source]:
+        """The line of a network's measurement."""
+        path = timing_path(self.root, self.frames.study.name)
+        return [self.facts.sources.file(path, self.frames.timings[model][0])]
+
+    def _timing_row(self, name: str, line: Timing, source: list[Source]) -> list[Cell]:
+        def add(key: str, exact: float, text: str, unit: str, formula: str) -> Value:
+            return self.facts.add(
+                f"{line.model}.{key}", exact, source, text=text, unit=unit, formula=formula
+            )
+
+        def milliseconds(key: str, seconds: float, formula: str) -> Value:
+            return add(key, seconds, seconds_text(1000 * seconds), "s", f"{formula}, in ms")
+
+        step = quartiles(line.step_s)
+        median = milliseconds("step", step.median, "median over steps of the sum of its sections")
+        low = milliseconds("step.low", step.low, "lower quartile over steps")
+        high = milliseconds("step.high", step.high, "upper quartile over steps")
+        rate = line.batch_size / step.median
+        memory = line.peak_memory
+        return [
+            name,
+            add(
+                "step.batch_size", line.batch_size, whole(line.batch_size), "images", "as recorded"
+            ),
+            Sentence((median, f" {DAGGER}")) if line.shared else median,
+            sentence("{low} to {high}", low=low, high=high),
+            *(
+                milliseconds(f"step.{section}", quartiles(seconds).median, "median over steps")
+                for section, seconds in line.sections.items()
+            ),
+            add("images_per_s", rate, seconds_text(rate), "images/s", "batch size / median step"),
+            add("memory", memory, fixed(memory / 2**30, 2), "bytes", "peak_memory, in GiB"),
+        ]
 
     def pairs(self) -> Table | None:
         """Every comparison; None where there is none."""

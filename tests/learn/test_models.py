@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models as torchvision_models
 
+from cnnpaper import status
 from cnnpaper.config import Experiment, known_models, load_experiment
 from cnnpaper.errors import UserError
 from cnnpaper.learn.models import BUILDERS, build, describe, initialise
@@ -596,3 +597,27 @@ def test_sixteen_images_can_be_learnt(model: str) -> None:
             if torch.equal(net.eval()(images).argmax(1), labels):
                 return
     pytest.fail("not all of the 16 images were learnt in 150 steps")
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_status_says_of_memory_is_what_a_network_keeps(name: str) -> None:
+    """Bytes kept for the backward pass, weights apart; each piece of memory once."""
+    net = build(name, "pytorch", 0.01).to(memory_format=torch.channels_last).train()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        net(x).sum().backward()
+    need = status.NEEDS[name]
+    assert sum(kept.values()) / 2 == pytest.approx(need.activations, rel=0.02)
+    assert sum(parameter.numel() for parameter in net.parameters()) == need.parameters

@@ -24,8 +24,9 @@ EIGHT = (
 TWO = ("alexnet", "resnet18")
 STRANGE = {"alexnet": "A_l & 50% #1 $한글$ {x} ~^\\", "vgg16": "알렉스_%#&"}
 
+EIGHT_TWICE = Plan(networks=EIGHT, seeds=(0, 1), images=2000)
+"""Built with step times."""
 ALWAYS = {
-    "eight networks, two seeds": Plan(networks=EIGHT, seeds=(0, 1), images=2000),
     "names with TeX's characters, a network missing": Plan(
         names=STRANGE, missing=("googlenet-s0",), images=1000
     ),
@@ -65,6 +66,17 @@ def in_order(root: Path, study: str) -> str:
 @pytest.mark.parametrize("name", ALWAYS)
 def test_documents(name: str, tmp_path: Path) -> None:
     in_order(fabricate.study(tmp_path, ALWAYS[name], code=True), ALWAYS[name].name)
+
+
+def test_a_document_with_step_times(tmp_path: Path) -> None:
+    root = fabricate.study(tmp_path, EIGHT_TWICE, code=True)
+    fabricate.write_timings(root, EIGHT_TWICE, shared=("alexnet",))
+    in_order(root, EIGHT_TWICE.name)
+    pdf = root / "report" / f"CNN_report-{EIGHT_TWICE.name}.pdf"
+    command = ["pdftotext", "-layout", str(pdf), "-"]
+    text = subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8")
+    assert "Time of a step" in text
+    assert "1,774 †" in text
 
 
 @pytest.mark.soak
