@@ -233,6 +233,8 @@ class Run:
     """Line (from 1) of ``header``, ``miniature``, ``epoch 0``, …, ``result``."""
     digest: str = GENESIS
     """Of the last line, and so of all."""
+    digests: tuple[str, ...] = ()
+    """After each line."""
 
     @property
     def name(self) -> str:
@@ -418,10 +420,11 @@ def read_run(path: Path) -> Run:
     """
     parts: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     numbers: dict[str, int] = {}
-    digest = GENESIS
+    digest, digests = GENESIS, []
     stage = 0
     for number, raw in enumerate(_raw_lines(path), start=1):
         line, digest = _checked(raw, digest, path, number)
+        digests.append(digest)
         position = KINDS.index(line.kind)
         seen = parts[line.kind]
         if position < stage or (number == 1) != (position == 0):
@@ -446,4 +449,5 @@ def read_run(path: Path) -> Run:
         result=parts["result"][0] if parts["result"] else None,
         line_numbers=numbers,
         digest=digest,
+        digests=tuple(digests),
     )
