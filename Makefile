@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep,reference)
-export STUDY SEEDS EPOCHS GPUS DATA_DIR SET KEY
+export STUDY SEEDS EPOCHS GPUS DATA_DIR SET KEY MODEL SEED
 
 NETWORKS := $(filter-out recipe,$(basename $(notdir $(wildcard experiments/*.toml))))
 PAPER := .venv/bin/python -m cnnpaper
@@ -16,7 +16,7 @@ STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
 .PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
-	ablation timing bench-peer soak bench lint clean environment training-environment tex python
+	verify certify reproduce ablation timing bench-peer soak bench lint clean environment training-environment tex python
 
 ##@ Start here
 help: ## this list
@@ -68,6 +68,16 @@ timing: training-environment ## step time of each network of STUDY by section, a
 
 bench-peer: training-environment ## a plain training loop beside ours: accuracy and speed; hours on an idle machine
 	@$(TRAIN) peer --study "$$STUDY"
+
+##@ Executed again
+verify: training-environment ## the runs of STUDY in small and in their first steps: the same bits?
+	@$(TRAIN) verify --study "$$STUDY"
+
+certify: training-environment ## verify, then a certificate beside every run with the same bits
+	@$(TRAIN) certify --study "$$STUDY"
+
+reproduce: training-environment ## one run from nothing, every value compared: MODEL=alexnet SEED=0
+	@$(TRAIN) reproduce --model "$$MODEL" --seed "$${SEED:-0}" --study "$$STUDY"
 
 ##@ From the same logs
 figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides

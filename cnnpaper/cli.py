@@ -310,11 +310,7 @@ def need_torch(target: str) -> None:
     Args:
         target: of make, which sets it up and does the same.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise UserError(
-            f"training needs torch, which this environment does not hold: make {target}\n"
-            "sets it up and trains; .venv-train/bin/cnnpaper is the command line that has it"
-        )
+    _check_torch(target)
 
 
 def one_device(gpus: str) -> str:
@@ -448,6 +444,14 @@ def peer(
     click.echo("\n" + text)
 
 
+def _check_torch(target: str) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            f"this needs torch, which this environment does not hold: make {target}\n"
+            "sets it up first; .venv-train/bin/cnnpaper is the command line that has it"
+        )
+
+
 @commands.command()
 @click.option(
     "--set",
@@ -480,6 +484,88 @@ def data(wanted: str | None, data_dir: Path) -> None:
     if wanted is not None:
         download.fetch(wanted, data_dir)
     click.echo(images.check(data_dir))
+
+
+# -------------------------------------------------------------------------------- executed again
+
+
+@commands.command()
+@study_option("reference", "The study whose runs are executed again.")
+@data_dir_option
+def verify(study: str, data_dir: Path) -> None:
+    """Execute the runs of a study again, in small and in their first steps, and compare.
+
+    Every bit must agree on the processor type and packages that made the run, elsewhere what does
+    not depend on last bits, and losses within a measured tolerance. Writes to build/ only.
+
+    \b
+    Example:
+      cnnpaper verify --study reference
+    """
+    _check_images(study, data_dir, f"verify STUDY={study}")
+    from cnnpaper.learn.verify import verify_study
+
+    verify_study(ROOT, study, data_dir, click.echo)
+
+
+@commands.command()
+@study_option("reference", "The study whose runs are executed again.")
+@data_dir_option
+def certify(study: str, data_dir: Path) -> None:
+    """Verify, and write a certificate beside every run that gave each recorded bit.
+
+    It makes a run fresh whose code has changed since, if the replay executed all that changed.
+
+    \b
+    Example:
+      cnnpaper certify --study reference
+    """
+    _check_images(study, data_dir, f"certify STUDY={study}")
+    from cnnpaper.learn.verify import certify_study
+
+    certify_study(ROOT, study, data_dir, click.echo)
+
+
+@commands.command()
+@click.option("--model", required=True, metavar="NAME", help="A network of the study.")
+@click.option(
+    "--seed",
+    type=whole_number(0, 2**32 - 1, "--seed 0"),
+    default="0",
+    show_default=True,
+    metavar="N",
+    help="A seed of the study.",
+)
+@study_option("reference", "The study of the run.")
+@data_dir_option
+def reproduce(model: str, seed: int, study: str, data_dir: Path) -> None:
+    """Train a finished run anew, below build/reproduce, and compare every logged value.
+
+    \b
+    Example:
+      cnnpaper reproduce --model alexnet --seed 0
+    """
+    from cnnpaper import config
+
+    config.load_experiment(ROOT, model)
+    plan = config.load_study(ROOT, study)
+    _check_model(plan, model)
+    _chosen_seeds(plan, (seed,))
+    _check_images(study, data_dir, f"reproduce STUDY={study} MODEL={model} SEED={seed}")
+    from cnnpaper.learn.reproduce import reproduce as train_and_compare
+
+    train_and_compare(ROOT, study, model, seed, data_dir, click.echo)
+
+
+def _check_images(study: str, data_dir: Path, target: str) -> None:
+    """Say what is missing before anything is executed: the study, the images, torch."""
+    from cnnpaper import config
+    from cnnpaper.learn import sources
+
+    plan = config.load_study(ROOT, study)
+    if plan.data.set not in ("synthetic", "unknown"):
+        sources.find(data_dir)
+    _check_torch(target)
 
 
 # -------------------------------------------------------------------------------------- papers

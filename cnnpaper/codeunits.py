@@ -86,6 +86,38 @@ def code_units(root: Path, entries: Iterable[str], *, beside: Iterable[str] = ()
     return dict(package.reach(wanted, frozenset(beside)))
 
 
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions_of(root: Path, module: str) -> Iterator[tuple[str, Function, dict[ast.AST, Any]]]:
+    """Every function and method at the top level of a module and its classes.
+
+    Yields:
+        Name of its unit, its syntax tree, and the normal form of every node in it that counts.
+
+    Raises:
+        UserError: a file cannot be read or parsed.
+    """
+    name = module.partition(".")[0]
+    package = _package(str(root), name, _sources(root, name))
+    found = package.module(module)
+    for statements in found.definitions.values():
+        for statement in statements:
+            prefix, inside = "", [statement]
+            if isinstance(statement, ast.ClassDef):
+                prefix, inside = f"{statement.name}.", [*_without_methods(statement)[1]]
+            for function in inside:
+                if isinstance(function, _FUNCTIONS):
+                    writer = _Writer(package, found)
+                    writer.write(function)
+                    yield f"{module}:{prefix}{function.name}", function, writer.forms
+
+
+def digest_of_form(form: Any) -> str:
+    """SHA-256 of a normal form, hexadecimal."""
+    return _digest(form)
+
+
 def _sources(root: Path, package: str) -> tuple[tuple[str, bytes], ...]:
     """Relative path and bytes of every source file of ``package``."""
     try:
@@ -306,6 +338,8 @@ class _Writer:
         self.references: set[Unit] = set()
         self.loaded: set[Origin] = set()
         """What imports inside the code load."""
+        self.forms: dict[ast.AST, Any] = {}
+        """Every node that was written → its normal form, as its scope makes it."""
         self._keep_imports = keep_imports
         self._scopes: list[dict[str, list[Origin | None]]] = []
         self._in_class = False
@@ -317,7 +351,8 @@ class _Writer:
         if not isinstance(node, ast.AST):
             return node
         special = getattr(self, f"_write_{type(node).__name__}", None)
-        return special(node) if special else self._generic(node)
+        form = self.forms[node] = special(node) if special else self._generic(node)
+        return form
 
     def _generic(self, node: ast.AST, skip: frozenset[str] = frozenset()) -> list[Any]:
         """Class of the node, then its fields by name; empty ones, which newer versions add, go."""

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from cnnpaper import config, records
+from cnnpaper import certificate, config, records
 from cnnpaper.codeunits import EFFECTS, code_units
 from cnnpaper.config import RunSpec
 from cnnpaper.errors import UserError
@@ -44,11 +44,13 @@ PACKAGES = ("torch", "torchvision")
 __all__ = [
     "FINGERPRINT_VERSION",
     "Difference",
+    "changes",
     "code_units",
     "differences",
     "of_run",
     "run_differences",
     "short",
+    "spec_today",
     "stale_message",
 ]
 
@@ -80,7 +82,7 @@ def locked_versions(lock: Path) -> dict[str, str]:
         return dict(_versions_in(lock.read_bytes()))
     except OSError as error:
         raise UserError(f"{lock}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise UserError(
             f"{lock}: not a lock of uv ({error}); restore it from version control"
         ) from None
@@ -193,24 +195,38 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def run_differences(root: Path, run: records.Run) -> list[Difference]:
     """What separates a run from today's repository; empty for a fresh or an imported one.
 
-    A run of a variant is compared with the configuration in its own header, since no study file
-    describes it.
+    A run is fresh, too, where its certificate covers what has changed.
 
     Raises:
-        UserError: the repository's files cannot be read, or the study of the run is gone.
+        UserError: the repository's files cannot be read, the study of the run is gone, or there is
+            a certificate that cannot be believed.
+    """
+    found = changes(root, run)
+    if not found or (held := certificate.read(run)) is None:
+        return found
+    today = of_run(root, spec_today(root, run.header))
+    return [] if certificate.covers(held, run, today, found) else found
+
+
+def changes(root: Path, run: records.Run) -> list[Difference]:
+    """What has changed since a run was made, whether or not a certificate covers it.
+
+    A run of a variant is compared with the configuration in its own header, since no study file
+    describes it.
     """
     header = run.header
     recorded = header.fingerprint
     if header.origin == "imported" or recorded is None:
         return []
-    found = differences(recorded, of_run(root, _spec_today(root, header)))
+    found = differences(recorded, of_run(root, spec_today(root, header)))
     if recorded.data is not None and header.data.digest != recorded.data:
         old, new = header.data.digest, recorded.data
         found.insert(0, Difference(kind="data", name="data trained on", old=old, new=new))
     return found
 
 
-def _spec_today(root: Path, header: records.Header) -> RunSpec:
+def spec_today(root: Path, header: records.Header) -> RunSpec:
+    """What the run would be today; of a variant, which no study file describes, what it was."""
     if header.variant is not None or header.seed is None:
         return config.validated(RunSpec, header.spec or {}, f"header of {header.model}")
     return config.run_spec(root, config.load_study(root, header.study), header.model, header.seed)
@@ -236,7 +252,11 @@ def stale_message(
     if len(groups) > limit:
         others = sum(len(names) for names in list(groups.values())[limit:])
         lines.append(f"and {others} more")
-    return "\n".join([*lines, f"train anew: {_remedy(runs, stale)}"])
+    remedy = f"train anew: {_remedy(runs, stale)}"
+    if all(item.kind == "code" for found in stale.values() for item in found):
+        study = runs[0].header.study
+        remedy += f"; or, if the change does not change the numbers: make certify STUDY={study}"
+    return "\n".join([*lines, remedy])
 
 
 def _listed(items: Sequence[str], limit: int, between: str = ", ") -> str:

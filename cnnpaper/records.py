@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cnnpaper.errors import UserError
-from cnnpaper.files import fsync_folder
+from cnnpaper.files import fsync_folder, naming
 
 SCHEMA = 1
 LOG_NAME = "run.jsonl"
@@ -286,15 +286,20 @@ class LogWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def append(self, line: Line) -> None:
-        """Write one line and wait until the disk has it."""
+        """Write one line and wait until the disk has it.
+
+        Raises:
+            OSError: the disk is full, or the log is no longer there; it names the log.
+        """
         text, digest = encode({"kind": None, **fields_of(line)}, self.digest)
-        new = not self.path.exists()
-        with self.path.open("ab") as file:
+        # "r+b" does not make a log anew that was removed meanwhile: it would lack its first lines
+        with naming(self.path), self.path.open("r+b" if self.lines else "ab") as file:
+            file.seek(0, os.SEEK_END)
             file.write(text.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        if new:
-            fsync_folder(self.path.parent)
+            if not self.lines:
+                fsync_folder(self.path.parent)
         self.digest = digest
         self.lines += 1
 

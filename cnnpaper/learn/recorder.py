@@ -9,7 +9,6 @@ appended. Going on from a checkpoint cuts the log to that number and appends tha
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import time
@@ -102,13 +101,16 @@ class Recorder(Listener):
         self, root: Path, today: records.Fingerprint, images: data.DataSet, loading: Watched
     ) -> None:
         """Put an old log aside, write the header, execute the miniature and write it."""
-        kept = _put_aside(self.folder / LOG_NAME)
+        log = self.folder / LOG_NAME
+        if log.exists() and records.whole_lines(log) <= 2:
+            log.unlink()  # it was stopped before its first step: there is nothing to keep
+        kept = _put_aside(log)
         _put_aside(self.folder / CERTIFICATE_NAME)  # it vouches for the old log
         checkpoint.keep(self.folder, 0)
         if kept is not None:
             _say(f"{self.spec.run}: begins anew; the old log is kept as {kept.name}")
         header = self._header(root, today, images)
-        self._log = LogWriter(self.folder / LOG_NAME)
+        self._log = LogWriter(log)
         self._log.append(header)
         parameters = header.network.parameters
         _say(f"{self.spec.run}: {parameters:,} parameters; executing the run in small")
@@ -239,10 +241,7 @@ class Recorder(Listener):
             "at": provenance.now_utc(),
             "log_digest": self._log.digest,
         }
-        with path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        files.append_line(path, json.dumps(entry))
 
     def finish(self, predicted: Predictions | None) -> None:
         """Write the predictions, the result line, and say what came out."""

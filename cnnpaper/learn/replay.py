@@ -1,38 +1,49 @@
-"""The run in small: its whole pipeline on few images, recorded before the run's first step.
+"""Executing a run again, in small and in its first steps.
 
-The miniature has all epochs of the run with two steps each, is stopped in the middle and resumed
-from its state, is evaluated, chooses its epoch, and predicts with flip averaging. Executing it
-again tells in seconds whether the code still gives the bits that it gave.
+The **miniature** has all epochs of the run with two steps each, is stopped in the middle and
+resumed from its state, is evaluated, chooses its epoch, and predicts with flip averaging. A run
+records it before its first step, and then its first full-size steps. Executing both again tells in
+seconds whether the code still gives the bits that it gave.
+
+As a program (``python -m cnnpaper.learn.replay REQUEST ANSWER``) this executes one run, in a
+process whose threads and instructions are those of the run; :mod:`cnnpaper.learn.verify` asks it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import cnnpaper
-from cnnpaper import predictions
+from cnnpaper import fingerprint, predictions
+from cnnpaper.certificate import Planned, Replay, Request
+from cnnpaper.codeparts import Watched, watching
 from cnnpaper.config import RunSpec
+from cnnpaper.errors import UserError
+from cnnpaper.learn import augment, measure, models, provenance, runner, trials
 from cnnpaper.learn.data import DataSet, Images
 from cnnpaper.learn.train import Listener, Training, fit
-from cnnpaper.records import Epoch, Miniature
+from cnnpaper.records import Data, Epoch, Miniature, Step, finite
 
 BATCH = 16
 STEPS = 2
 """Of each epoch."""
-_PACKAGE = Path(cnnpaper.__file__).parent
+FIRST_STEPS = 4
+"""Full-size steps whose losses are recorded for a replay."""
+_ROOT = Path(cnnpaper.__file__).parents[1]
 
 
 class _Stop(Exception):
-    """Leaves a miniature in the middle."""
+    """Leaves a training in the middle."""
+
+
+# --------------------------------------------------------------------------------- miniature
 
 
 class _Notes(Listener):
@@ -52,8 +63,22 @@ class _Notes(Listener):
         self.epochs.append({name: getattr(line, name) for name in names})
 
 
-def miniature(spec: RunSpec, data: DataSet, device: torch.device) -> Miniature:
-    """Execute the run of ``spec`` in small and record what came out, bit for bit."""
+def watched() -> AbstractContextManager[Watched]:
+    """Note what the code that decides a run's numbers executes."""
+    return watching(_ROOT, "cnnpaper", beside=fingerprint.BESIDE)
+
+
+def miniature(
+    spec: RunSpec, data: DataSet, device: torch.device, loading: Watched | None = None
+) -> Miniature:
+    """Execute the run of ``spec`` in small and record what came out, bit for bit.
+
+    Args:
+        spec: of the run.
+        data: all its images.
+        device: where it is executed.
+        loading: what was executed when the images were loaded, where that was watched.
+    """
     batch = min(BATCH, spec.recipe.batch_size)
     small = spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"batch_size": batch})})
     few = DataSet(
@@ -66,7 +91,7 @@ def miniature(spec: RunSpec, data: DataSet, device: torch.device) -> Miniature:
         test=_first(data.test, 2 * batch),
     )
     notes = _Notes(stop_at=(spec.epochs // 2, 1))
-    with functions_entered() as entered:
+    with watched() as seen:
         training = Training(small, few, device)
         try:
             predicted = fit(training, notes)
@@ -86,8 +111,13 @@ def miniature(spec: RunSpec, data: DataSet, device: torch.device) -> Miniature:
         metrics["test_loss"] = predictions.cross_entropy(predicted.labels, predicted.logits)
         metrics["test_acc_tta"] = predictions.accuracy(predicted.labels, predicted.logits_tta)
         metrics["predictions_sha256"] = hashlib.sha256(predicted.to_bytes()).hexdigest()
+    seen = seen if loading is None else seen | loading
     return Miniature(
-        metrics=metrics, state_digest=training.digest(), functions=tuple(sorted(entered))
+        metrics=metrics,
+        state_digest=training.digest(),
+        functions=tuple(sorted(seen.functions)),
+        unexecuted=seen.unexecuted(),
+        images_sha256=_images_digest(data),
     )
 
 
@@ -95,30 +125,128 @@ def _first(images: Images, count: int) -> Images:
     return Images(pixels=images.pixels[:count], labels=images.labels[:count])
 
 
-@contextmanager
-def functions_entered() -> Iterator[set[str]]:
-    """Collect the functions of this package that are entered: ``module:Qualified.name``."""
-    codes: set[CodeType] = set()
-    entered: set[str] = set()
-
-    def profile(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call":
-            codes.add(frame.f_code)
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        yield entered
-    finally:
-        sys.setprofile(before)
-        entered.update(name for code in codes if (name := _unit_name(code)) is not None)
+def _images_digest(data: DataSet) -> str:
+    total = hashlib.sha256()
+    for images in (data.train, data.validation, data.test):
+        total.update(images.labels.tobytes())
+        total.update(images.pixels.data)
+    return total.hexdigest()
 
 
-def _unit_name(code: CodeType) -> str | None:
-    """``cnnpaper.learn.train:Training.test``; functions inside one count as the outer one."""
-    path = Path(code.co_filename)
-    if not path.is_relative_to(_PACKAGE):
+# -------------------------------------------------------------------------------- at full size
+
+
+def schedule_digest(training: Training) -> str:
+    """SHA-256 over what the whole run is going to do, known without doing it.
+
+    Learning rate of every step; resolution, order, crops and mirrored images of every epoch. So a
+    schedule that only a later step would follow is seen before the first one.
+    """
+    spec, total = training.spec, hashlib.sha256()
+    for epoch in range(spec.epochs):
+        total.update(str(augment.resolution(spec.recipe, epoch, spec.epochs)).encode())
+        rates = [training.learning_rate(epoch, step) for step in range(training.steps)]
+        total.update(repr(rates).encode())
+        images = len(training.data.train.labels)
+        plan = augment.epoch_plan(spec.recipe, images, spec.seed, epoch)
+        for drawn in (plan.order, plan.row, plan.column, plan.mirrored):
+            total.update(drawn.numpy().tobytes())
+    return total.hexdigest()
+
+
+def step_line(training: Training, loss: Tensor) -> Step | None:
+    """The line of the step that ``training`` has done, if it is one of the run's first."""
+    at = training.at
+    if at.epoch > 0 or at.step > FIRST_STEPS:
         return None
-    module = ".".join(("cnnpaper", *path.relative_to(_PACKAGE).with_suffix("").parts))
-    outer = code.co_qualname.split(".<locals>")[0]
-    return None if outer.startswith("<") else f"{module}:{outer}"
+    last = at.step == min(FIRST_STEPS, training.steps)
+    digest = training.digest() if last else None
+    return Step(epoch=0, step=at.step - 1, state_digest=digest, **finite(loss=float(loss)))
+
+
+class _FirstSteps(Listener):
+    """Keeps the first steps' lines and stops after the last of them."""
+
+    def __init__(self) -> None:
+        self.lines: list[Step] = []
+
+    def after_step(self, training: Training, loss: Tensor) -> None:
+        line = step_line(training, loss)
+        assert line is not None
+        self.lines.append(line)
+        if line.state_digest is not None:
+            raise _Stop
+
+
+def first_steps(training: Training) -> tuple[Step, ...]:
+    """Do the first steps of a new training."""
+    notes = _FirstSteps()
+    with suppress(_Stop):
+        training.train_epoch(notes)
+    return tuple(notes.lines)
+
+
+def planned(training: Training) -> tuple[Planned, ...]:
+    """What every epoch's line will say whatever is learnt."""
+    spec = training.spec
+    return tuple(
+        Planned(
+            learning_rate=training.learning_rate(epoch, training.steps - 1),
+            resolution=augment.resolution(spec.recipe, epoch, spec.epochs),
+        )
+        for epoch in range(spec.epochs)
+    )
+
+
+# ------------------------------------------------------------------------------------- program
+
+
+def execute(request: Request, root: Path) -> Replay:
+    """Execute what was asked for, with the code of ``root``.
+
+    Raises:
+        UserError: no such device or data; or ``root`` is not what is executed.
+    """
+    if root.resolve() != _ROOT.resolve():
+        raise UserError(
+            f"{root.resolve()} is not executed here, but {_ROOT}: "
+            "use the environment that lies in this repository (make verify)"
+        )
+    spec = request.spec
+    before = fingerprint.of_run(root, spec)
+    device = runner.torch_device("0" if request.gpu else "cpu")
+    with watched() as loading:
+        data = trials.load(spec.data, Path(request.data_dir), root / "build" / "data")
+    line = miniature(spec, data, device, loading)
+    training = Training(spec, data, device)
+    schedule = schedule_digest(training)
+    network = models.describe(training.net)
+    steps = first_steps(training)
+    if fingerprint.of_run(root, spec) != before:
+        raise UserError("the code was changed while it was executed; give the command again")
+    return Replay(
+        fingerprint=before,
+        machine=measure.machine(device, spec.isa_cap),
+        packages=provenance.packages(),
+        data=Data(name=data.name, digest=data.digest),
+        network=network,
+        miniature=line.model_copy(update={"schedule_sha256": schedule}),
+        steps=steps,
+        epochs=planned(training),
+        test_labels_sha256=hashlib.sha256(data.test.labels.tobytes()).hexdigest(),
+    )
+
+
+def main(request: Path, answer: Path) -> int:
+    """Read a request, execute it, write what came out."""
+    try:
+        found = execute(Request.model_validate_json(request.read_bytes()), Path())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    answer.write_text(found.model_dump_json(by_alias=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(Path, sys.argv[1:])))
