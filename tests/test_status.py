@@ -200,7 +200,8 @@ def test_stale_run_and_its_remedy(root: Path) -> None:
     write(root, "alexnet", result={}, recorded=other)
     text = status.status(root, "trial")
     # half the epochs at a quarter of the area: 1.25 epochs of 40 s, and twice 4 s of evaluation
-    assert ["alexnet-s0", "stale", "35.00 %", "33.34 %", "1 min 20 s", "about 58 s"] in lines(text)
+    row = ["alexnet-s0", "stale", "35.00 %", "33.34 %", "1 min 20 s", "about 58 s", "about 1.8 GiB"]
+    assert row in lines(text)
     assert "alexnet-s0 is stale: torch: 1.0.0 -> 2.14.1" in text
     assert "make alexnet STUDY=trial FORCE=1" in text
     assert "all runs are done" not in text
@@ -212,7 +213,8 @@ def test_running_run_is_not_offered_again(root: Path) -> None:
     write(root, "vgg16", result={})
     with files.lock(path.with_name("run.lock"), what="it"):
         text = status.status(root, "trial")
-    assert ["alexnet-s0", "running (1 of 2)", "40 s", "about 44 s"] in lines(text)
+    row = ["alexnet-s0", "running (1 of 2)", "40 s", "about 44 s", "about 1.8 GiB"]
+    assert row in lines(text)
     assert "make" not in text
     assert "incomplete (1 of 2)" in status.status(root, "trial")
 
@@ -311,8 +313,8 @@ def test_some_costs_unknown(root: Path) -> None:
     write(root, "alexnet", study="another")
     found = lines(status.status(root, "trial"))
     assert found[2:4] == [
-        ["alexnet-s0", "missing", "about 58 s"],
-        ["inception_v3-s0", "missing", "unknown"],
+        ["alexnet-s0", "missing", "about 58 s", "about 1.8 GiB"],
+        ["inception_v3-s0", "missing", "unknown", "about 2.5 GiB"],
     ]
     assert found[5] == [
         "2 of 2 runs to do, about 58 s without the 1 of unknown cost: make experiments STUDY=trial"
