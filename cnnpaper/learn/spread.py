@@ -27,8 +27,8 @@ def measure(root: Path, study: str, data_dir: Path) -> None:
     """Measure the networks of ``study`` and write the file anew."""
     plan = config.load_study(root, study)
     lines = [
-        "# Written by python -m cnnpaper.learn.spread: largest relative differences of losses,",
-        "# first full-size steps and miniature, from two threads and all instructions.",
+        "# Written by python -m cnnpaper.learn.spread: largest relative differences of losses from",
+        "# those with two threads and all instructions; each first full-size step, and miniature.",
     ]
     head: list[str] = []
     for model in plan.networks:
@@ -39,10 +39,12 @@ def measure(root: Path, study: str, data_dir: Path) -> None:
             for name, (threads, cap) in SETTINGS.items()
         }
         head = head or _conditions(base, study, plan.epochs)
-        largest = [max(pair[position] for pair in found.values()) for position in (0, 1)]
-        lines += ["", f"[network.{model}]", f"first_steps = {largest[0]:.1e}"]
-        lines += [f"miniature = {largest[1]:.1e}"]
-        print(model, {name: f"{a:.1e} {b:.1e}" for name, (a, b) in found.items()}, flush=True)
+        pairs = zip(*(steps for steps, _ in found.values()), strict=True)
+        steps = ", ".join(f"{max(pair):.1e}" for pair in pairs)
+        largest = max(small for _, small in found.values())
+        lines += ["", f"[network.{model}]", f"first_steps = [{steps}]"]
+        lines += [f"miniature = {largest:.1e}"]
+        print(model, found, flush=True)
     text = "\n".join([*lines[:2], *head, *lines[2:], ""])
     files.write_atomic(tolerance.FILE, text.encode())
 
@@ -63,13 +65,13 @@ def _execute(root: Path, spec: RunSpec, threads: int, cap: str | None, data_dir:
     return verify.execute(root, request, root / "build" / "spread" / spec.run)
 
 
-def _apart(base: Replay, other: Replay) -> tuple[float, float]:
-    """Largest relative differences: losses of the first steps, losses of the miniature."""
+def _apart(base: Replay, other: Replay) -> tuple[list[float], float]:
+    """Relative differences: loss of each first step, and the largest of the miniature's losses."""
     steps = [
         verify.relative(a.exact("loss"), b.exact("loss"))
         for a, b in zip(base.steps, other.steps, strict=True)
     ]
-    return max(steps), max(_miniatures(base, other))
+    return steps, max(_miniatures(base, other))
 
 
 def _miniatures(base: Replay, other: Replay) -> Iterator[float]:

@@ -12,11 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cnnpaper import certificate, fingerprint
+from cnnpaper.certificate import CERTIFICATE_NAME, Certificate
 from cnnpaper.paper import stats
 from cnnpaper.paper.analysis import BOOTSTRAP_FROM, Analysis
 from cnnpaper.paper.claims import ARCHITECTURE_SEEDS, PAIRS_LISTED, Claims
 from cnnpaper.paper.drawings import Drawing
-from cnnpaper.paper.facts import Facts, counted, read_known
+from cnnpaper.paper.facts import Facts, counted, date_text, read_known
 from cnnpaper.paper.frames import Frames
 from cnnpaper.paper.ledger import Cite, Ledger, Sentence, Value, listing, percent, sentence
 from cnnpaper.paper.sources import Sources
@@ -24,6 +26,7 @@ from cnnpaper.paper.tables import DAGGER, LETTERS, Tables, model_of
 from cnnpaper.paper.tabular import Table, booktabs, table
 from cnnpaper.paper.tex import Printer, Tex, breakable, environment, render
 from cnnpaper.paper.values import Values
+from cnnpaper.records import Run
 
 MANY_RUNS = 20
 """Above so many runs the appendix lists them by network."""
@@ -47,7 +50,10 @@ TITLE = (
     "A comparison of representative convolutional neural networks",
     "대표적인 합성곱 신경망 모델의 비교",
 )
-AGAIN = "yes: each network has a make target, and FORCE trains it anew beside the old log"
+AGAIN = (
+    "yes: make verify executes every run again in small, with its first steps; "
+    "make reproduce trains one from nothing and compares every value"
+)
 
 
 @dataclass(frozen=True)
@@ -366,9 +372,15 @@ class Composer:
         )
 
     def _freshness(self) -> Any:
-        if self.stale is None:
+        if self.stale is not None:
+            return sentence("not for {runs}", runs=listing(self.stale.runs))
+        changed = [r.name for r, _ in self._certified if fingerprint.changes(self.root, r)]
+        if not changed:
             return "yes: the fingerprints of all runs are those of the repository"
-        return sentence("not for {runs}", runs=listing(self.stale.runs))
+        return sentence(
+            "by certificate for {runs}: the code has changed, and gave the same bits again",
+            runs=listing(changed),
+        )
 
     def _data_answer(self) -> Sentence:
         data = self.facts.data()
@@ -386,13 +398,29 @@ class Composer:
             answer.append(f"missing: {', '.join(self.frames.missing)}")
         return "; ".join(answer)
 
-    def _certificates(self) -> str:
-        found = [
-            n
-            for n, run in self.frames.logs.items()
-            if run.path.with_name("certificate.json").exists()
-        ]
-        return ", ".join(found) or "none, and none is needed: no run is stale"
+    @cached_property
+    def _certified(self) -> list[tuple[Run, Certificate]]:
+        """Runs that have a certificate."""
+        read = [(run, certificate.read(run)) for run in self.frames.logs.values()]
+        return [(run, found) for run, found in read if found is not None]
+
+    def _certificates(self) -> str | Sentence:
+        """How many runs were certified, which, and when the last time."""
+        held = self._certified
+        if not held:
+            return "none" if self.stale else "none, and none is needed: no run is stale"
+        sources = [self.sources.file(run.path.with_name(CERTIFICATE_NAME)) for run, _ in held]
+        last = max(found.made for _, found in held)
+        return sentence(
+            "{count} of {runs}: {names}, on {day}",
+            count=self.facts.add("certificates.count", len(held), sources, formula="counted"),
+            runs=self.facts.study()["runs"],
+            names=listing([run.name for run, _ in held]),
+            day=self.facts.add(
+                "certificates.date", last, sources, text=date_text(last),
+                formula="day on which the last certificate was made",
+            ),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------- appendix
 

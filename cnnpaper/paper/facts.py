@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnpaper.config import Recipe, load_recipe, read_toml, resolve_recipe
+from pydantic import BaseModel, Field
+
+from cnnpaper.config import Recipe, load_recipe, read_toml, resolve_recipe, validated
 from cnnpaper.errors import UserError
 from cnnpaper.paper.frames import Frames
 from cnnpaper.paper.grammar import plural
@@ -89,6 +90,12 @@ def number(value: bool | int | float | str) -> str:
 def setting(key: str, value: bool | int | float | str) -> str:
     """A setting of the recipe as printed; zero means ``none`` for those that it switches off."""
     return "none" if key in OFF_AT_ZERO and value == 0 else number(value)
+
+
+def date_text(moment: str) -> str:
+    """The day of an ISO 8601 time as printed: ``24 November 2026``."""
+    day = datetime.date.fromisoformat(moment[:10])
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,11 @@ class Facts:
         if not known:
             return None
         last, run = max(known, key=lambda pair: pair[0])
-        day = datetime.date.fromisoformat(last[:10])
         return self.add(
             "study.date",
             last,
             [self.header(run)],
-            text=f"{day.day} {MONTHS[day.month - 1]} {day.year}",
+            text=date_text(last),
             formula="day on which the last run was started",
         )
 
@@ -373,10 +379,10 @@ class Facts:
     def version(self) -> Value:
         """Of this artifact."""
         path = self.root / "pyproject.toml"
-        try:
-            version = read_toml(path)["project"]["version"]
-        except KeyError:
-            raise UserError(f"{path}: project.version is missing") from None
+        project = read_toml(path).get("project")
+        version = project.get("version") if isinstance(project, dict) else None
+        if not isinstance(version, str):
+            raise UserError(f"{path}: project.version is missing, or no text")
         return self.add(
             "artifact.version", version, [self.sources.toml(path, "project.version")], text=version
         )
@@ -418,10 +424,30 @@ class Facts:
         return rows
 
 
+class _Duplicates(BaseModel):
+    share: float = Field(ge=0, le=1, allow_inf_nan=False)
+    source: str
+
+
+class _Theirs(BaseModel):
+    """One network in a report of others; their text has other things beside."""
+
+    epoch_s: float = Field(gt=0, allow_inf_nan=False)
+    accuracy: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+
+class _Known(BaseModel):
+    duplicates: _Duplicates
+    report2023: dict[str, _Theirs | str | int]
+
+
 def read_known(root: Path) -> dict[str, Any]:
-    """``report/known.toml``: numbers of others."""
+    """``report/known.toml``: numbers of others.
+
+    Raises:
+        UserError: it is missing, no TOML, or a number is missing or none.
+    """
     path = root / "report" / "known.toml"
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    values = read_toml(path)
+    validated(_Known, values, path)
+    return values
