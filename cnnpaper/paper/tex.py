@@ -47,12 +47,13 @@ SPECIAL = {
 """No ligatures stand here: the fonts are loaded without TeX's, so ``--`` and quotes stay."""
 
 MATH = {
-    "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "≠": r"\neq",
+    "≤": r"\leq", "≥": r"\geq", "≈": r"\approx",
     "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\varepsilon",
     "η": r"\eta", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "ν": r"\nu", "π": r"\pi",
     "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "φ": r"\varphi", "χ": r"\chi", "ω": r"\omega",
 }  # fmt: skip
-"""Characters that the text faces lack and the mathematical ones have."""
+"""Characters that the text faces lack and the mathematical ones have. Not ``≠``: it is drawn as two
+glyphs, which a reader who copies it gets back as two characters."""
 
 NOT_IN_FACES = frozenset("\N{SOFT HYPHEN}ĲĳĸŉŦŧ")
 PUNCTUATION = frozenset("‐‑–—‘’‚“”„†‡•…‰‹›⁄€₩←↑→↓−∗√∞ΓΔΘΛΞΠΣΦΨΩ、。〈〉《》「」『』【】〔〕")
@@ -64,22 +65,35 @@ def printable(char: str) -> bool:
         " " <= char <= "~"
         or ("\u00a0" <= char <= "\u017f" and char not in NOT_IN_FACES)
         or "\uac00" <= char <= "\ud7a3"  # Hangul syllables
-        or "\u3131" <= char <= "\u318e"  # single Hangul letters
+        or ("\u3131" <= char <= "\u318e" and char != "\N{HANGUL FILLER}")  # single Hangul letters
         or char in PUNCTUATION
         or char in MATH
         or char in SPECIAL
     )
 
 
+LONGEST_WORD, BROKEN_EVERY = 40, 20
+"""Characters; a longer word may break after every so many, since no line would hold it."""
+LONGEST_TEXT = 10_000
+"""Characters; no name, reason or paragraph of the paper is near."""
+
+
 def escape(text: str) -> Tex:
     r"""Any string as TeX that prints this string and does nothing else.
 
-    Canonically equivalent characters are composed; white space becomes one space.
+    Canonically equivalent characters are composed; white space becomes one space. What begins like
+    an option, ``[…]`` or ``*``, is kept apart from the command that may stand before it, such as
+    the ``\\`` of the table's row above.
 
     Raises:
         UserError: a character that would not be printed (a control or format character, a combining
-            mark, another script), by its name.
+            mark, another script), by its name; a text that is too long.
     """
+    if len(text) > LONGEST_TEXT:
+        raise UserError(
+            f"the paper cannot print a text of {len(text):,} characters: {_shorten(text)!r}\n"
+            f"write at most {LONGEST_TEXT:,}"
+        )
     composed = re.sub(r"[ \t\r\n]+", " ", unicodedata.normalize("NFC", text))
     for char in composed:
         if not printable(char):
@@ -89,7 +103,14 @@ def escape(text: str) -> Tex:
                 f"the paper cannot print U+{ord(char):04X} ({name}) in {_shorten(shown)!r}\n"
                 "write it with Latin letters, Hangul or usual punctuation"
             )
-    return Tex("".join(_escape_char(char) for char in composed))
+    apart = "{}" if composed.lstrip().startswith(("[", "*")) else ""
+    return Tex(apart + " ".join(_escape_word(word) for word in composed.split(" ")))
+
+
+def _escape_word(word: str) -> str:
+    step = BROKEN_EVERY if len(word) > LONGEST_WORD else LONGEST_WORD
+    parts = [word[start : start + step] for start in range(0, len(word), step)]
+    return r"\allowbreak{}".join("".join(map(_escape_char, part)) for part in parts)
 
 
 def _escape_char(char: str) -> str:
@@ -110,11 +131,15 @@ def prose(text: str) -> str:
 
 
 def breakable(text: str, *, plain: bool = False) -> Tex:
-    """A path or a digest: it may break after punctuation and between every eight hexadecimal
-    digits. In the mono face unless ``plain``."""
-    pieces = re.findall(r"[0-9a-f]{8}|[/_.:-]|[^/_.:-]", text)
-    breaks = (len(piece) == 8 or piece in "/_.:-" for piece in pieces)
-    out = [escape(p) + (r"\allowbreak{}" if b else "") for p, b in zip(pieces, breaks, strict=True)]
+    """A path or a digest: it may break after punctuation, between every eight hexadecimal digits,
+    and in longer pieces after every twenty characters. In the mono face unless ``plain``."""
+    out, since = [], 0
+    composed = unicodedata.normalize("NFC", text)
+    for piece in re.findall(r"[0-9a-f]{8}|[/_.:-]|[^/_.:-]", composed):
+        since += 1
+        breaks = len(piece) == 8 or piece in "/_.:-" or since == BROKEN_EVERY
+        out.append(escape(piece) + (r"\allowbreak{}" if breaks else ""))
+        since = 0 if breaks else since
     return Tex("".join(out) if plain else rf"\code{{{''.join(out)}}}")
 
 
@@ -220,7 +245,10 @@ def render(env: jinja2.Environment, name: str, context: dict[str, Any]) -> str:
         raise UserError(f"report/{error.name}:{error.lineno}: {error.message}") from None
     except UserError as error:
         raise UserError(f"{_place(error, name)}: {error}") from None
-    except (TypeError, jinja2.UndefinedError, KeyError, AttributeError) as error:
+    except (
+        *(TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
+        jinja2.UndefinedError,
+    ) as error:
         raise UserError(f"{_place(error, name)}: {error}") from error
 
 

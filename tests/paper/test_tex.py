@@ -41,6 +41,11 @@ REPORT = Path(__file__).parents[2] / "report"
         ("p ≤ σ", r"p \ensuremath{\leq} \ensuremath{\sigma}"),
         ("e\u0301", "é"),  # composed
         ("\u1112\u1161\u11ab", "한"),  # letters of Hangul composed to a syllable
+        ("[1pt] x]", "{}[1pt] x]"),  # no option of the command before it
+        (" [x", "{} [x"),
+        ("*", "{}*"),
+        ("x" * 40, "x" * 40),
+        ("x" * 41, "x" * 20 + r"\allowbreak{}" + "x" * 20 + r"\allowbreak{}" + "x"),
     ],
 )
 def test_escape(text: str, tex: str) -> None:
@@ -61,6 +66,8 @@ def test_escape(text: str, tex: str) -> None:
         ("漢", "CJK UNIFIED IDEOGRAPH-6F22"),
         ("a\u00adb", "SOFT HYPHEN"),
         ("\ud800", "U+D800"),
+        ("\u3164", "HANGUL FILLER"),
+        ("a ≠ b", "NOT EQUAL TO"),
         ("\ue000", "U+E000"),
     ],
 )
@@ -77,12 +84,18 @@ def test_any_string_is_escaped_or_refused(text: str) -> None:
         tex = escape(text)
     except UserError:
         return
-    rest = str(tex)
+    rest = str(tex).removeprefix("{}").replace(r"\allowbreak{}", "")
     for char, replacement in sorted(SPECIAL.items(), key=lambda pair: -len(pair[1])):
         if char not in "\u00a0\u2009\u202f":
             rest = rest.replace(replacement, "")
     rest = re.sub(r"\\ensuremath\{\\[a-z]+\}|\\,|~", "", rest)
     assert not set(rest) & set("\\{}$&#%_^\n")
+
+
+def test_a_text_that_is_too_long_is_refused() -> None:
+    assert escape("가나다 " * 2_500)
+    with pytest.raises(UserError, match="cannot print a text of 10,001 characters: 'xxx"):
+        escape("x" * 10_001)
 
 
 def test_every_printable_character_has_a_glyph() -> None:
@@ -123,6 +136,12 @@ def test_prose_has_typographic_quotes(text: str, printed: str) -> None:
 
 def test_a_path_may_break_after_punctuation() -> None:
     assert breakable("a_b/c", plain=True) == r"a\_\allowbreak{}b/\allowbreak{}c"
+    assert breakable("e\u0301/x", plain=True) == r"é/\allowbreak{}x"  # as macOS writes names
+
+
+def test_a_long_name_without_punctuation_may_break() -> None:
+    broken = "x" * 20 + r"\allowbreak{}"
+    assert breakable("x" * 45, plain=True) == broken * 2 + "x" * 5
 
 
 def test_a_digest_may_break_between_eight_digits() -> None:
