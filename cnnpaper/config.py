@@ -174,6 +174,14 @@ class Study(Model):
             raise ValueError("a network or a seed is named twice")
         return self
 
+    @model_validator(mode="after")
+    def _screening_design_that_exists(self) -> Study:
+        if self.screen and not self.screen_networks:
+            raise ValueError("a screening design needs screen_networks")
+        if len(self.screen) > len(PLACKETT_BURMAN):
+            raise ValueError(f"screen has more than {len(PLACKETT_BURMAN)} factors")
+        return self
+
 
 class RunSpec(Model):
     """Everything that one training needs to know; with code and data it decides the result."""
@@ -314,6 +322,11 @@ def load_experiment(root: Path, model: str) -> Experiment:
             f"known networks: {', '.join(models)}"
         )
     path = root / "experiments" / f"{model}.toml"
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", model):
+        raise UserError(
+            f"{path}: not the name of a network, which has at most 40 small letters, digits and "
+            "'_'\nrename the file"
+        )
     experiment = validated(Experiment, read_toml(path), path)
     _check_overrides(experiment.override, path)
     return experiment
@@ -342,7 +355,10 @@ def load_study(root: Path, name: str) -> Study:
     path = folder / f"{name}.toml"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name in known:
-        study = validated(Study, {**read_toml(path), "name": name}, path)
+        values = read_toml(path)
+        if "name" in values:
+            raise UserError(f"{path}: key 'name': a study has the name of its file; remove the key")
+        study = validated(Study, {**values, "name": name}, path)
         _check_overrides(study.override, path)
         return study
     if match := SINGLE.match(name):
@@ -387,7 +403,11 @@ def resolve_recipe(recipe: Recipe, *overrides: dict[str, Override], path: Path |
 def run_spec(
     root: Path, study: Study, model: str, seed: int, trial: tuple[str, Trial] | None = None
 ) -> RunSpec:
-    """The run of one network with one seed in ``study``, plain or as one of its trials."""
+    """The run of one network with one seed in ``study``, plain or as one of its trials.
+
+    Raises:
+        UserError: a mistake in one of the files, or no run can have this seed.
+    """
     experiment = load_experiment(root, model)
     path = root / "experiments" / f"{model}.toml"
     recipe = resolve_recipe(load_recipe(root), study.override, experiment.override, path=path)
@@ -404,20 +424,21 @@ def run_spec(
         recipe = validated(
             Recipe, recipe.model_dump() | values, f"study {study.name}: trial {variant}"
         )
-    return RunSpec(
-        study=study.name,
-        model=model,
-        variant=variant,
-        seed=seed,
-        epochs=epochs,
-        builder=experiment.builder,
-        initialisation=initialisation,
-        initialisation_std=experiment.initialisation_std,
-        threads=study.threads,
-        isa_cap=study.isa_cap,
-        data=study.data,
-        recipe=recipe,
-    )
+    fields = {
+        "study": study.name,
+        "model": model,
+        "variant": variant,
+        "seed": seed,
+        "epochs": epochs,
+        "builder": experiment.builder,
+        "initialisation": initialisation,
+        "initialisation_std": experiment.initialisation_std,
+        "threads": study.threads,
+        "isa_cap": study.isa_cap,
+        "data": study.data,
+        "recipe": recipe,
+    }
+    return validated(RunSpec, fields, f"a run of {model} in study {study.name!r}")
 
 
 def run_specs(root: Path, study: Study) -> list[RunSpec]:

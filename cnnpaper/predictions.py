@@ -10,6 +10,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from cnnpaper.errors import UserError
 
 CLASSES = 10
+MOST_BYTES = 1_000_000
+"""Of one array, unpacked: the logits of 10,000 images take 400 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +73,33 @@ def load(path: Path) -> Predictions:
         UserError: the file is missing, no npz, or an array is absent, of another shape or type, has
             a label above 9 or a logit that is not finite.
     """
+    remedy = f"restore it from version control, or train {path.parent.name} anew with FORCE=1"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("labels", "logits", "logits_tta")}
+        with zipfile.ZipFile(path) as archive:
+            arrays = {name: _array(archive, name) for name in ("labels", "logits", "logits_tta")}
+        _check(arrays)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"{path}: not the predictions of a run ({error})") from None
+        reason = error.strerror or error
+        raise UserError(f"{path}: cannot be read ({reason})\n{remedy}") from None
+    except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
+        reason = str(error).partition("\n")[0][:160] or type(error).__name__
+        raise UserError(f"{path}: not the predictions of a run: {reason}\n{remedy}") from None
+    return Predictions(**arrays)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """One array, whose size is looked at before it is unpacked."""
+    member = archive.getinfo(f"{name}.npy")
+    if member.file_size > MOST_BYTES:
+        raise ValueError(f"{name} has {member.file_size} bytes, more than 10,000 images need")
+    array: npt.NDArray[Any] = np.lib.format.read_array(
+        io.BytesIO(archive.read(member)), allow_pickle=False
+    )
+    return array
+
+
+def _check(arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Refuse arrays that no run writes, by ValueError."""
     count = len(arrays["labels"]) if arrays["labels"].ndim == 1 else -1
     for name, dtype, shape in (
         ("labels", np.uint8, (count,)),
@@ -85,12 +108,13 @@ def load(path: Path) -> Predictions:
     ):
         array = arrays[name]
         if array.dtype != dtype or array.shape != shape:
-            raise UserError(
-                f"{path}: {name} is {array.dtype} of shape {array.shape}, "
+            raise ValueError(
+                f"{name} is {str(array.dtype)[:40]} of shape {array.shape}, "
                 f"expected {np.dtype(dtype)} of shape (N,{'' if name == 'labels' else ' 10'})"
             )
         if dtype is np.float32 and not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} holds a value that is not finite")
-    if count < 1 or arrays["labels"].max() >= CLASSES:
-        raise UserError(f"{path}: labels are not classes from 0 to {CLASSES - 1}")
-    return Predictions(**arrays)
+            raise ValueError(f"{name} holds a value that is not finite")
+    if count < 1:
+        raise ValueError("no image")
+    if (highest := arrays["labels"].max()) >= CLASSES:
+        raise ValueError(f"labels holds {highest}; classes are 0 to {CLASSES - 1}")

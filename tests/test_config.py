@@ -110,6 +110,7 @@ def test_spec_holds_what_the_files_say(root: Path) -> None:
         "train_images": 45_000,
         "validation_images": 5_000,
         "test_images": 10_000,
+        "held_out": None,
     }
 
 

@@ -69,7 +69,7 @@ def _chain(paper: StudyPaper, value: Value) -> Iterator[str]:
     for source in value.sources[:MOST_SOURCES]:
         yield f"  from      {source}   (SHA-256 {source.digest[:12]}…)"
         if source.line is not None:
-            text = (paper.root / source.file).read_text("utf-8").splitlines()[source.line - 1]
+            text = (paper.root / source.file).read_text("utf-8").split("\n")[source.line - 1]
             yield f"              {_relevant(text, value)}"
     if len(value.sources) > MOST_SOURCES:
         yield f"  and {len(value.sources) - MOST_SOURCES} lines more, in the ledger"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cnnpaper.files import sha256_file
 from cnnpaper.paper.ledger import Source
@@ -21,6 +23,7 @@ class Sources:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._digest = cache(sha256_file)
+        self._lines = cache(lines_of_keys)
 
     def log(self, run: Run, what: str = "result") -> Source:
         """A line of a log: ``header``, ``epoch 2`` or ``result``."""
@@ -36,16 +39,10 @@ class Sources:
         Raises:
             KeyError: no line of ``path`` sets it.
         """
-        table, _, name = key.rpartition(".")
-        inside = ""
-        for number, text in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            if head := re.match(r"^\s*\[([^\]]+)\]", text):
-                inside = head[1].strip()
-                if inside == key:
-                    return self._source(path, number)
-            elif inside == table and re.match(rf"^\s*{re.escape(name)}\s*=", text):
-                return self._source(path, number)
-        raise KeyError(f"{path}: no line sets {key!r}")
+        lines = self._lines(path)
+        if key not in lines:
+            raise KeyError(f"{path}: no line sets {key!r}")
+        return self._source(path, lines[key])
 
     def file(self, path: Path, line: int | None = None) -> Source:
         """Any file of the repository, or a line of it."""
@@ -54,3 +51,31 @@ class Sources:
     def _source(self, path: Path, line: int | None) -> Source:
         name = path.relative_to(self.root).as_posix()
         return Source(file=name, line=line, digest=self._digest(path))
+
+
+def lines_of_keys(path: Path) -> dict[str, int]:
+    """Dotted key → line, from 1, on which a TOML file sets it; of a table, where it begins.
+
+    What the lines up to this one set, and those before did not, this line sets: however it is
+    written, ``a.b = 1``, ``[a]`` and ``b = 1``, or ``a = {b = 1}``.
+    """
+    text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+    lines = text.split("\n")
+    found: dict[str, int] = {}
+    begun = 1
+    for number in range(1, len(lines) + 1):
+        try:
+            values = tomllib.loads("\n".join(lines[:number]))
+        except tomllib.TOMLDecodeError:
+            continue  # within a value of several lines
+        for key in _keys(values):
+            found.setdefault(key, begun)
+        begun = number + 1
+    return found
+
+
+def _keys(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")

@@ -103,19 +103,20 @@ class State:
 
     @classmethod
     def load(cls, root: Path, study: str) -> State:
-        """The state of the last build; empty where there is none or it cannot be read."""
+        """The state of the last build; empty where there is none, or none that we wrote."""
         path = build_folder(root, study) / "state.json"
         try:
             values = json.loads(path.read_text("utf-8"))
-            return cls(path, values["inputs"], values["steps"], values["summary"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls(path)
+            if values.pop("digest") == digest(_text(values)):
+                return cls(path, **values)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            pass
+        return cls(path)
 
     def save(self) -> None:
         """Write it, whole or not at all."""
         values = {"inputs": self.inputs, "steps": self.steps, "summary": self.summary}
-        text = json.dumps(values, ensure_ascii=False, indent=1, sort_keys=True)
-        write_atomic(self.path, text.encode())
+        write_atomic(self.path, _text({**values, "digest": digest(_text(values))}).encode())
 
     def fresh(self, step: str, key: str, output: Path) -> bool:
         """Was ``output`` made by ``step`` from the inputs of ``key``, and is it still that?"""
@@ -130,6 +131,10 @@ class State:
         """Remember that ``step`` made ``output``; saved at once, so a kill loses nothing."""
         self.steps[step] = {"key": key, "output": sha256_file(output), **more}
         self.save()
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=True, indent=1, sort_keys=True)
 
 
 def code_key(units: Mapping[str, str]) -> str:
