@@ -18,6 +18,7 @@ import os
 import platform
 import shutil
 import subprocess
+from typing import Any
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,24 +53,36 @@ def wanted(root: Path, groups: list[str]) -> dict[str, str]:
     Raises:
         UserError: ``root`` is not the repository.
     """
-    import tomllib
-
-    try:
-        lock = (root / "uv.lock").read_bytes()
-        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; start in the repository's root") from None
+    project = _toml(root / "pyproject.toml")
     # the settings of ruff, mypy and pytest live in the same file, but install nothing
     parts = {key: project.get(key) for key in ("project", "dependency-groups", "build-system")}
     parts["uv"] = project.get("tool", {}).get("uv")
     return {
-        "uv.lock": hashlib.sha256(lock).hexdigest(),
-        "pyproject.toml": hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest(),
+        "uv.lock": hashlib.sha256(_bytes(root / "uv.lock")).hexdigest(),
+        "pyproject.toml": hashlib.sha256(
+            json.dumps(parts, sort_keys=True, default=str).encode()
+        ).hexdigest(),
         "groups": " ".join(groups),
         "python": f"{platform.python_version()} {_base_python()}",
         # scripts and the editable install hold this path, so a moved repository is set up anew
         "place": os.fspath(root.resolve()),
     }
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; start in the repository's root") from None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(_bytes(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not TOML ({error})\nrestore it from version control") from None
+
+
 
 
 def _base_python() -> str:
@@ -102,6 +115,7 @@ def set_up(root: Path, name: str, groups: list[str]) -> None:
             return
         changed = [key for key in want if have.get(key) != want[key]]
         why = f"changed: {', '.join(changed)}" if have else SIZE.get(name, "new")
+        locked_uv(root)  # a lock that cannot be read must not cost the environment that is there
         _say(f"setting up {name} ({why})")
         (folder / STAMP).unlink(missing_ok=True)
         if not have or {"python", "place"} & set(changed):
@@ -121,9 +135,17 @@ def locked_uv(root: Path) -> tuple[str, list[str]]:
     """Version of uv in the lock, and the hashes of its wheels."""
     import tomllib
 
-    packages = tomllib.loads((root / "uv.lock").read_text(encoding="utf-8"))["package"]
-    package = next(package for package in packages if package["name"] == "uv")
-    return package["version"], [wheel["hash"] for wheel in package["wheels"]]
+    Raises:
+        UserError: the lock is missing or damaged, or does not have uv.
+    """
+    path = root / "uv.lock"
+    try:
+        (package,) = (item for item in _toml(path)["package"] if item["name"] == "uv")
+        return str(package["version"]), [str(wheel["hash"]) for wheel in package["wheels"]]
+    except (LookupError, TypeError, ValueError):
+        raise UserError(
+            f"{path}: not a lock that has uv once\nrestore it from version control"
+        ) from None
 
 
 def wanted_installer(root: Path) -> dict[str, str]:

@@ -60,5 +60,8 @@ def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
     head, _, payload = data.partition(b"\n")
     if head != MAGIC + hashlib.sha256(payload).hexdigest().encode():
         return None
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    return state
+    try:
+        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    except Exception:  # the digest is right, but somebody else wrote it: anything may come
+        return None
+    return state if isinstance(state, dict) else None
