@@ -22,26 +22,28 @@ CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis")
 def clean(root: Path) -> None:
     """Remove ``build/`` but for its lock files, and the caches.
 
-    A lock file is a few bytes. Removing one that another process waits for would let two in.
+    A lock file is a few bytes. Removing one that another process waits for would let two in. What
+    comes into being while this runs is left alone: its lock is not among those held here.
 
     Raises:
         UserError: a training, a report or a set-up is under way; the message names its process.
     """
     build = root / "build"
-    locks = sorted(path for path in build.rglob("*") if _is_lock(path))
+    entries = sorted(build.rglob("*"), reverse=True)
+    locks = sorted(path for path in entries if _is_lock(path))
     runs = sorted((root / "results" / "log").glob("*/*/run.lock"))
     with contextlib.ExitStack() as held:
         for path in locks:
             held.enter_context(lock(path, what=f"{path} (so nothing was removed)"))
         for path in runs:
-            with lock(path, what=f"the run {path.parent} (so nothing was removed)"):
-                pass
-        for path in sorted(build.rglob("*"), reverse=True):
+            what = f"the run {path.parent} (so nothing was removed)"
+            held.enter_context(lock(path, what=what))
+        for path in entries:
             if path.is_dir() and not path.is_symlink():
                 with contextlib.suppress(OSError):  # it still holds a lock
                     path.rmdir()
             elif not _is_lock(path):
-                path.unlink()
+                path.unlink(missing_ok=True)
         for name in CACHES:
             shutil.rmtree(root / name, ignore_errors=True)
 
@@ -56,6 +58,9 @@ def main() -> int:
         clean(Path())
     except UserError as error:
         print(f"cnnpaper: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cnnpaper: {error.filename}: {error.strerror}; clean again", file=sys.stderr)
         return 2
     return 0
 

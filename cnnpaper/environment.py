@@ -10,21 +10,18 @@ written last and removed first, so an environment whose set-up was interrupted i
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
-from typing import Any
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from cnnpaper import files
 from cnnpaper.errors import UserError
-from cnnpaper.files import write_atomic
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 STAMP = "cnnpaper-setup.json"
@@ -56,7 +53,8 @@ def wanted(root: Path, groups: list[str]) -> dict[str, str]:
     project = _toml(root / "pyproject.toml")
     # the settings of ruff, mypy and pytest live in the same file, but install nothing
     parts = {key: project.get(key) for key in ("project", "dependency-groups", "build-system")}
-    parts["uv"] = project.get("tool", {}).get("uv")
+    tool = project.get("tool")
+    parts["uv"] = tool.get("uv") if isinstance(tool, dict) else None
     return {
         "uv.lock": hashlib.sha256(_bytes(root / "uv.lock")).hexdigest(),
         "pyproject.toml": hashlib.sha256(
@@ -67,6 +65,8 @@ def wanted(root: Path, groups: list[str]) -> dict[str, str]:
         # scripts and the editable install hold this path, so a moved repository is set up anew
         "place": os.fspath(root.resolve()),
     }
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -81,8 +81,6 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(_bytes(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not TOML ({error})\nrestore it from version control") from None
-
-
 
 
 def _base_python() -> str:
@@ -109,20 +107,21 @@ def set_up(root: Path, name: str, groups: list[str]) -> None:
     folder = root / name
     if stamp_of(folder) == want:
         return
-    with _alone(root) as lock:
+    path = root / "build" / "setup.lock"
+    with files.lock(path, what="the set-up of this repository", wait=_wait) as lock:
         have = stamp_of(folder)
         if have == want:  # another process made it while this one waited
             return
         changed = [key for key in want if have.get(key) != want[key]]
         why = f"changed: {', '.join(changed)}" if have else SIZE.get(name, "new")
-        locked_uv(root)  # a lock that cannot be read must not cost the environment that is there
         _say(f"setting up {name} ({why})")
+        locked_uv(root)  # a lock that cannot be read must not cost the environment that is there
         (folder / STAMP).unlink(missing_ok=True)
         if not have or {"python", "place"} & set(changed):
             _remove_environment(folder)
         uv = _uv(root, lock)
         _run([uv, *_sync(groups)], lock, UV_PROJECT_ENVIRONMENT=name)
-        write_atomic(folder / STAMP, json.dumps(want, indent=1).encode())
+        files.write_atomic(folder / STAMP, json.dumps(want, indent=1).encode())
 
 
 def _sync(groups: list[str]) -> list[str]:
@@ -132,8 +131,7 @@ def _sync(groups: list[str]) -> list[str]:
 
 
 def locked_uv(root: Path) -> tuple[str, list[str]]:
-    """Version of uv in the lock, and the hashes of its wheels."""
-    import tomllib
+    """Version of uv in the lock, and the hashes of its wheels.
 
     Raises:
         UserError: the lock is missing or damaged, or does not have uv.
@@ -172,7 +170,7 @@ def _uv(root: Path, lock: int) -> str:
         pip += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
         pip += ["--require-hashes", "-r", os.fspath(folder / "requirements.txt")]
         _run(pip, lock, PIP_USER="0")
-        write_atomic(folder / STAMP, json.dumps(want).encode())
+        files.write_atomic(folder / STAMP, json.dumps(want).encode())
     return os.fspath(folder / "bin" / "uv")
 
 
@@ -215,18 +213,8 @@ def _run(command: list[str], lock: int, **variables: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[int]:
-    """Hold the lock of all set-ups of this repository; wait for it where another one is at work."""
-    path = root / "build" / "setup.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say("waiting for another set-up in this repository to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
+def _wait(busy: str) -> None:
+    _say(f"{busy}; waiting for it to end")
 
 
 def _say(text: str) -> None:

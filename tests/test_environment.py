@@ -145,17 +145,23 @@ def test_set_ups_wait_for_each_other(repository: Path) -> None:
     """The lock is inherited by the installer, so it outlives a set-up that is killed."""
     uv = repository / "build" / "uv" / "bin" / "uv"
     uv.unlink()
-    uv.write_text("#!/bin/sh\necho begin >> calls\nsleep 0.3\necho end >> calls\n")
+    wait = "while [ ! -e go ]; do sleep 0.02; done"
+    uv.write_text(f"#!/bin/sh\necho begin >> calls\n{wait}\necho end >> calls\n")
     uv.chmod(0o755)
     command = [sys.executable, "-m", "cnnpaper.environment"]
-    pipes = {"stderr": subprocess.PIPE, "cwd": repository}
+    pipes = {"stderr": subprocess.PIPE, "cwd": repository, "text": True}
     first = subprocess.Popen([*command, ".venv"], **pipes)  # type: ignore[call-overload]
     while not (repository / "calls").exists():
         time.sleep(0.001)
     first.kill()
-    second = subprocess.run([*command, ".venv-train", "train"], **pipes, check=True)  # type: ignore[call-overload]
+    first.wait()
+    second = subprocess.Popen([*command, ".venv-train", "train"], **pipes)  # type: ignore[call-overload]
+    said = second.stderr.readline()
+    (repository / "go").touch()
+    second.communicate()
     first.communicate()
-    assert b"waiting for another set-up" in second.stderr
+    assert f"in use by process {first.pid} (environment.py .venv, since " in said
+    assert "which has ended; a program that it started still holds it; waiting" in said
     assert (repository / "calls").read_text().split() == ["begin", "end", "begin", "end"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def _full_disk(where: str) -> Iterator[None]:
         elif where == "rename":
             patch.setattr(Path, "replace", _raise_no_space)
         else:
-            patch.setattr("tempfile.mkstemp", _raise_no_space)
+            patch.setattr(os, "open", _raise_no_space)
         yield
 
 
@@ -118,8 +119,9 @@ def _full_disk(where: str) -> Iterator[None]:
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, where: str) -> None:
     path = tmp_path / "file"
     files.write_atomic(path, b"old" * 1000)
-    with _full_disk(where), pytest.raises(OSError, match="No space left"):
+    with _full_disk(where), pytest.raises(OSError, match="No space left") as caught:
         files.write_atomic(path, b"new" * 1000)
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old" * 1000
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
     files.write_atomic(path, b"new" * 1000)
@@ -158,8 +160,9 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(
     child.communicate()
     assert child.returncode == -signal.SIGKILL
     assert path.read_bytes() == expected.encode() * 100_000
-    files.write_atomic(path, b"again")
+    files.write_atomic(path, b"again")  # shorter than what the kill left
     assert path.read_bytes() == b"again"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
 
 
 def test_kills_at_any_moment_leave_a_whole_file(tmp_path: Path) -> None:
@@ -216,13 +219,14 @@ def test_a_lock_names_its_owner_and_is_free_when_that_lets_go(tmp_path: Path) ->
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     message = _refusal(path)
-    assert f"run alexnet-s0 is in use by process {child.pid}\n" in message
+    assert message.startswith(f"run alexnet-s0 is in use by process {child.pid} (-c ")
+    assert re.search(r", since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\)\n", message)
     assert 1 <= len(message.splitlines()) <= 5
     child.stdin.write("\n")
     child.stdin.flush()
     assert child.stdout.readline() == "freed\n"
     with files.lock(path, what="run alexnet-s0"):  # while the process still lives
-        assert path.read_text() == str(os.getpid())
+        assert path.read_text().startswith(f"{os.getpid()} (")
     child.communicate("\n")
 
 
@@ -234,10 +238,75 @@ def test_a_lock_dies_with_its_process(tmp_path: Path, number: signal.Signals) ->
     assert child.stdout.readline() == "held\n"
     child.send_signal(number)
     child.communicate()
-    assert path.read_text() == str(child.pid)  # the file stays, without a meaning
+    assert path.read_text().startswith(f"{child.pid} (")  # the file stays, without a meaning
     with files.lock(path, what="run alexnet-s0"):
-        assert path.read_text() == str(os.getpid())
+        assert path.read_text().startswith(f"{os.getpid()} (")
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("damage", ["removed", "replaced"])
+def test_who_waited_for_a_file_that_is_gone_takes_the_one_that_is_there(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "x.lock"
+    said: list[str] = []
+
+    def meanwhile(busy: str) -> None:
+        said.append(busy)
+        path.unlink()
+        if damage == "replaced":
+            path.touch()
+        child.communicate("\n\n")
+
+    child = _child(HOLD, str(path))
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    with files.lock(path, what="it", wait=meanwhile) as descriptor:
+        assert os.path.samestat(path.stat(), os.fstat(descriptor))
+        assert f"process {os.getpid()}" in _refusal(path)
+    assert f"it is in use by process {child.pid} (" in said[0]
+
+
+def test_a_child_that_inherits_the_lock_holds_it_after_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    code = """
+        import subprocess, sys, time
+        from pathlib import Path
+        from cnnpaper import files
+
+        with files.lock(Path(sys.argv[1]), what="it") as descriptor:
+            subprocess.Popen(["cat"], stdin=sys.stdin, pass_fds=(descriptor,))
+            print("held", flush=True)
+            time.sleep(600)
+    """
+    child = _child(code, str(path))
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    child.kill()
+    child.wait()
+    assert "which has ended; a program that it started still holds it\n" in _refusal(path)
+    child.communicate()  # cat ends with its input
+    with files.lock(path, what="it", wait=print):
+        pass
+
+
+def test_a_full_disk_keeps_nobody_from_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "pwrite", _raise_no_space)
+    path = tmp_path / "x.lock"
+    with files.lock(path, what="it"):
+        assert "run alexnet-s0 is in use by process unknown\n" in _refusal(path)
+
+
+def test_half_a_line_is_dropped_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    files.append_line(path, "one")
+    with path.open("a") as file:
+        file.write("tw")
+    files.append_line(path, "three")
+    assert path.read_text() == "one\nthree\n"
 
 
 def test_a_lock_is_freed_by_an_error(tmp_path: Path) -> None:

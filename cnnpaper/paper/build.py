@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,9 +200,7 @@ def _pdf(paper: StudyPaper, state: State, output: Path) -> list[str]:
     )
     if state.fresh("pdf", key, output):
         return []
-    folder = paper.folder / "tex"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = _empty_folder(paper.folder / "tex")
     for name, path in files.items():
         shutil.copyfile(path, folder / name)
     done = latex.typeset(folder, paper.epoch or 0)
@@ -215,6 +214,21 @@ def _pdf(paper: StudyPaper, state: State, output: Path) -> list[str]:
     write_atomic(output, data)
     state.done("pdf", key, output, warnings=list(done.warnings))
     return ["pdf", *(f"warnings {warning}" for warning in done.warnings)]
+
+
+def _empty_folder(folder: Path) -> Path:
+    """Make ``folder`` anew; returns it.
+
+    The TeX of a build that was killed may still be at work in the old one: that moves aside, and
+    TeX with it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        folder.rename(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.old-"))
+    folder.mkdir()
+    for old in folder.parent.glob(f"{folder.name}.old-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
 
 
 def _tex_files(paper: StudyPaper) -> dict[str, Path]:
