@@ -183,6 +183,19 @@ def test_a_lost_or_changed_paper_is_built_again_with_the_same_bytes(
     assert sha256_file(pdf) == digest
 
 
+def test_what_was_built_is_never_believed(root: Path) -> None:
+    """A digit changed in everything under build/, and in the paper: the same bytes again."""
+    digest, folder = sha256_file(output(root)), root / "build" / "report" / STUDY
+    between = [*folder.glob("figures/*"), *folder.glob("t*/*.*"), folder / "ledger.json"]
+    for path in (*between, output(root)):
+        path.write_bytes(path.read_bytes().replace(b"1", b"7"))
+    said = build(root)[0]
+    assert "figures" in said
+    assert "tables" in said
+    assert "text" in said
+    assert sha256_file(output(root)) == digest
+
+
 def test_a_state_that_cannot_be_read_is_no_state(root: Path) -> None:
     State.load(root, STUDY).path.write_text("{")
     digest = sha256_file(output(root))
