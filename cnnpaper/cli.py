@@ -428,7 +428,8 @@ def peer(
     need_torch(f"bench-peer STUDY={study}")
     from cnnpaper.learn import runner
 
-    runner.set_environment(config.run_spec(ROOT, plan, networks[0], plan.seeds[0]))
+    # not set_environment: what else ours does to its process is none of a plain loop's
+    runner.set_libraries(config.run_spec(ROOT, plan, networks[0], plan.seeds[0]))
     from cnnpaper.learn.bench import bench
 
     text = bench(

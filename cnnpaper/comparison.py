@@ -338,7 +338,7 @@ def _speed_text(root: Path, speeds: Sequence[Speed]) -> list[str]:
     )
     return [
         _table(headings, rows),
-        f"Whole loops (choosing, moving and learning images) in one process on {where}: {how}. "
+        f"Whole loops (choosing, moving and learning images), in turn, on {where}: {how}. "
         "Images per second are medians (lowest to highest); times as fast is the ratio of the "
         "medians, lowest pair the smallest ratio within a pair. GFLOP/s: three times the forward "
         "pass, two for each multiply-accumulate, at our median; sgemm: two 4096 × 4096 matrices, "

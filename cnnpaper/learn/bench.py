@@ -16,8 +16,6 @@ from cnnpaper.learn.train import configure_torch
 from cnnpaper.records import LOG_NAME, Run
 
 Say = Callable[[str], None]
-WARMUP = 3
-"""Steps of each half of a pair before those that are timed."""
 PROFILED = "resnet18"
 
 
@@ -55,13 +53,15 @@ def bench(
         for model in networks:
             keep_right(root, config.run_spec(root, study, model, study.seeds[0]), images, say)
         if pairs:
-            _measure(root, study, images, pairs, steps, say)
+            _measure(root, study, images, data_dir, pairs, steps, say)
     return comparison.write(root, study)
 
 
-def _measure(root: Path, study: Study, images: DataSet, pairs: int, steps: int, say: Say) -> None:
+def _measure(
+    root: Path, study: Study, images: DataSet, data_dir: Path, pairs: int, steps: int, say: Say
+) -> None:
     """Speed of every network of the study, and the profile of one."""
-    most = speed.most_steps(images, WARMUP)
+    most = speed.most_steps(images)
     if steps > most:
         raise UserError(
             f"--steps {steps}: {len(images.train.labels)} images give {max(most, 0)} steps of "
@@ -70,13 +70,14 @@ def _measure(root: Path, study: Study, images: DataSet, pairs: int, steps: int, 
     path = root / "results" / "log" / comparison.study_name(study.name) / timings.SPEED_NAME
     for model in study.networks:
         spec = config.run_spec(root, study, model, study.seeds[0])
-        line = speed.compare(root, spec, images, pairs=pairs, steps=steps, warmup=WARMUP)
+        line = speed.compare(root, spec, images, data_dir, pairs=pairs, steps=steps)
         timings.append(path, line)
         ratios = ", ".join(f"{ratio:.2f}" for ratio in line.ratios)
         say(f"{model}: times as fast as the plain loop: {ratios}")
     if PROFILED in study.networks:
         spec = config.run_spec(root, study, PROFILED, study.seeds[0])
-        timings.append(path, speed.profile_step(root, spec, images))
+        with speed.OurProcess(root, spec, data_dir) as ours:
+            timings.append(path, ours.profile())
 
 
 def keep_right(root: Path, spec: RunSpec, images: DataSet, say: Say) -> None:

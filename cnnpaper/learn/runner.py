@@ -76,13 +76,18 @@ CAPS = {"avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "M
 
 
 def set_environment(spec: RunSpec) -> None:
+    """Everything of the process that is set before torch is loaded."""
+    set_libraries(spec)
+    keep_freed_memory()
+
+
+def set_libraries(spec: RunSpec) -> None:
     """What libraries read when they are loaded: the cap on instructions, and CUDA's needs."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
     if spec.isa_cap == "avx2":
         if "torch" in sys.modules and os.environ.get("ATEN_CPU_CAPABILITY") != "avx2":
             raise UserError("the cap on the instruction set must be set before torch is loaded")
         os.environ.update(CAPS[spec.isa_cap])
-    keep_freed_memory()
 
 
 def keep_freed_memory() -> None:

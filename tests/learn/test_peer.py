@@ -22,6 +22,8 @@ from cnnpaper.config import DataSpec, RunSpec  # noqa: E402
 from cnnpaper.errors import Interrupted, UserError  # noqa: E402
 from cnnpaper.learn import augment, data, measure, models, peer, speed  # noqa: E402
 from cnnpaper.learn.data import DataSet  # noqa: E402
+from cnnpaper.learn.timing import at_full_resolution  # noqa: E402
+from cnnpaper.learn.train import Training  # noqa: E402
 from tests.learn import tiny  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -259,16 +261,6 @@ def many() -> DataSet:
     )
 
 
-def test_both_loops_take_turns(place: Path, spec: RunSpec, many: DataSet) -> None:
-    line = speed.compare(place, spec, many, pairs=2, steps=3, warmup=1)
-    assert len(line.ours) == len(line.plain) == len(line.sgemm_gflops) == 2
-    assert (line.steps, line.batch_size, line.resolution) == (3, 128, 32)
-    # by hand: 8·3·9 products at 16 x 16 places, 16·8·9 at 8 x 8, and 16·10
-    assert line.macs == 216 * 256 + 1152 * 64 + 160
-    assert not multiprocessing.active_children()
-    assert speed.most_steps(many, 1) == 6
-
-
 def test_only_the_steps_are_timed(spec: RunSpec, many: DataSet) -> None:
     """Warm-up and the start of the workers are not; every timed image is learnt."""
     loop = peer.PlainLoop(spec, many)
@@ -279,7 +271,8 @@ def test_only_the_steps_are_timed(spec: RunSpec, many: DataSet) -> None:
 
 
 def test_the_profile_accounts_for_the_step(place: Path, spec: RunSpec, many: DataSet) -> None:
-    line = speed.profile_step(place, spec, many)
+    training = Training(at_full_resolution(spec), many, torch.device("cpu"))
+    line = speed.profile_step(place, spec, training)
     assert {"convolution, forward", "convolution, backward", "data", "optimizer"} <= set(
         line.seconds
     )
@@ -331,8 +324,9 @@ def test_the_command_does_all_of_it(
 ) -> None:
     monkeypatch.setitem(models.BUILDERS, "tiny", tiny.build)
     tiny.add_to(root, epochs=2, images=900)
+    monkeypatch.setenv("PYTHONPATH", str(root))  # the builder of our loop's process is the copy's
     assert cnnpaper("train", "--model", "tiny", "--study", "small", "--gpus", "cpu").code == 0
-    command = ("peer", "--study", "small", "--models", "tiny", "--pairs", "1", "--steps", "2")
+    command = ("peer", "--study", "small", "--models", "tiny", "--pairs", "2", "--steps", "2")
     answer = cnnpaper(*command)
     assert answer.code == 0, answer.err
     folder = root / "results" / "log" / "peer-small"
@@ -345,8 +339,14 @@ def test_the_command_does_all_of_it(
     assert "(paired)" in text
     assert "times as fast" in text
     assert text in answer.out
-    (found,) = timings.read(folder / "speed.jsonl")
+    ((found, (_, line)),) = timings.read(folder / "speed.jsonl").items()
     assert found == ("speed", "tiny")
+    assert isinstance(line, timings.Speed)
+    assert len(line.ours) == len(line.plain) == len(line.sgemm_gflops) == 2
+    assert (line.steps, line.batch_size, line.resolution) == (2, 128, 32)
+    # by hand: 8·3·9 products at 16 x 16 places, 16·8·9 at 8 x 8, and 16·10
+    assert line.macs == 216 * 256 + 1152 * 64 + 160
+    assert not multiprocessing.active_children()
 
     log = run.path.read_bytes()
     again = cnnpaper(*command[:-4], "--pairs", "0")
@@ -371,6 +371,15 @@ def test_ours_without_its_weights_is_compared_unpaired(
     assert answer.code == 0, answer.err
     assert "its weights are not here" in answer.out
     assert "(unpaired)" in answer.out
+
+
+def test_our_process_that_ends_is_no_traceback(place: Path, spec: RunSpec) -> None:
+    """There is no such network in the process's own repository."""
+    with (
+        speed.OurProcess(place, spec.model_copy(update={"model": "nothing"}), place) as ours,
+        pytest.raises(UserError, match="the process of our loop ended"),
+    ):
+        ours.seconds(1)
 
 
 def test_a_network_that_the_study_has_not(root: Path, cnnpaper: Callable[..., Any]) -> None:
