@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,11 @@ def save(folder: Path, state: dict[str, Any], *, epoch: int, step: int) -> None:
 
 
 def keep(folder: Path, count: int) -> None:
-    """Remove all but the newest ``count`` checkpoints."""
-    for path in _newest_first(folder)[count:]:
+    """Remove all but the newest ``count`` checkpoints, and what kills left of others.
+
+    The caller holds the run's lock.
+    """
+    for path in [*_newest_first(folder)[count:], *folder.glob(".checkpoint-*.tmp")]:
         path.unlink()
 
 
@@ -61,7 +65,17 @@ def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
     if head != MAGIC + hashlib.sha256(payload).hexdigest().encode():
         return None
     try:
+        if not _is_stored_as_it_is(payload):
+            return None
         state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
     except Exception:  # the digest is right, but somebody else wrote it: anything may come
         return None
     return state if isinstance(state, dict) else None
+
+
+def _is_stored_as_it_is(payload: bytes) -> bool:
+    """Is nothing in it compressed? torch compresses nothing, but would unpack a bomb."""
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        parts = archive.infolist()
+    plain = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+    return plain and sum(part.file_size for part in parts) <= len(payload)
