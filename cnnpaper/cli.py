@@ -310,7 +310,11 @@ def need_torch(target: str) -> None:
     Args:
         target: of make, which sets it up and does the same.
     """
-    _check_torch(target)
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            f"this needs torch, which this environment does not hold: make {target}\n"
+            "sets it up first; .venv-train/bin/cnnpaper is the command line that has it"
+        )
 
 
 def one_device(gpus: str) -> str:
@@ -445,14 +449,6 @@ def peer(
     click.echo("\n" + text)
 
 
-def _check_torch(target: str) -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise UserError(
-            f"this needs torch, which this environment does not hold: make {target}\n"
-            "sets it up first; .venv-train/bin/cnnpaper is the command line that has it"
-        )
-
-
 @commands.command()
 @click.option(
     "--set",
@@ -566,7 +562,7 @@ def _check_images(study: str, data_dir: Path, target: str) -> None:
     plan = config.load_study(ROOT, study)
     if plan.data.set not in ("synthetic", "unknown"):
         sources.find(data_dir)
-    _check_torch(target)
+    need_torch(target)
 
 
 # -------------------------------------------------------------------------------------- papers
