@@ -31,7 +31,7 @@ def whole_number(least: int, most: int, example: str) -> Callable[[str], int]:
         if re.fullmatch("[0-9]{1,12}", value) and least <= int(value) <= most:
             return int(value)
         raise click.BadParameter(
-            f"{value!r} is not a whole number from {least} to {most}; for instance {example}"
+            f"{value[:40]!r} is not a whole number from {least} to {most}; for instance {example}"
         )
 
     return convert

@@ -7,6 +7,7 @@ the same from any machine. Where nothing was logged the cost is unknown, and sai
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from collections import defaultdict
@@ -126,10 +127,11 @@ def _imported_row(path: Path) -> Row:
 def _trained_row(root: Path, spec: config.RunSpec) -> Row:
     path = config.run_folder(root, spec.study, spec.run) / records.LOG_NAME
     sides = _sides(spec)
-    if not path.exists():
+    if not os.path.lexists(path):
         return Row(run=spec.run, model=spec.model, state="missing", to_do=sides, spec=spec)
     try:
         log = records.read_run(path)
+        _check_place(log, spec)
     except records.LogError as error:
         return Row(run=spec.run, model=spec.model, state="damaged", remark=str(error), spec=spec)
     row = Row(run=spec.run, model=spec.model, state="done", log=log, spec=spec)
@@ -145,6 +147,16 @@ def _trained_row(root: Path, spec: config.RunSpec) -> Row:
     if changes := tuple(fingerprint.run_differences(root, log)):
         return replace(row, state="stale", changes=changes, to_do=sides)
     return row if log.result.status == "finished" else replace(row, state=log.result.status)
+
+
+def _check_place(log: records.Run, spec: config.RunSpec) -> None:
+    header = log.header
+    name = config.run_name(header.model, header.variant, header.seed)
+    if (header.study, name) != (spec.study, spec.run):
+        raise records.LogError(
+            f"{log.path}:1: the log of {name} of study {header.study!r} lies in the folder of "
+            f"{spec.run} of study {spec.study!r}"
+        )
 
 
 def _is_running(lock: Path) -> bool:

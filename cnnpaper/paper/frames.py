@@ -6,6 +6,7 @@ whose metrics are not those of its predictions is refused by name.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -102,7 +103,8 @@ def read_frames(root: Path, study: str) -> Frames:
     experiments = {model: load_experiment(root, model) for model in plan.networks}
     names = expected_runs(root, plan)
     folder = root / "results" / "log" / study
-    present = [name for name in names if (run_folder(root, study, name) / LOG_NAME).exists()]
+    # a link that leads nowhere is a log that cannot be read, not one that was never begun
+    present = [n for n in names if os.path.lexists(run_folder(root, study, n) / LOG_NAME)]
     if not present:
         raise UserError(
             f"study {study!r} has no run yet: nothing in {folder}\n"
