@@ -415,28 +415,36 @@ class Tables:
     def _run_row(self, row: Any) -> list[Cell]:
         log = self.frames.logs[row.run]
         result, header = self.facts.sources.log(log), self.facts.header(log)
+        epochs = [self.facts.sources.log(log, f"epoch {epoch.epoch}") for epoch in log.epochs]
         printed = log.header.fingerprint and fingerprint.short(log.header.fingerprint)
         best = None if pd.isna(row.best_epoch) else int(row.best_epoch) + 1
-        started = row.started and row.started[:16].replace("T", " ")
         return [
             breakable(row.run),
             row.status,
             self._of_run(row.run, "epochs", int(row.epochs), str, header),
-            self._of_run(row.run, "best_epoch", best, str, result),
+            self._of_run(row.run, "best_epoch", best, str, result, formula=FROM_ONE),
             self._of_run(row.run, "best_val_acc", row.best_val_acc, percent, result),
             self._of_run(row.run, "test_acc", row.test_acc, percent, result),
-            self._of_run(row.run, "train_s", row.train_s, seconds_text, result),
-            self._of_run(row.run, "started", started, str, header),
-            self._of_run(row.run, "fingerprint", printed, str, header),
+            self._of_run(row.run, "train_s", row.train_s, seconds_text, *epochs, formula=SUMMED),
+            self._of_run(row.run, "started", row.started, _to_the_minute, header),
+            self._of_run(row.run, "fingerprint", printed, str, header, formula=SHORTENED),
         ]
 
     def _of_run(
-        self, run: str, name: str, exact: Any, text: Callable[[Any], str], source: Source
+        self,
+        run: str,
+        name: str,
+        exact: Any,
+        text: Callable[[Any], str],
+        *sources: Source,
+        formula: str = "as recorded",
     ) -> Value | None:
         """A field of one run as a value; None where it is unknown."""
         if exact is None or pd.isna(exact):
             return None
-        return self.facts.add(f"run.{run}.{name}", exact, [source], text=text(exact))
+        return self.facts.add(
+            f"run.{run}.{name}", exact, sources, text=text(exact), formula=formula
+        )
 
     def layers(self, model: str) -> Table:
         """Convolutions and linear layers of one network, in the order of execution."""
@@ -500,16 +508,28 @@ class Tables:
         return table("results", "llrrrr", columns, rows)
 
     def _imported_row(self, row: Any) -> list[Cell]:
-        source = self.facts.sources.log(self.frames.logs[row.run])
+        log = self.frames.logs[row.run]
+        source, header = self.facts.sources.log(log), self.facts.header(log)
         best = None if pd.isna(row.best_epoch) else int(row.best_epoch) + 1
         return [
             row.name_,
             row.status,
-            self._of_run(row.run, "epochs", int(row.epochs), str, source),
+            self._of_run(row.run, "epochs", int(row.epochs), str, header),
             self._of_run(row.run, "best_val_acc", row.best_val_acc, percent1, source),
-            self._of_run(row.run, "best_epoch", best, str, source),
+            self._of_run(row.run, "best_epoch", best, str, source, formula=FROM_ONE),
             self._of_run(row.run, "total_s", row.total_s, duration, source),
         ]
+
+
+FROM_ONE = "as recorded, but counted from 1"
+SUMMED = "sum over epochs of train_s"
+SHORTENED = "first digits of the SHA-256 of the fingerprint that is recorded"
+"""Formulas of a run's fields."""
+
+
+def _to_the_minute(started: str) -> str:
+    """``2026-11-24 10:23`` of ``2026-11-24T10:23:55Z``."""
+    return started[:16].replace("T", " ")
 
 
 def rows_of(frame: pd.DataFrame) -> list[Any]:

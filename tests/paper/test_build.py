@@ -15,19 +15,9 @@ from cnnpaper.errors import UserError
 from cnnpaper.files import lock, sha256_file
 from cnnpaper.paper.build import build_figures, build_report, build_tables, steps_text
 from cnnpaper.paper.state import State
-from tests import fabricate
 
 pytestmark = pytest.mark.tex
-PLAN = fabricate.Plan(networks=("alexnet", "resnet18"), images=200, epochs=2)
-STUDY = PLAN.name
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose paper was built once; tests work on copies of it."""
-    root = fabricate.study(tmp_path_factory.mktemp("built") / "repository", PLAN, code=True)
-    build_report(root, STUDY, say=lambda _: None)
-    return root
+STUDY = "invented"
 
 
 @pytest.fixture

@@ -181,7 +181,10 @@ def test_a_study_without_any_run(tmp_path: Path) -> None:
         ({"header": {"seed": 5}}, "the log of alexnet-s5 of study 'invented'"),
         ({"header": {"model": "vgg16"}}, "the log of vgg16-s0"),
         ({"header": {"study": "other"}}, "of study 'other'"),
-        ({"header": {"data": Data(name="CIFAR-10, re-encoded", digest="d")}}, "trained on different data"),
+        (
+            {"header": {"data": Data(name="CIFAR-10, re-encoded", digest="d")}},
+            "trained on different data",
+        ),
         ({"header": {"spec": {"epochs": 9}}}, "spec: key 'study' is missing"),
     ],
 )
