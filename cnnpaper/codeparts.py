@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
@@ -38,6 +39,8 @@ Span: TypeAlias = tuple[int, int, int, int]
 NOWHERE: Span = (0, 0, 0, 0)
 _RETURNS = frozenset({"RETURN_VALUE", "RETURN_CONST"})
 Trace: TypeAlias = Callable[[FrameType, str, Any], Any]
+Noted: TypeAlias = Callable[[CodeType], "set[tuple[int, int]] | None"]
+"""Where to note what a code object executes; None where it is not watched."""
 
 
 # ------------------------------------------------------------------------------------ watching
@@ -93,40 +96,85 @@ def watching(root: Path, package: str, *, beside: Iterable[str] = ()) -> Iterato
         beside: modules of it that are not watched.
     """
     watched = Watched(root)
-    skipped, pairs = frozenset(beside), watched._pairs
-    entered: set[CodeType] = set()
-    known: dict[CodeType, bool] = {}
+    skipped = frozenset(beside)
+
+    @cache
+    def noted(code: CodeType) -> set[tuple[int, int]] | None:
+        module = _module_of(code, root)
+        ours = module is not None and module.partition(".")[0] == package
+        if not ours or module in skipped or not code.co_flags & CO_OPTIMIZED:
+            return None
+        return watched._pairs.setdefault(code, set())
+
+    follow = _traced if sys.version_info < (3, 12) else _monitored
+    try:
+        with follow(noted):
+            yield watched
+    finally:
+        names = (_unit_of(code, root) for code in watched._pairs)
+        watched.functions = frozenset(name for name in names if name is not None)
+
+
+@contextmanager
+def _traced(noted: Noted) -> Iterator[None]:
+    """Note every pair of instructions by tracing, as Python 3.11 can."""
 
     def enter(frame: FrameType, _event: str, _argument: Any) -> Trace | None:
-        code = frame.f_code
-        if code not in known:
-            module = _module_of(code, root)
-            known[code] = module is not None and module.partition(".")[0] == package
-            known[code] &= module not in skipped and bool(code.co_flags & CO_OPTIMIZED)
-        if not known[code]:
+        pairs, last = noted(frame.f_code), -1
+        if pairs is None:
             return None
-        entered.add(code)
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        noted, last = pairs.setdefault(code, set()), -1
 
         def step(frame: FrameType, event: str, _argument: Any) -> Trace:
             nonlocal last
             if event == "opcode":
-                noted.add((last, frame.f_lasti))
+                pairs.add((last, frame.f_lasti))
                 last = frame.f_lasti
             return step
 
         return step
 
-    before, here = sys.gettrace(), sys._getframe()
-    here.f_trace_opcodes = True  # Python 3.12 asks when tracing begins whether anybody wants them
+    before = sys.gettrace()
     sys.settrace(enter)
     try:
-        yield watched
+        yield
     finally:
         sys.settrace(before)
-        names = (_unit_of(code, root) for code in entered)
-        watched.functions = frozenset(name for name in names if name is not None)
+
+
+@contextmanager
+def _monitored(noted: Noted) -> Iterator[None]:
+    """The same from Python 3.12 on, where tracing misses a function's first call."""
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    events, tool = monitoring.events, 4  # one that no debugger or profiler has
+    last: dict[int, int] = {}
+    """Frame → offset of its last instruction; a frame that starts may have the number of an old
+    one."""
+
+    def start(code: CodeType, _offset: int) -> Any:
+        if noted(code) is None:
+            return monitoring.DISABLE
+        last[id(sys._getframe(1))] = -1
+        return None
+
+    def step(code: CodeType, offset: int) -> Any:
+        if (pairs := noted(code)) is None:
+            return monitoring.DISABLE
+        frame = id(sys._getframe(1))
+        pairs.add((last.get(frame, -1), offset))
+        last[frame] = offset
+        return None
+
+    monitoring.use_tool_id(tool, "cnnpaper")
+    monitoring.register_callback(tool, events.PY_START, start)
+    monitoring.register_callback(tool, events.INSTRUCTION, step)
+    monitoring.set_events(tool, events.PY_START | events.INSTRUCTION)
+    try:
+        yield
+    finally:
+        monitoring.set_events(tool, 0)
+        monitoring.free_tool_id(tool)
+        monitoring.restart_events()
 
 
 def _module_of(code: CodeType, root: Path) -> str | None:

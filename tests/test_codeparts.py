@@ -14,9 +14,6 @@ import pytest
 
 from cnnpaper.codeparts import unexecuted, watching
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info >= (3, 13), reason="there the first call of a function is not traced"
-)
 Load = Callable[[str], Any]
 
 
@@ -124,7 +121,7 @@ def test_a_part_is_its_text_its_condition_and_what_its_names_are(
 
 OTHERS = [
     path
-    for version in ("3.11", "3.12")
+    for version in ("3.11", "3.12", "3.13")
     for path in sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
 ]
 SCRIPT = """

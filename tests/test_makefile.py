@@ -17,10 +17,11 @@ from cnnpaper.errors import UserError
 TARGETS = [
     *("report", "test", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "inception_v3"),
     *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "soak"),
-    *("bench", "lint"),
+    *("bench", "lint", "verify", "certify", "reproduce"),
     *("clean", "help"),
 ]
 VARIABLES = {"STUDY", "SEEDS", "EPOCHS", "GPUS", "DATA_DIR", "SET", "KEY", "FORCE", "ALLOW_STALE"}
+VARIABLES |= {"MODEL", "SEED"}
 """Set by `make test`, which may run these tests."""
 REPORT = Path(__file__).resolve().parents[1] / "report"
 RECORDER = """#!/bin/sh
@@ -108,6 +109,13 @@ def test_a_new_network_gets_its_target(root: Path) -> None:
         ("vgg16 STUDY=full GPUS=cpu", "train --model vgg16 --study full --gpus cpu"),
         ("resnet18 EPOCHS=10", "train --model resnet18 --study single-10ep --epochs 10"),
         ("explain KEY=-3.1", "explain --study reference -- -3.1"),
+        ("verify", "verify --study reference"),
+        ("certify STUDY=full", "certify --study full"),
+        (
+            "reproduce MODEL=vgg16 SEED=3 STUDY=full",
+            "reproduce --model vgg16 --seed 3 --study full",
+        ),
+        ("reproduce MODEL=alexnet", "reproduce --model alexnet --seed 0 --study reference"),
         ("data", "data"),
         ("data SET=jpeg75", "data --set jpeg75"),
     ],
