@@ -16,7 +16,8 @@ STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
 .DEFAULT_GOAL := help
 .PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
-	verify certify reproduce ablation timing bench-peer soak bench lint clean environment training-environment tex python
+	verify certify reproduce ablation timing bench-peer soak bench lint audit licences clean \
+	environment training-environment tex python
 
 ##@ Start here
 help: ## this list
@@ -100,6 +101,12 @@ lint: training-environment ## ruff and mypy
 	@$(TOOL) ruff check
 	@$(TOOL) ruff format --check
 	@$(TOOL) mypy
+
+audit: training-environment ## known vulnerabilities of every locked package, asked of osv.dev
+	@$(TOOL) cnnpaper.dependencies audit
+
+licences: training-environment ## the licence of every locked package
+	@$(TOOL) cnnpaper.dependencies licences
 
 soak: environment training-environment tex ## the long tests: kills, simulations, every kind of document
 	@$(TOOL) pytest -m soak

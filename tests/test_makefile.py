@@ -17,7 +17,7 @@ from cnnpaper.errors import UserError
 TARGETS = [
     *("report", "test", "alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "inception_v3"),
     *("mobilenet_v2", "densenet121", "experiments", "smoke", "data", "status", "soak"),
-    *("bench", "lint", "verify", "certify", "reproduce"),
+    *("bench", "lint", "audit", "licences", "verify", "certify", "reproduce"),
     *("clean", "help"),
 ]
 VARIABLES = {"STUDY", "SEEDS", "EPOCHS", "GPUS", "DATA_DIR", "SET", "KEY", "FORCE", "ALLOW_STALE"}

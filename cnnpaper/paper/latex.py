@@ -84,7 +84,7 @@ def typeset(folder: Path, epoch: int) -> Typeset:
 
 
 def versions(done: Typeset) -> dict[str, str]:
-    """What set the page: programs by version, faces by the digest of their files.
+    """What set the page: programs and packages of TeX by version, faces by their files' digests.
 
     The bytes of a PDF are those of another one only where these are the same.
     """
@@ -99,7 +99,7 @@ def versions(done: Typeset) -> dict[str, str]:
         "xdvipdfmx": number and number[1],
     }
     styles = re.findall(
-        r"^Package: (fontspec|hyperref|microtype|natbib|siunitx) (\S+)", log, re.MULTILINE
+        r"^Package: (?!cnnpaper)(\S+) (\d{4}[-/]\d\d[-/]\d\d(?: v?\d[\w.]*)?)", log, re.MULTILINE
     )
     faces = {f"face {name}": sha256_file(find_face(name))[:12] for name in FACES}
     return {**{name: text or "unknown" for name, text in found.items()}, **dict(styles), **faces}

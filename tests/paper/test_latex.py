@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from cnnpaper.errors import UserError
-from cnnpaper.paper.latex import cause, typeset
+from cnnpaper.paper.latex import cause, typeset, versions
+from cnnpaper.texsetup import tex_files
 
 REPORT = Path(__file__).parents[2] / "report"
 pytestmark = pytest.mark.tex
@@ -31,6 +33,15 @@ def test_a_page_in_two_languages_without_a_warning(tmp_path: Path) -> None:
     assert done.warnings == ()
     assert done.uses == (("a.b", 1),)
     assert done.pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_the_version_of_every_package_of_tex_is_known(tmp_path: Path) -> None:
+    found = versions(typeset(document(tmp_path, "text"), 0))
+    loaded = {Path(name).stem for name in tex_files(REPORT) if name.endswith(".sty")}
+    assert len(loaded) > 15
+    assert loaded <= found.keys()
+    assert all(re.match(r"\d{4}[-/]\d\d[-/]\d\d", found[name]) for name in loaded)
+    assert all(re.match(r"\d", found[name]) for name in ("XeTeX", "LaTeX", "xdvipdfmx"))
 
 
 @pytest.mark.parametrize(
