@@ -204,7 +204,10 @@ def _pdf(paper: StudyPaper, state: State, output: Path) -> list[str]:
     for name, path in files.items():
         shutil.copyfile(path, folder / name)
     done = latex.typeset(folder, paper.epoch or 0)
-    shown = {d.file: state.steps[f"figures {d.name}"] for d in paper.drawings.values()}
+    shown = {
+        d.file: {**state.steps[f"figures {d.name}"], "printed": d.printed}
+        for d in paper.drawings.values()
+    }
     numerals.check_figures(shown, paper.ledger, paper.text.names)
     texts = {file: step["texts"] for file, step in shown.items()}
     numerals.check(done.pdf, done.uses, paper.ledger, texts, paper.text.names)

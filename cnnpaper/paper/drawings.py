@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from cnnpaper.paper import architecture, figures, stats
 from cnnpaper.paper.analysis import Analysis, Network
 from cnnpaper.paper.facts import CLASS_NAMES
 from cnnpaper.paper.frames import Frames
+from cnnpaper.paper.ledger import MINUS
+from cnnpaper.paper.style import styled, text_artists
 from cnnpaper.paper.tables import Tables
 from cnnpaper.records import Layer
 
@@ -26,6 +29,8 @@ class Drawing:
     args: tuple[Any, ...]
     alt: str
     """What it shows, for those who cannot see it."""
+    printed: tuple[str, ...]
+    """Texts of the values that it writes beside its ticks."""
 
     @property
     def file(self) -> str:
@@ -35,7 +40,8 @@ class Drawing:
     @property
     def entries(self) -> list[str]:
         """The code that makes the file, as its fingerprint names it."""
-        return [_unit(self.draw), "cnnpaper.paper.style:render", "cnnpaper.paper.style:texts"]
+        style = ["cnnpaper.paper.style:render", "cnnpaper.paper.style:texts"]
+        return [_unit(self.draw), *style, _unit(tick_texts)]
 
     @property
     def others(self) -> list[str]:
@@ -88,14 +94,30 @@ def _confused_pairs(tested: Sequence[Network], names: Sequence[str]) -> list[Dra
     )
 
 
+@styled
 def tick_texts(figure: Figure) -> list[str]:
-    """What the ticks of a figure say, those of ``texts`` that the data place on an axis."""
+    """What the ticks of a figure say, where that is the place of the tick on its axis.
+
+    A numeral that somebody wrote at a tick is a text like any other; a tick out of view is none.
+    """
+    shown = {id(artist) for artist in text_artists(figure)}
     return [
         label.get_text()
         for axes in figure.axes
         for axis in (axes.xaxis, axes.yaxis)
-        for label in axis.get_ticklabels(which="both")
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+        if id(label) in shown and _says(label.get_text(), float(tick.get_loc()))
     ]
+
+
+def _says(text: str, place: float) -> bool:
+    """Is ``text`` the number ``place``, with commas and a typographic minus?"""
+    plain = text.replace(",", "").replace(MINUS, "-")
+    try:
+        return math.isclose(float(plain), place, rel_tol=1e-9, abs_tol=1e-12)
+    except ValueError:
+        return False
 
 
 def _unit(function: Callable[..., Any]) -> str:
@@ -108,13 +130,26 @@ def _texts(values: Any) -> list[str]:
 
 def _drawing(draw: Callable[..., Figure], *args: Any) -> Drawing:
     alt = getattr(figures, f"{draw.__name__}_alt")(*args)
-    return Drawing(draw.__name__, draw, args, alt)
+    return Drawing(draw.__name__, draw, args, alt, tuple(_strings(args)))
+
+
+def _strings(thing: Any) -> Iterator[str]:
+    """Every text in the arguments of a figure: its values come to it as texts of the ledger."""
+    if isinstance(thing, str):
+        yield thing
+    elif isinstance(thing, Mapping):
+        yield from _strings(list(thing.items()))
+    elif isinstance(thing, list | tuple):
+        for part in thing:
+            yield from _strings(part)
 
 
 def _architecture(model: str, tables: Tables, layers: Sequence[Layer]) -> Drawing:
     """The drawing of one network; what it shows is entered into the ledger."""
     source = [tables.facts.layers_source(model)]
-    for key, (exact, text) in architecture.numbers(layers).items():
+    numbers = architecture.numbers(layers)
+    for key, (exact, text) in numbers.items():
         tables.facts.add(f"{model}.{key}", exact, source, text=text, formula="of the layer table")
     alt = architecture.architecture_alt(layers)
-    return Drawing(f"architecture_{model}", architecture.architecture, (layers,), alt)
+    printed = tuple(text for _, text in numbers.values())
+    return Drawing(f"architecture_{model}", architecture.architecture, (layers,), alt, printed)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cnnpaper.errors import UserError
@@ -21,8 +24,44 @@ STRAYS = [
     "Figure 77", "Section 8.8", "in 1999", "<0.01", "ten (10)", "1.2.3", "№ 4", "18 s",
 ]  # fmt: skip
 """Thirty forms."""
-ROMAN = "XIV"
-"""Roman numerals are letters: no form that the check could tell from a word."""
+PLACES = {
+    "caption of a figure": r"\begin{figure}[h]\caption{NAME of 7}\end{figure}",
+    "caption of a table": r"\begin{table}[h]\caption{NAME of 7}\end{table}",
+    "title of a section": r"\section{NAME of 7 parts}",
+    "paragraph's title": r"\paragraph{NAME of 7} and text.",
+    "footnote": r"Text.\footnote{NAME of 7}",
+    "cell of a table": r"\begin{tabular}{ll}a & NAME of 7 \\ \end{tabular}",
+    "cell right-aligned": r"\begin{tabular}{lr}NAME & 7 \\ \end{tabular}",
+    "item's label": r"\begin{description}\item[NAME of 7] text\end{description}",
+    "white on white": r"NAME of {\color{white}7}",
+    "tiny": r"NAME of {\fontsize{1}{1}\selectfont 7}",
+    "mono face": r"NAME of \code{7}",
+    "sans and bold": r"NAME of {\sffamily\bfseries 7}",
+    "hyperlink": r"NAME of \href{https://example.org}{7}",
+    "superscript": r"NAME of a\textsuperscript{7}",
+    "subscript in mathematics": r"NAME of $a_7$",
+    "power in mathematics": r"NAME of $10^{-3}$",
+    "fraction in mathematics": r"NAME of $\frac{1}{2}$",
+    "thin space": r"NAME of 4\,321",
+    "kerned apart": r"NAME of 4\kern3pt2",
+    "kerned together": r"NAME of 4\kern-1pt2",
+    "in a box": r"NAME of \mbox{4}\mbox{2}",
+    "counter": r"NAME of \the\count0",
+    "character code": r"NAME of \char55",
+    "number command": r"NAME of \num{1234}",
+    "Korean, with a counter": r"NAME 망 7개를",
+    "Korean, with a particle": r"NAME 77은",
+    "Korean date": r"NAME 11월 둘째 주",
+    "circled": r"NAME of ①",
+    "fullwidth": r"NAME of ７",
+    "two thirds": r"NAME of ⅔",
+    "a value that is printed elsewhere": r"NAME of 77.61",
+    "a value's beginning": r"NAME of 77.6",
+    "text of a value, by hand in its macro": r"NAME of \mbox{77.61}",
+}
+"""Where a stray may stand, and how TeX may make it."""
+NOT_IN_FACES = {"circled": "①", "fullwidth": "７", "two thirds": "⅔"}
+"""TeX leaves out what no face of the paper has, with a warning."""
 
 
 @pytest.mark.tex
@@ -52,6 +91,29 @@ def test_every_stray_form_in_a_page_is_caught(tmp_path: Path) -> None:
     missed = [form for form in STRAYS if f"Stray {form} here." not in caught]
     assert missed == []
     assert "77.61" not in caught  # what the ledger printed is accounted for
+
+
+@pytest.mark.tex
+def test_a_stray_is_caught_wherever_it_stands(tmp_path: Path) -> None:
+    shutil.copy(fabricate.REPOSITORY / "report" / "cnnpaper.sty", tmp_path)
+    ledger = Ledger()
+    ledger.add("a.test_acc", 0.7761, text="77.61", formula="as recorded", sources=[])
+    letters = {name: f"Q{chr(97 + i // 26)}{chr(97 + i % 26)}" for i, name in enumerate(PLACES)}
+    body = "\n\n".join(tex.replace("NAME", f"{letters[name]} 자리") for name, tex in PLACES.items())
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\\usepackage{cnnpaper}\\begin{document}\n"
+        "It is \\ledger{a.test_acc}{77.61}.\n\n"
+        f"{body}\n\n\\hypertarget{{ledger.a.test_acc}}{{}}\\end{{document}}\n",
+        "utf-8",
+    )
+    done = latex.typeset(tmp_path, 0)
+    aux = numerals.read_aux(done.pdf.with_suffix(".aux"))
+    found = strays(numerals.page_texts(done.pdf), aux, done.uses, ledger, {}, [])
+    caught = " ".join(stray.context for stray in found)
+    missed = {name for name in PLACES if letters[name] not in caught}
+    assert missed == set(NOT_IN_FACES)  # nothing is on the page, and the build says so
+    for name in missed:
+        assert any("Missing character" in w and NOT_IN_FACES[name] in w for w in done.warnings)
 
 
 def on_a_page(text: str, **printed: str) -> list[str]:
@@ -117,7 +179,17 @@ def figure(text: str) -> dict[str, dict[str, list[str]]]:
         axes = drawn.add_subplot()
         axes.plot([0, 10], [0, 200])
         axes.annotate(text, (5, 5))
-        return {"f.pdf": {"texts": style.texts(drawn), "ticks": tick_texts(drawn)}}
+        return registered(drawn)
+
+
+def registered(drawn: Figure, *printed: str) -> dict[str, dict[str, list[str]]]:
+    return {
+        "f.pdf": {
+            "texts": style.texts(drawn),
+            "ticks": tick_texts(drawn),
+            "printed": list(printed),
+        }
+    }
 
 
 @pytest.mark.parametrize("form", STRAYS)
@@ -129,7 +201,11 @@ def test_every_stray_form_in_a_figure_is_caught(form: str) -> None:
 def test_what_a_figure_may_show() -> None:
     ledger = Ledger()
     ledger.add("a", 0.7761, text="77.61", formula="f", sources=[])
-    check_figures(figure("VGG-16: 77.61 %"), ledger, ["VGG-16"])
+    shown = figure("VGG-16: 77.61 %")
+    with pytest.raises(UserError, match=r"'77\.61'"):
+        check_figures(shown, ledger, ["VGG-16"])  # a value of the paper, but not of this figure
+    shown["f.pdf"]["printed"] = ["77.61"]
+    check_figures(shown, ledger, ["VGG-16"])
 
 
 def test_a_tick_s_text_is_no_excuse_for_an_annotation() -> None:
@@ -138,3 +214,58 @@ def test_a_tick_s_text_is_no_excuse_for_an_annotation() -> None:
     assert "200" in shown["f.pdf"]["ticks"]
     with pytest.raises(UserError, match="'200'"):
         check_figures(shown, Ledger(), [])
+
+
+TYPED: dict[str, Callable[[Axes], object]] = {
+    "title": lambda axes: axes.set_title("of 7"),
+    "axis": lambda axes: axes.set_xlabel("of 7"),
+    "tick typed by hand": lambda axes: axes.set_xticks([2.0], ["7"]),
+    "tick in words and numerals": lambda axes: axes.set_yticks([100.0], ["of 7"]),
+    "minor tick typed by hand": lambda axes: axes.set_xticks([2.0], ["7"], minor=True),
+    "legend": lambda axes: axes.legend([axes.lines[0]], ["of 7"]),
+    "text in a corner": lambda axes: axes.text(0.9, 0.9, "7", transform=axes.transAxes),
+    "text of the figure": lambda axes: axes.figure.text(0.5, 0.5, "7"),
+    "label of a bar": lambda axes: axes.bar_label(axes.bar([1], [7]), fmt="%g"),
+    "place of a tick out of view": lambda axes: (axes.set_ylim(0, 190), axes.text(1, 1, "200")),
+    "white": lambda axes: axes.text(1, 1, "7", color="white"),
+}
+
+
+@pytest.mark.parametrize("place", TYPED)
+def test_a_stray_in_a_figure_is_caught_wherever_it_stands(place: str) -> None:
+    with style.settings():
+        drawn = Figure(figsize=(2, 2))
+        axes = drawn.add_subplot()
+        axes.plot([0, 10], [0, 200])
+        TYPED[place](axes)
+        shown = registered(drawn)
+    with pytest.raises(UserError, match=r"figure f\.pdf: '(7|200)' in the text"):
+        check_figures(shown, Ledger(), [])
+
+
+# ------------------------------------------------------------------------------- words
+
+WORDS = re.compile(
+    r"\b(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twice|thrice|dozen|hundred|"
+    r"thousand|million|half|third|quarter)\b"
+    r"|(?<![가-힣])(한|두|세|네|다섯|여섯|일곱|여덟|아홉|열|스무) (?=개|번|가지|시간|망|장|회|종)",
+    re.IGNORECASE,
+)
+REVIEWED = {
+    "networks.tex.j2": ["three wide linear layers"],
+    "experiment.tex.j2": ["ten classes", "six batches"],
+    "introduction.tex.j2": ["ranks two networks"],
+    "discussion.tex.j2": ["ten classes", "The two cannot be compared", "one of the two results"],
+}
+"""Number words of the templates that count no value of a study."""
+
+
+def test_number_words_in_templates_are_reviewed() -> None:
+    """A typed count of networks, seeds or epochs would be as wrong in words as in digits."""
+    for path in sorted((fabricate.REPOSITORY / "report").glob("*.j2")):
+        text = re.sub(r"\\VAR\{[^}]*\}|\\BLOCK\{[^}]*\}|(?m:^%%.*$)", "", path.read_text("utf-8"))
+        for phrase in REVIEWED.get(path.name, []):
+            text = text.replace(phrase, "")
+        assert [text[max(0, m.start() - 30) : m.end() + 30] for m in WORDS.finditer(text)] == [], (
+            path
+        )
