@@ -7,6 +7,7 @@ written, changed or lost. What is merely odd (a byte order mark, a blank in a pa
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
@@ -14,17 +15,17 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cnnpaper import cli, texsetup
-from cnnpaper.learn import data as images
+from cnnpaper import texsetup
+from cnnpaper.errors import UserError
 from cnnpaper.learn import sources
-from tests import fabricate
+from tests import fabricate, test_makefile
 from tests.bad_files import (
     FOLDER,
     LOG,
@@ -35,11 +36,9 @@ from tests.bad_files import (
     Change,
     append,
     arrays,
-    chain,
     edit,
     folder_instead,
     header_of,
-    lines_of,
     link_to_itself,
     not_finite,
     put,
@@ -329,12 +328,12 @@ ODD_TOML = {
     "an override in dotted keys": edit(
         STUDY,
         "threads = 2",
-        'threads = 2\noverride.batch_size.value = 128\noverride.batch_size.why = "as it was before"',
+        'threads = 2\noverride.batch_size.value = 128\noverride.batch_size.why = "as before it"',
     ),
     "an override in one line": edit(
         STUDY,
         "threads = 2",
-        'threads = 2\noverride = {momentum = {value = 0.9, why = "as it was before"}}',
+        'threads = 2\noverride = {momentum = {value = 0.9, why = "as before it"}}',
     ),
     "a text of several lines": transform(
         NETWORK, lambda old: re.sub(rb'(?m)^idea = """', b'idea = """\\\n', old)
@@ -573,3 +572,419 @@ def test_templates_and_code(
 ) -> None:
     change(tiny)
     refused(cnnpaper, tiny, ("tables", "--study", "tiny"), says)
+
+
+# ------------------------------------------------------------------------------- images
+
+BIN, PY = "images/cifar-10-batches-bin", "images/cifar-10-batches-py"
+BIN_TAR, PY_TAR = "images/cifar-10-binary.tar.gz", "images/cifar-10-python.tar.gz"
+TABLE = "images/deep/plain_text/train-00000-of-00001.parquet"
+PICTURES = "images/CIFAR-10-images"
+PICTURE_TAR = "images/CIFAR-10-images-6d04f75.tar.gz"
+FETCH = "make data"
+
+
+def flip(name: str, share: float) -> Change:
+    """Change one bit, that far into the file."""
+
+    def how(old: bytes) -> bytes:
+        place = int(share * len(old))
+        return old[:place] + bytes([old[place] ^ 1]) + old[place + 1 :]
+
+    return transform(name, how)
+
+
+def cut(name: str) -> Change:
+    return transform(name, lambda old: old[: len(old) * 2 // 3])
+
+
+IMAGES = {
+    # form, what the message must hold, what is wrong
+    "batch missing": ("binary", ("test_batch.bin", FETCH), remove(f"{BIN}/test_batch.bin")),
+    "batch cut": ("binary", ("data_batch_3.bin", "cut off"), cut(f"{BIN}/data_batch_3.bin")),
+    "batch too long": (
+        "binary",
+        ("data_batch_3.bin", FETCH),
+        append(f"{BIN}/data_batch_3.bin", bytes(3073)),
+    ),
+    "bit of a batch": (
+        "binary",
+        ("data_batch_2.bin: damaged or altered", FETCH),
+        flip(f"{BIN}/data_batch_2.bin", 0.5),
+    ),
+    "label of a batch": (
+        "binary",
+        ("data_batch_1.bin: damaged or altered", FETCH),
+        transform(f"{BIN}/data_batch_1.bin", lambda old: b"\x0a" + old[1:]),
+    ),
+    "batch a folder": (
+        "binary",
+        ("test_batch.bin", "s a directory"),
+        folder_instead(f"{BIN}/test_batch.bin"),
+    ),
+    "batch a link to itself": (
+        "binary",
+        ("test_batch.bin", "symbolic links"),
+        link_to_itself(f"{BIN}/test_batch.bin"),
+    ),
+    "pickle missing": ("python", ("data_batch_4", FETCH), remove(f"{PY}/data_batch_4")),
+    "pickle cut": ("python", ("data_batch_4: not a batch", FETCH), cut(f"{PY}/data_batch_4")),
+    "bit of a pickle": (
+        "python",
+        ("data_batch_4: damaged or altered", FETCH),
+        flip(f"{PY}/data_batch_4", 0.5),
+    ),
+    "pickle of CIFAR-100": (
+        "python",
+        ("data_batch_1: this is CIFAR-100", FETCH),
+        transform(
+            f"{PY}/data_batch_1", lambda old: old.replace(b"U\x06labels", b"U\x0bfine_labels")
+        ),
+    ),
+    "pickle that executes": (
+        "python",
+        ("data_batch_1: not a batch", FETCH),
+        put(f"{PY}/data_batch_1", b"cos\nsystem\n(S'touch executed'\ntR."),
+    ),
+    "archive cut": ("binary archive", (BIN_TAR, "cut off", FETCH), cut(BIN_TAR)),
+    "bit of an archive": ("binary archive", (BIN_TAR, FETCH), flip(BIN_TAR, 0.3)),
+    "archive that is a page": (
+        "binary archive",
+        (BIN_TAR, FETCH),
+        put(BIN_TAR, b"<html>not found</html>"),
+    ),
+    "archive empty": ("binary archive", (BIN_TAR, FETCH), put(BIN_TAR, b"")),
+    "archive a link to itself": ("binary archive", ("images",), link_to_itself(BIN_TAR)),
+    "archive of pickles cut": ("python archive", (PY_TAR, "cut off", FETCH), cut(PY_TAR)),
+    "bit of an archive of pickles": ("python archive", (PY_TAR, FETCH), flip(PY_TAR, 0.4)),
+    "archive of CIFAR-100": (
+        "python archive",
+        ("CIFAR-100", FETCH),
+        lambda root: (root / PY_TAR).rename(root / "images" / "cifar-100-python.tar.gz"),
+    ),
+    "table missing": (
+        "parquet",
+        ("100 images in parquet files", FETCH),
+        remove(TABLE),
+    ),
+    "table cut": ("parquet", (TABLE, FETCH), cut(TABLE)),
+    "bit of a table": ("parquet", ("train-00000", FETCH), flip(TABLE, 0.999)),
+    "table empty": ("parquet", (TABLE, FETCH), put(TABLE, b"")),
+    "table that is a page": ("parquet", (TABLE, FETCH), put(TABLE, b"<html>not found</html>")),
+    "picture missing": (
+        "images",
+        ("49 images in train/cat", FETCH),
+        remove(f"{PICTURES}/train/cat/0001.png"),
+    ),
+    "class missing": ("images", ("0 images in train/dog", FETCH), remove(f"{PICTURES}/train/dog")),
+    "class counts wrong": (
+        "images",
+        ("images in train/cat", FETCH),
+        lambda root: (root / PICTURES / "train/cat/0001.png").rename(
+            root / PICTURES / "train/dog/0051.png"
+        ),
+    ),
+    "picture cut": ("images", ("0007.png", FETCH), cut(f"{PICTURES}/test/ship/0007.png")),
+    "bit of a picture": (
+        "images",
+        ("0007.png", FETCH),
+        flip(f"{PICTURES}/test/ship/0007.png", 0.5),
+    ),
+    "picture of another kind": (
+        "images",
+        ("0007.png", FETCH),
+        put(f"{PICTURES}/test/ship/0007.png", b"GIF89a" + bytes(100)),
+    ),
+    "picture a link to itself": (
+        "images",
+        ("images in test/ship", FETCH),
+        link_to_itself(f"{PICTURES}/test/ship/0007.png"),
+    ),
+    "archive of pictures cut": ("image tar", (PICTURE_TAR, "cut off", FETCH), cut(PICTURE_TAR)),
+    "folder missing": ("binary", ("no such folder", FETCH), remove("images")),
+    "folder empty": ("binary", ("no images of CIFAR-10", FETCH), remove(BIN)),
+    "folder a link to itself": ("binary", ("symbolic links",), link_to_itself("images")),
+}
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """600 images that are taken for the official 60,000."""
+    from tests.learn import cifar_files
+
+    return cifar_files.stand_in(monkeypatch, 100)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("form,says,change", IMAGES.values(), ids=IMAGES.keys())
+def test_images(
+    tiny: Path,
+    records: Any,
+    cnnpaper: Cnnpaper,
+    form: str,
+    says: tuple[str, ...],
+    change: Change,
+) -> None:
+    from tests.learn import cifar_files
+
+    cifar_files.write_form(form, tiny / "images", records)
+    change(tiny)
+    try:
+        sources.find(Path("images"))
+        command = ("data", "--data-dir", "images")
+    except UserError:  # where `cnnpaper data` would fetch the set
+        command = (*ALEXNET, "--data-dir", "images")
+    refused(cnnpaper, tiny, command, says)
+
+
+# ------------------------------------------------------------------------------- the machine
+
+
+def test_no_space_left(tiny: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there stays, and nothing half written is left."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    says = ("build/report/tiny/", "No space left on device", "give the same command again")
+    refused(cnnpaper, tiny, ("tables", "--study", "tiny"), says)
+
+
+def shell(
+    root: Path, *arguments: str, before: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own, as another program started it."""
+    return subprocess.run(
+        [*before, sys.executable, "-m", "cnnpaper", *arguments],
+        cwd=root,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [("report", "--study", "tiny"), ("import-logs", "old", "--study", "other")]
+)
+def test_a_read_only_repository(tiny: Path, command: tuple[str, ...]) -> None:
+    """As somebody to whom modes apply; root keeps its name, but not the right to ignore them."""
+    before: tuple[str, ...] = ()
+    if os.geteuid() == 0:
+        before = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+        if shutil.which("setpriv") is None:
+            pytest.skip("root, and no setpriv")
+    put("old/resnet18_1epoch_train.log", OLD_LOG.encode())(tiny)
+    was = tree(tiny)
+    folders = [tiny, *(path for path in tiny.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        done = shell(tiny, *command, before=before)
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert done.returncode == 2, done.stderr
+    check_message(done.stderr, ("build", "Permission denied", "give the same command again"))
+    assert tree(tiny) == was
+
+
+OLD_LOG = """\
+############학습 시작############
+Epoch 0/0
+----------
+train Loss: 2.0000 Acc: 0.2000
+val Loss: 1.9000 Acc: 0.3000
+############학습 끝############
+Training complete in 0m 9s
+Best val Acc: 0.300000
+"""
+
+
+@pytest.mark.soak
+def test_no_program_knows_the_fonts(tiny: Path) -> None:
+    put("empty/none", b"")(tiny)
+    done = shell(tiny, "figures", "--study", "tiny", PATH=str(tiny / "empty"))
+    assert done.returncode == 2, done.stderr
+    check_message(done.stderr, ("lmroman10-regular.otf", "apt-get install lmodern fonts-nanum"))
+
+
+# ------------------------------------------------------------------------------- make
+
+
+@pytest.fixture
+def with_python(tiny: Path) -> Path:
+    """The repository with environments whose Python is that of this test."""
+    for name in (".venv", ".venv-train"):
+        python = tiny / name / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.chmod(0o755)
+    return tiny
+
+
+def make(root: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Make as a user calls it, but that the environments are taken as they are."""
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("MAKE") and key not in test_makefile.VARIABLES
+    }
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=root,
+        env={**inherited, "PYTHON": "true", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """What make printed but for its own line about the target that failed."""
+    lines = done.stderr.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("make: ***"))
+
+
+REAL = {"PYTHON": sys.executable}
+MADE = {
+    # target and variables, environment, what the message must hold, what is wrong
+    "study": ("status STUDY=tiyn", {}, ("no study 'tiyn'", "'tiny'"), None),
+    "no study": ("status STUDY=", {}, ("no study ''", "known studies"), None),
+    "epochs": ("alexnet EPOCHS=0", {}, ("'0'", "from 1", "--epochs 10"), None),
+    "seeds": ("vgg16 STUDY=full SEEDS=0,x", {}, ("'x'", "--seeds 0,1,2"), None),
+    "devices": ("alexnet STUDY=tiny GPUS=first", {}, ("'first' is no device",), None),
+    "network": ("vgg16 STUDY=tiny", {}, ("'tiny' is not about 'vgg16'", "EPOCHS=10"), None),
+    "data folder": (
+        "experiments",
+        {"DATA_DIR": "my '$HOME' % # 데이터"},
+        ("my '$HOME' % # 데이터: there is no such folder", FETCH),
+        None,
+    ),
+    "data set": ("data SET=jpeg", {}, ("'jpeg'", "jpeg75"), None),
+    "new data set": ("data", {"SET": "$HOME 'x'"}, ("\"$HOME 'x'\" is not one of",), None),
+    "recipe": ("status STUDY=tiny", {}, (RECIPE, "'batchsize'"), recipe("batchsize = 128")),
+    "log": ("report STUDY=tiny", {}, (f"{LOG}:1",), put(LOG, b"\0\n")),
+    "lock": ("environment", REAL, ("uv.lock", "version control"), put("uv.lock", b"package = 1")),
+    "lock of nothing": ("environment", REAL, ("uv.lock", "not TOML"), append("uv.lock", b"=")),
+    "project": (
+        "environment",
+        REAL,
+        ("pyproject.toml", "not TOML"),
+        append("pyproject.toml", b"="),
+    ),
+    "no lock": ("training-environment", REAL, ("uv.lock is missing",), remove("uv.lock")),
+}
+
+
+@pytest.mark.parametrize("call,environment,says,change", MADE.values(), ids=MADE.keys())
+def test_make(
+    with_python: Path,
+    call: str,
+    environment: dict[str, str],
+    says: tuple[str, ...],
+    change: Change | None,
+) -> None:
+    if change is not None:
+        change(with_python)
+    before = tree(with_python)
+    done = make(with_python, *call.split(), **environment)
+    assert done.returncode == 2, done.stderr
+    check_message(said(done), says)
+    assert tree(with_python) == before
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize("without", ["xelatex", "font"])
+def test_make_where_tex_is_not_complete(tiny: Path, tmp_path: Path, without: str) -> None:
+    """And nothing can install it: the command to type is printed, for each kind of system."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in {*texsetup.PROGRAMS, "make", "sh", "fc-list"} - {without}:
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (tmp_path / "fonts.conf").write_text("<fontconfig></fontconfig>")
+    fonts = {"FONTCONFIG_FILE": str(tmp_path / "fonts.conf")} if without == "font" else {}
+    before = tree(tiny)
+    done = make(tiny, "tex", PYTHON=sys.executable, PATH=str(programs), **fonts)
+    assert done.returncode == 2, done.stderr
+    missing = "font NanumMyeongjo" if without == "font" else "missing: xelatex"
+    check_message(said(done), (missing, "sudo apt-get install", "brew install"))
+    assert tree(tiny) == before
+
+
+def test_errors_of_many_jobs_are_legible(with_python: Path) -> None:
+    """Every message stands in one piece, whoever else prints at the same time."""
+    names = ("alexnet", "vgg16", "googlenet", "resnet18")
+    done = make(with_python, "-j4", "-k", *names, "STUDY=full", DATA_DIR="nowhere")
+    assert done.returncode == 2
+    whole = f"cnnpaper: nowhere: there is no such folder\n{sources.REMEDY}\n"
+    assert done.stderr.count(whole) == 4
+    rest = done.stderr.replace(whole, "").splitlines()
+    assert all(re.fullmatch(r"make: .*(Error 2|not remade because of errors\.)", x) for x in rest)
+
+
+# ------------------------------------------------------------------------------- odd paths
+
+ODD = {
+    "all of these": 'it\'s my "폴더" 100% #1 $HOME $(date) ~a_b^c&{d}',
+    "200 characters": "x" * 200,
+    "blank": "my repository",
+    "quotes": 'it\'s "mine"',
+    "percent": "100% of it",
+    "hash": "run #1",
+    "Hangul": "내 저장소",
+    "dollar": "$HOME and $(date)",
+    "TeX": "~a_b^c&{d}",
+    "backslash": "a\\input",
+    "line break": "a\nb",
+    "dash": "-rf",
+}
+ODD_NAMES = [
+    pytest.param(name, id=what, marks=[pytest.mark.soak] if number > 1 else [])
+    for number, (what, name) in enumerate(ODD.items())
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_repository_in_an_odd_folder(
+    made: Path, tmp_path: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    place = tmp_path / name
+    shutil.copytree(made, place, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(place)
+    answer = cnnpaper("tables", "--study", "tiny")
+    assert (answer.code, answer.err) == (0, "")
+
+
+@pytest.mark.soak
+@pytest.mark.tex
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_report_in_an_odd_folder(made: Path, tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    shutil.copytree(made, place, ignore=shutil.ignore_patterns("__pycache__"))
+    done = shell(place, "report", "--study", "tiny")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (place / "report" / "CNN_report-tiny.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_make_in_an_odd_folder(with_python: Path, tmp_path: Path) -> None:
+    place = tmp_path / ODD["all of these"]
+    with_python.rename(place)
+    done = make(place, "status", "STUDY=tiny")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "alexnet-s0" in done.stdout
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_images_in_an_odd_folder(
+    tiny: Path, records: Any, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from tests.learn import cifar_files
+
+    cifar_files.write_form("binary archive", tiny / name, records)
+    monkeypatch.setenv("DATA_DIR", name)
+    answer = cnnpaper("data")
+    assert (answer.code, answer.err) == (0, "")
+    assert "CIFAR-10" in answer.out

@@ -44,20 +44,7 @@ SMALL = 100
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> files.Bytes:
     """(600, 3073): a set of six batches of 100 images, which is taken for the official one."""
-    numbers = np.arange(6 * SMALL)
-    labels = ((numbers + numbers // SMALL + numbers // 10) % 10).astype(np.uint8)
-    assert set(np.bincount(labels[: 5 * SMALL])) == {50}
-    assert set(np.bincount(labels[5 * SMALL :])) == {10}
-    made = files.records(labels)
-    sha1 = [hashlib.sha1(batch.tobytes()).hexdigest() for _, batch in files.batches(made)]
-    of_labels = [hashlib.sha1(part.tobytes()).hexdigest() for part in np.split(labels, 6)]
-    monkeypatch.setattr(sources, "BATCH", SMALL)
-    monkeypatch.setattr(sources, "BATCH_SHA1", tuple(sha1))
-    monkeypatch.setattr(sources, "LABELS_SHA1", tuple(of_labels))
-    monkeypatch.setattr(sources, "official_labels", lambda: labels)
-    monkeypatch.setattr(data, "TRAINING", 5 * SMALL)
-    monkeypatch.setattr(data, "VALIDATION_PER_CLASS", 5)
-    return made
+    return files.stand_in(monkeypatch, SMALL)
 
 
 @pytest.fixture
@@ -182,39 +169,6 @@ def test_another_digest_of_synthetic_images_is_refused(tmp_path: Path) -> None:
 # --- every form -------------------------------------------------------------------------------
 
 
-def write_form(name: str, folder: Path, records: files.Bytes) -> None:
-    """Put the set into ``folder`` in one of its forms."""
-    encoded = [files.png(picture) for picture in files.pictures()]
-    if name == "binary":
-        files.write_binary(folder / "cifar-10-batches-bin", records)
-    elif name == "python":
-        files.write_python(folder / "cifar-10-batches-py", records)
-    elif name == "binary archive":
-        files.write_tar(
-            folder / "cifar-10-binary.tar.gz",
-            [(f"cifar-10-batches-bin/{n}.bin", b.tobytes()) for n, b in files.batches(records)],
-        )
-    elif name == "python archive":
-        batches = [
-            (f"cifar-10-batches-py/{batch}", files.pickled_batch(rows))
-            for batch, rows in files.batches(records)
-        ]
-        extra = [("cifar-10-batches-py/readme.html", b"<html>")]
-        files.write_tar(folder / "cifar-10-python.tar.gz", [*extra, *reversed(batches)])
-    elif name == "parquet":
-        files.write_parquet(folder / "deep" / "plain_text", records)
-    elif name == "images":
-        files.write_images(folder / "CIFAR-10-images", records[:, 0])
-    else:
-        files.write_tar(
-            folder / "CIFAR-10-images-6d04f75.tar.gz",
-            (
-                (f"CIFAR-10-images-6d04f75/{name}", encoded[row % files.PICTURES])
-                for row, name in files.image_names(records[:, 0])
-            ),
-        )
-
-
 @pytest.mark.parametrize(
     "name",
     ["binary", "python", "binary archive", "python archive", "parquet", "images", "image tar"],
@@ -229,7 +183,7 @@ def test_every_form_gives_the_same_set_and_is_not_decoded_twice(
     if name == "parquet":
         pytest.importorskip("pyarrow")
     folder = tmp_path / "data"
-    write_form(name, folder, records)
+    files.write_form(name, folder, records)
     images = data.load(DataSpec(set="original"), folder, tmp_path / "cache")
     assert (images.name, images.digest, images.synthetic) == ("CIFAR-10", digest, False)
     assert images.address == "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -241,7 +195,7 @@ def test_every_form_gives_the_same_set_and_is_not_decoded_twice(
 
 def test_the_full_size(tmp_path: Path) -> None:
     records = files.records(LABELS)
-    write_form("python", tmp_path / "data", records)
+    files.write_form("python", tmp_path / "data", records)
     folder = tmp_path / "data" / "cifar-10-batches-py"
     # other pixels in the official batches can only be damage
     message = refusal(folder, tmp_path)
