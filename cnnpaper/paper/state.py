@@ -60,6 +60,7 @@ def manifest(root: Path, study: str, **options: object) -> dict[str, str]:
     }
     return {
         **found,
+        "trials": repr((root / "results" / "log" / "ablation").is_dir()),  # the text names them
         **{f"option {name}": repr(value) for name, value in sorted(options.items())},
         **tools(),
     }
