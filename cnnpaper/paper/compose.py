@@ -18,7 +18,7 @@ from cnnpaper.paper import stats
 from cnnpaper.paper.analysis import BOOTSTRAP_FROM, Analysis
 from cnnpaper.paper.claims import ARCHITECTURE_SEEDS, PAIRS_LISTED, Claims
 from cnnpaper.paper.drawings import Drawing
-from cnnpaper.paper.facts import Facts, counted, date_text, read_known
+from cnnpaper.paper.facts import Facts, counted, date_text, is_number, read_known
 from cnnpaper.paper.frames import Frames
 from cnnpaper.paper.ledger import Cite, Ledger, Sentence, Value, listing, percent, sentence
 from cnnpaper.paper.sources import Sources
@@ -470,7 +470,8 @@ class Composer:
         names = {network.name for network in self.analysis.networks}
         names |= {experiment.name for experiment in self.frames.experiments.values()}
         names |= {*self.frames.logs, *self.frames.missing, self.frames.study.name}
-        names |= {layer.name for layers in self.frames.layers.values() for layer in layers}
+        layers = (layer.name for layers in self.frames.layers.values() for layer in layers)
+        names |= {name for name in layers if not is_number(name)}
         for value in self.printer.printed.values():
             first, more = _first_source(value, self._log_prefix)
             names |= {value.key, value.formula, first, more}

@@ -420,8 +420,18 @@ class Facts:
             for name in ("kernel", "stride", "groups"):
                 if (size := getattr(layer, name)) is not None:
                     values[name] = self.add(f"{key}.{name}", size, source)
+            if is_number(layer.name):
+                values["name"] = self.add(f"{key}.name", layer.name, source, text=layer.name)
             rows.append((layer, values))
         return rows
+
+
+def is_number(name: str) -> bool:
+    """Is a layer called by its place, as in ``nn.Sequential``: ``3`` or ``0.1``?
+
+    Such a name is a value, or every numeral like it would pass for a name.
+    """
+    return re.fullmatch(r"[\d.]+", name) is not None
 
 
 class _Duplicates(BaseModel):

@@ -453,7 +453,7 @@ class Tables:
             kind = "linear" if layer.type == "Linear" else "conv"
             rows.append(
                 [
-                    breakable(layer.name),
+                    values.get("name", breakable(layer.name)),
                     kind,
                     values.get("kernel"),
                     values.get("stride"),

@@ -307,3 +307,18 @@ def test_settings_as_printed(value: object, text: str) -> None:
 
 def test_counts_in_words() -> None:
     assert [counted(n) for n in (1, 4, 12, 13, 1000)] == ["one", "four", "twelve", "13", "1,000"]
+
+
+def test_a_layer_that_is_called_by_its_place_is_a_value(tmp_path: Path) -> None:
+    """As in ``nn.Sequential``: as a name, its numeral would excuse every one like it."""
+    root = fabricate.study(tmp_path, fabricate.Plan(networks=("alexnet",), images=10))
+    frames = read_frames(root, "invented")
+    layers = [layer for layer in frames.layers["alexnet"] if layer.type == "Conv2d"][:3]
+    names = ("0", "3.1", "conv3")
+    frames.layers["alexnet"] = tuple(
+        layer.model_copy(update={"name": name}) for layer, name in zip(layers, names, strict=True)
+    )
+    facts = Facts(root, frames, Ledger(), Sources(root))
+    rows = facts.layer_rows("alexnet")
+    printed = [values["name"].text if "name" in values else None for _, values in rows]
+    assert printed == ["0", "3.1", None]
