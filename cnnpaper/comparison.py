@@ -172,8 +172,11 @@ def read_right(path: Path, run: Run) -> Right | None:
         return None
     try:
         right = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); remove it") from None
+    except Exception as error:  # numpy raises half a dozen kinds for damaged bytes
+        reason = str(error).partition("\n")[0][:160] or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({reason}); remove it") from None
+    if not isinstance(right, np.ndarray):
+        raise UserError(f"{path}: not an array; remove it")
     if right.dtype != np.bool_ or right.ndim != 1 or not len(right):
         raise UserError(f"{path}: {right.dtype} of shape {right.shape}, not (N,) bool; remove it")
     if int(right.sum()) / len(right) != _best(run):

@@ -92,7 +92,7 @@ def stamp_of(folder: Path) -> dict[str, str]:
     """What ``folder`` was made from; empty where no set-up of it was ever completed."""
     try:
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return stamp if isinstance(stamp, dict) else {}
 
