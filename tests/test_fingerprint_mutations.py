@@ -228,7 +228,15 @@ MATTERS: dict[str, Row] = {
         found="cnnpaper.errors:<effects>",
     ),
     # code: what training calls
-    "a default argument": row(
+    "a default argument in train.py": row(
+        put(
+            TRAIN,
+            "def train_epoch(self, listener: Listener) -> None:",
+            "def train_epoch(self, listener: Listener, size: int = 32) -> None:",
+        ),
+        found="cnnpaper.learn.train:Training.train_epoch",
+    ),
+    "a default argument of a helper": row(
         put(EVALUATE, "mirrored: bool = False", "mirrored: bool = True"),
         found="cnnpaper.learn.evaluate:logits",
     ),

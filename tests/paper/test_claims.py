@@ -151,6 +151,7 @@ def five_rows() -> Frames:
     runs["run"] = runs["model"] + "-s" + runs["seed"].astype(str)
     runs["variant"] = None
     runs["train_s"] = runs["epoch_s"]
+    runs["shared"] = False
     curves = runs[["run"]].assign(resolution=32, shared=False)
     names = {"alexnet": "AlexNet", "vgg16": "VGG-16", "resnet18": "ResNet-18"}
     return Frames(
