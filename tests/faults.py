@@ -1,6 +1,6 @@
 """Writers that are killed, or find the disk full, at a chosen operation on a file.
 
-    python -m tests.faults PLACE POINTS FAULT,FAULT WRITER,WRITER
+    python -m tests.faults PLACE FAULT=POINTS,FAULT=POINTS WRITER,WRITER
 
 A process of its own, so that it can fork: everything is imported once, and each attempt is a child
 that begins with the same folder. It counts what the writer does to files (open for writing, mkdir,
@@ -10,6 +10,11 @@ rename, remove, flock, fsync, starting a program), and puts the fault at POINTS 
 ``full``      from there on nothing can be created, renamed or synced: ENOSPC.
 ``disk``      a real file system (tmpfs) that is full after so many bytes; needs ``unshare -m``.
 ``forbidden`` the whole folder belongs to somebody else.
+``group``     SIGKILL for the writer and every program that it started, when the folder holds a part
+              of the files that it will hold.
+``vanish``    the folder ``data`` is gone there, and soon after comes SIGKILL; the same command is
+              an error until the folder is back.
+``clock``     the clock runs backwards; nothing else happens.
 
 After each fault every file is the old one or the new one; an error is one to five lines with exit
 code 2; and the same command, given again, leaves the same tree of files, byte for byte, as one that
@@ -23,6 +28,7 @@ import dataclasses
 import errno
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import re
@@ -30,6 +36,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +49,12 @@ CREATING = {"open", "os.mkdir", "os.rename", "fsync"}
 COUNTED = CREATING | {"os.remove", "os.rmdir", "os.truncate", "fcntl.flock", "subprocess.Popen"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 NOBODY = 65534
+REASON = {
+    "full": "No space left on device",
+    "disk": "No space left on device",
+    "forbidden": "Permission denied",
+    "vanish": "data: there is no such folder",
+}
 BIG = "size=2g"
 PAGE = 4096
 
@@ -64,6 +77,8 @@ class Operations:
     fault: str = "none"
     point: Point = Point(0)
     seen: list[str] = field(default_factory=list)
+    creating: list[str] = field(default_factory=list)
+    """Those of ``seen`` that a full disk would not let happen."""
 
     def install(self) -> None:
         """Cannot be undone; the process is a child that ends soon."""
@@ -75,17 +90,19 @@ class Operations:
         if event not in COUNTED or (event == "open" and not self._writes(*args)):
             return
         if event == "subprocess.Popen" or self._below(args[0]):
-            self._reached(event, None, args[0])
+            # what is there can be opened on a full disk too, and a folder is not made again
+            new = event == "os.rename" or not self._exists(args[0])
+            self._reached(event, None, args[0], event in CREATING and new)
 
     def _writes(self, path: Any, _mode: Any, flags: Any) -> bool:
-        if not isinstance(flags, int) or not flags & WRITING:
-            return False
-        # a file that is there can be opened on a full disk too
-        return self.fault != "full" or not Path(os.fsdecode(path)).exists()
+        return not isinstance(path, int) and isinstance(flags, int) and bool(flags & WRITING)
+
+    def _exists(self, path: Any) -> bool:
+        return isinstance(path, int) or Path(os.fsdecode(path)).exists()
 
     def _synced(self, descriptor: int) -> None:
         if self._below(descriptor):
-            self._reached("fsync", descriptor, None)
+            self._reached("fsync", descriptor, None, True)
         self._fsync(descriptor)
 
     def _below(self, path: Any) -> bool:
@@ -94,18 +111,31 @@ class Operations:
         # the folder itself may be a link that is to be removed, so links are not followed
         return Path.cwd().joinpath(os.fsdecode(path)).is_relative_to(self.root)
 
-    def _reached(self, event: str, descriptor: int | None, path: Any) -> None:
-        if self.fault == "full" and event not in CREATING:
-            return
+    def _reached(self, event: str, descriptor: int | None, path: Any, creating: bool) -> None:
         folder = descriptor is not None and Path(f"/proc/self/fd/{descriptor}").is_dir()
         self.seen.append("fsync of a folder" if folder else event)
-        if self.fault == "none" or len(self.seen) < self.point.operation:
+        if creating:
+            self.creating.append(self.seen[-1])
+        number = len(self.creating if self.fault == "full" else self.seen)
+        if self.fault in ("none", "clock") or number < self.point.operation:
             return
-        if descriptor is not None and not folder and len(self.seen) == self.point.operation:
+        if self.fault == "full" and not creating:
+            return
+        if self.fault == "vanish":
+            self._vanish()
+            return
+        if descriptor is not None and not folder and number == self.point.operation:
             self._lose(descriptor)
         if self.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    def _vanish(self) -> None:
+        self.fault = "none"
+        for name in ("data", "build/data"):
+            if Path(name).exists():
+                Path(name).rename(gone(self.root, name))
+        self.fault, self.point = "kill", Point(len(self.seen) + 5)
 
     def _lose(self, descriptor: int) -> None:
         """Drop a part of what was written since the last fsync: of a log that is its last line."""
@@ -113,6 +143,11 @@ class Operations:
         data = path.read_bytes()
         start = data.rfind(b"\n", 0, -1) + 1 if path.suffix == ".jsonl" else 0
         os.truncate(path, start + round((len(data) - start) * self.point.share))
+
+
+def gone(root: Path, name: str) -> Path:
+    """Where a folder is while it is not in its place."""
+    return root.with_name(f"gone-{name.replace('/', '-')}")
 
 
 def points(seen: list[str], count: int) -> list[Point]:
@@ -138,6 +173,7 @@ class Answer:
     """Exit code, or minus the signal."""
     said: str
     seen: list[str]
+    creating: list[str]
 
 
 class Trial:
@@ -146,11 +182,18 @@ class Trial:
     def __init__(self, writer: writers.Writer, place: Path) -> None:
         self.writer, self.place = writer, place
         self.pristine, self.work = place / "pristine", place / "work"
-        self.need = 0
-        """Bytes that the writer adds to its folder."""
         writer.prepare(self.pristine)
         for name in writer.imports:
             importlib.import_module(name)
+        self.restore()
+        self.before, room = self.tree(), used(self.work)
+        self.undisturbed = self.attempt()
+        assert self.undisturbed.code == 0, self.undisturbed.said
+        self.after = self.tree()
+        """What a command that nothing disturbs leaves."""
+        self.need = used(self.work) - room
+        """Bytes that the writer adds to its folder."""
+        self.files = sum(1 for _ in self.work.rglob("*"))
 
     def restore(self) -> None:
         """Begin with the prepared folder."""
@@ -176,9 +219,11 @@ class Trial:
         child = os.fork()
         if child == 0:
             os._exit(self._child(fault, point, user, log, counts))
+        if fault == "group":
+            self._kill_group(child, point)
         _, status = os.waitpid(child, 0)
-        seen = json.loads(counts.read_text() or "[]")
-        return Answer(os.waitstatus_to_exitcode(status), log.read_text("utf-8"), seen)
+        seen, creating = json.loads(counts.read_text() or "[[], []]")
+        return Answer(os.waitstatus_to_exitcode(status), log.read_text("utf-8"), seen, creating)
 
     def _child(self, fault: str, point: Point, user: int | None, log: Path, counts: Path) -> int:
         os.chdir(self.work)
@@ -190,6 +235,10 @@ class Trial:
             os.setgid(user)
             os.setuid(user)
         operations = Operations(self.work, fault, point)
+        if fault == "clock":
+            run_backwards()
+        elif fault == "group":
+            os.setsid()
         operations.install()
         try:
             return self.writer.run()
@@ -202,7 +251,16 @@ class Trial:
             sys.stdout.flush()
             sys.stderr.flush()
             operations.fault = "none"
-            counts.write_text(json.dumps(operations.seen))
+            counts.write_text(json.dumps([operations.seen, operations.creating]))
+
+    def _kill_group(self, child: int, point: Point) -> None:
+        """Wait until the folder has so many files, then kill the child and all that it began."""
+        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if sum(1 for _ in self.work.rglob("*")) >= point.operation:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child, signal.SIGKILL)
+                return
+            time.sleep(0.001)
 
     def tree(self) -> dict[str, str]:
         """Every file below the folder, with the digest of what matters in it."""
@@ -227,33 +285,41 @@ class Verdict:
 
 def series(trial: Trial, fault: str, count: int) -> Verdict:
     """Strike ``count`` times, each time in the prepared folder, and repair."""
-    trial.restore()
-    before = trial.tree()
-    room = used(trial.work)
-    first = trial.attempt("full" if fault == "full" else "none", Point(10**9))
-    trial.need = used(trial.work) - room
-    verdict = Verdict(operations=len(first.seen))
-    if first.code != 0:
-        verdict.failures.append(f"undisturbed: code {first.code}: {first.said}")
-        return verdict
-    after = trial.tree()
-    for point in chosen(trial, fault, count, first.seen):
+    seen = trial.undisturbed.creating if fault == "full" else trial.undisturbed.seen
+    verdict = Verdict(operations=len(seen))
+    for point in chosen(trial, fault, count, seen):
         answer = strike(trial, fault, point)
         verdict.points += 1
-        where = f"{fault} at {point} of {len(first.seen)}"
-        wrong = [*judged(fault, answer), *torn(before, trial.tree(), after)]
-        wrong += repaired(trial, after)
+        where = f"{fault} at {point} of {len(seen)}"
+        wrong = [*judged(fault, answer), *torn(trial), *repaired(trial)]
         verdict.failures += [f"{where}: {reason}" for reason in wrong]
         verdict.survived += not wrong
-        if point.operation:
-            verdict.events.append(first.seen[point.operation - 1])
+        if 0 < point.operation <= len(seen):
+            verdict.events.append(seen[point.operation - 1])
     return verdict
+
+
+def run_backwards() -> None:
+    """Every look at the clock of this process is an hour before the last one."""
+    looks = itertools.count(int(time.time()), -3600)
+    time.time = lambda: float(next(looks))
+    time.time_ns = lambda: next(looks) * 10**9
+    if "cnnpaper.learn.recorder" in sys.modules:
+        from cnnpaper.learn import provenance
+
+        provenance.now_utc = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(next(looks)))
 
 
 def chosen(trial: Trial, fault: str, count: int, seen: list[str]) -> Iterable[Point]:
     """Where to strike; for ``disk``, a share of the bytes that the writer needs."""
-    if fault == "forbidden":
+    if fault in ("forbidden", "clock"):
         return [Point(0)]
+    if fault == "group":
+        least = sum(1 for _ in trial.pristine.rglob("*"))
+        return [
+            Point(least + (number + 1) * (trial.files - least) // (count + 1))
+            for number in range(count)
+        ]
     if fault == "disk":
         return [Point(0, (number + 0.5) / count) for number in range(count)]
     return points(seen, count)
@@ -265,44 +331,54 @@ def strike(trial: Trial, fault: str, point: Point) -> Answer:
     trial.restore()
     if fault == "forbidden":
         return trial.attempt(user=NOBODY)
-    return trial.attempt(fault, point)
+    answer = trial.attempt(fault, point)
+    if fault != "vanish":
+        return answer
+    assert answer.code == -signal.SIGKILL, answer.said
+    before = trial.tree()
+    answer = trial.attempt()
+    assert trial.tree() == before, "an error changed something"
+    for name in ("data", "build/data"):
+        if gone(trial.work, name).exists():
+            gone(trial.work, name).rename(trial.work / name)
+    return answer
 
 
 def judged(fault: str, answer: Answer) -> Iterable[str]:
     """Did the process end as it should?"""
-    if fault == "kill":
+    if fault == "kill" or (fault == "group" and answer.code):
         if answer.code != -signal.SIGKILL:
             yield f"was not killed, code {answer.code}: {answer.said}"
         return
-    if answer.code == 0 and fault != "forbidden":
+    if answer.code == 0 and fault not in ("forbidden", "vanish"):
         return  # it could do without what failed
     lines = answer.said.strip().splitlines()
     message = [line for line in lines if line.startswith("cnnpaper: ")]
-    said = "Permission denied" if fault == "forbidden" else "No space left on device"
+    said = REASON[fault]
     if answer.code != 2:
         yield f"code {answer.code}: {answer.said}"
-    elif len(message) != 1 or len(lines) - lines.index(message[0]) > 5:
+    elif not message or len(lines) - lines.index(message[-1]) > 5:  # progress comes before
         yield f"not one message of at most five lines: {answer.said}"
     elif said not in answer.said and "the disk is full" not in answer.said:
         yield f"the reason is missing: {answer.said}"
-    elif not re.search(r"[\w-]+[./]\w", answer.said):
+    elif not re.match(r"\S+[:,] ", message[-1].removeprefix("cnnpaper: ")):
         yield f"no file is named: {answer.said}"
 
 
-def torn(before: dict[str, str], found: dict[str, str], after: dict[str, str]) -> Iterable[str]:
+def torn(trial: Trial) -> Iterable[str]:
     """Files that are neither the old nor the new ones."""
-    for name, digest in found.items():
-        known = {before.get(name), after.get(name)} - {None}
+    for name, digest in trial.tree().items():
+        known = {trial.before.get(name), trial.after.get(name)} - {None}
         if known and digest not in known and not writers.grows(name):
             yield f"{name}: half of a file"
 
 
-def repaired(trial: Trial, after: dict[str, str]) -> Iterable[str]:
+def repaired(trial: Trial) -> Iterable[str]:
     """The same command again, undisturbed, gives what it would have given."""
     again = trial.attempt()
     if again.code != 0:
         yield f"again: code {again.code}: {again.said}"
-    found = trial.tree()
+    found, after = trial.tree(), trial.after
     for name in sorted(found.keys() | after.keys()):
         if found.get(name) != after.get(name):
             state = "is debris" if name not in after else "is missing"
@@ -334,7 +410,7 @@ def mount(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
-def main(place: str, count: str, faults: str, names: str) -> None:
+def main(place: str, faults: str, names: str) -> None:
     """Print the verdicts."""
     for name in names.split(","):
         folder = Path(place).resolve() / name.replace(" ", "-")
@@ -342,7 +418,7 @@ def main(place: str, count: str, faults: str, names: str) -> None:
         folder.chmod(0o755)
         with contextlib.redirect_stdout(sys.stderr):
             trial = Trial(writers.WRITERS[name], folder)
-        for fault in faults.split(","):
+        for fault, count in (part.split("=") for part in faults.split(",")):
             verdict = series(trial, fault, int(count))
             print(json.dumps({"writer": name, "fault": fault, **dataclasses.asdict(verdict)}))
         trial.end()

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -247,15 +248,30 @@ def _tiny(root: Path) -> None:
     recorder.CHECKPOINT_EVERY_S = 0.0
 
 
+def _tiny_on_images(root: Path) -> None:
+    """The same on images that lie in a folder."""
+    from cnnpaper.learn import data
+
+    _tiny(root)
+    _images(root)
+    data.TRAINING, data.VALIDATION_PER_CLASS = 500, 5
+    path = root / "experiments" / "study" / "small.toml"
+    text = path.read_text("utf-8").replace('set = "synthetic"', 'set = "any"')
+    for name, count in (("train", 160), ("validation", 50), ("test", 100)):
+        text = re.sub(rf"{name}_images = .*", f"{name}_images = {count}", text)
+    path.write_text(text, "utf-8")
+
+
 def _train() -> int:
     command = ["train", "--study", "small", "--model", "tiny", "--gpus", "cpu"]
     return cli.run(command)
 
 
 def learnt(path: Path) -> bytes:
-    """What of a run's file is the same each time."""
+    """What of a run's file is the same each time; of half a line nothing is asked."""
     if path.name in ("run.jsonl", "test-evaluations.jsonl"):
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        text = path.read_text("utf-8")
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         if path.name != "run.jsonl":
             return repr({line["run"] for line in lines}).encode()
         kept = [{key: line[key] for key in line if key not in VOLATILE} for line in lines]
@@ -287,7 +303,9 @@ def _wheel(folder: Path, name: str, files: dict[str, str]) -> str:
     wheel = folder / f"{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for path, text in files.items():
-            archive.writestr(zipfile.ZipInfo(path), text)
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = (0o100755 if text.startswith("#!") else 0o100644) << 16
+            archive.writestr(entry, text)
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
@@ -299,11 +317,13 @@ def _wheels(root: Path) -> None:
     folder = root / "wheels"
     folder.mkdir(parents=True)
     names = [f"part{number}" for number in range(12)]
-    for name in names:
-        _wheel(folder, name, {f"{name}/m{n}.py": f"VALUE = {n}\n" for n in range(40)})
+    hashes = {
+        name: _wheel(folder, name, {f"{name}/m{n}.py": f"VALUE = {n}\n" for n in range(40)})
+        for name in names
+    }
     real = os.fspath(Path(sys.executable).with_name("uv"))
     script = UV.format(python=environment._base_python(), real=real)
-    _wheel(folder, "uv", {"uv-1.0.data/scripts/uv": script})
+    hashes["uv"] = _wheel(folder, "uv", {"uv-1.0.data/scripts/uv": script})
     wanted = ", ".join(f'"{name}"' for name in [*names, "uv"])
     (root / "pyproject.toml").write_text(
         f'[project]\nname = "stub"\nversion = "1"\nrequires-python = ">=3.11"\n'
@@ -312,6 +332,12 @@ def _wheels(root: Path) -> None:
     )
     command = [real, "lock", "--offline", "--quiet", "--python", environment._base_python()]
     subprocess.run(command, cwd=root, check=True)
+    lock = root / "uv.lock"
+    text = lock.read_text("utf-8")
+    for name, digest in hashes.items():  # uv does not write them for wheels of a folder
+        path = f'path = "{name}-1.0-py3-none-any.whl"'
+        text = text.replace(path, f'{path}, hash = "sha256:{digest}"')
+    lock.write_text(text, "utf-8")
 
 
 def _set_up() -> int:
@@ -336,6 +362,9 @@ WRITERS = {
     "cache": Writer(_images, _decode, ("cnnpaper.learn.cache",)),
     "download": Writer(_nothing, _fetch, ("cnnpaper.learn.download",)),
     "training": Writer(_tiny, _train, ("cnnpaper.learn.recorder",), normal=learnt),
+    "training on images": Writer(
+        _tiny_on_images, _train, ("cnnpaper.learn.recorder",), normal=learnt
+    ),
     "set-up": Writer(_wheels, _set_up, normal=installed),
     "clean": Writer(_before_clean, clean.main),
 }

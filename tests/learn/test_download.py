@@ -22,7 +22,7 @@ from cnnpaper.learn import download, sources
 from cnnpaper.learn.download import File, Mirror
 from cnnpaper.learn.sources import ARCHIVE, JPEG75, PARQUET, Identity
 
-CONTENT = gzip.compress(bytes(range(256)) * 20, 0) + bytes(1_000_000)
+CONTENT = gzip.compress(bytes(range(256)) * 20, 0, mtime=0) + bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NAME = "cifar-10-python.tar.gz"
 

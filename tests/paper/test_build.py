@@ -233,6 +233,42 @@ def test_a_stale_run_is_refused_and_shown_as_stale_when_asked_for(root: Path) ->
     assert first.count("stale") >= 2  # beside the accuracy too
 
 
+KILLS = """
+import os, sys
+from pathlib import Path
+
+from cnnpaper.paper import attach, build, latex, study
+from tests.faults import Operations, Point
+
+for number in sys.argv[2:]:
+    child = os.fork()
+    if child == 0:
+        Operations(Path.cwd(), "kill", Point(int(number), 0.5)).install()
+        build.build_report(Path(), sys.argv[1])
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_killed_three_times_it_gives_the_same_bytes(built: Path, root: Path) -> None:
+    """Among tables, among texts, before TeX; a kill at every stage is a matter of `make soak`."""
+    for place in ("tables", "text", "tex"):
+        shutil.rmtree(root / "build" / "report" / STUDY / place)
+    output(root).unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS, STUDY, "40", "100", "70"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["-9"] * 3, done.stderr
+    build(root)
+    assert output(root).read_bytes() == output(built).read_bytes()
+    assert [path for path in root.rglob("*") if path.suffix == ".tmp"] == []
+
+
 def test_two_builds_at_once(root: Path) -> None:
     with (
         lock(root / "build" / "report" / STUDY / "lock", what="the report"),
