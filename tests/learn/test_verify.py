@@ -367,7 +367,7 @@ def test_tolerances_grow_with_the_steps_and_know_every_network() -> None:
         allowed = [tolerance.of(model, step) for step in range(replay.FIRST_STEPS)]
         assert allowed == sorted(allowed)
         assert allowed[0] >= tolerance.MULTIPLE * tolerance.LEAST
-        assert allowed[-1] < 0.01
+        assert allowed[-1] < 0.05
     assert tolerance.of("resnet18", 3) == 10 * 8.1e-05  # as spread.toml has it
 
 
