@@ -220,7 +220,7 @@ def test_the_committed_paper_is_that_of_the_committed_logs(
 
 
 def figures_of(pdf: Path) -> list[tuple[Any, Counter[str]]]:
-    """Of every figure, page by page: its size in whole points, and how often each operator draws."""
+    """Of every figure, by page: its size in whole points, and how often each operator draws."""
     with pikepdf.open(pdf) as document:
         return [
             (
