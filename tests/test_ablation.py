@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, Answer
 
 from cnnpaper import ablation, config
 from cnnpaper.errors import UserError
+from tests.conftest import REPOSITORY, Answer
 
 FACTORS = [f"factor{number}" for number in range(9)]
 
