@@ -908,7 +908,13 @@ def test_a_digest_in_the_configuration_is_said_once_as_data() -> None:
 def test_a_value_that_becomes_null_is_a_difference() -> None:
     found = differences(example(config={"variant": "a"}), example(config={"variant": None}))
     assert [(item.name, item.old, item.new) for item in found] == [("variant", "a", None)]
-    assert differences(example(config={"variant": None}), example(config={}))
+
+
+def test_an_option_that_is_not_set_is_as_good_as_one_not_there() -> None:
+    # so an option that is added, and that nobody sets, leaves older runs as fresh as they were
+    assert differences(example(config={"cap": None}), example(config={})) == []
+    assert differences(example(config={}), example(config={"cap": None})) == []
+    assert differences(example(config={}), example(config={"cap": "avx2"}))
 
 
 def test_short_names_a_fingerprint() -> None:
