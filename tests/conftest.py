@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,15 @@ import pytest
 from cnnpaper import cli
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+COLLECTED = pytest.StashKey[Counter[str]]()
+"""File below tests/ → how many tests it has, long ones too."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count the tests before any is left out."""
+    tests = REPOSITORY / "tests"
+    config.stash[COLLECTED] = Counter(str(item.path.relative_to(tests)) for item in items)
 
 
 @pytest.fixture
