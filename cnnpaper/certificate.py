@@ -185,8 +185,12 @@ def covers(
         today: the run's fingerprint in today's repository.
         found: what has changed since the run was made.
     """
+    recorded = run.miniature
     return (
         certificate.log_digest == run.digest
+        and recorded is not None
+        and certificate.miniature == recorded.state_digest
+        and certificate.steps_state == (run.steps[-1].state_digest if run.steps else None)
         and certificate.fingerprint == today
         and objection(run, found, certificate.functions, certificate.unexecuted) is None
     )

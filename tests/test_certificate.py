@@ -154,6 +154,17 @@ def forge(root: Path, run: str) -> None:
     assert read(root, run).result.test_acc == 0.99  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("field", ["miniature", "steps_state"])
+def test_bits_other_than_the_log_s_vouch_for_nothing(root: Path, field: str) -> None:
+    rename(root)
+    path = certify(root)
+    fields = json.loads(path.read_text())
+    fields.pop("digest")
+    fields[field] = "0" * 64
+    path.write_text(json.dumps({**fields, "digest": certificate._digest(fields)}))
+    assert not fresh(root)
+
+
 def test_one_of_another_run_is_refused_by_name(root: Path) -> None:
     rename(root)
     path = certify(root)
