@@ -30,7 +30,7 @@ VOLATILE = {
     *("started", "peak_memory", "digest", "nonfinite"),
 }
 """What of a log is not the same each time."""
-GROWING = {"lock", "run.jsonl", "train.log", "state.json", "test-evaluations.jsonl"}
+GROWING = {"run.jsonl", "train.log", "state.json", "test-evaluations.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,13 @@ class Writer:
 
 
 def grows(name: str) -> bool:
-    """Files that have more than two states on the way; a lock names its owner."""
-    path = Path(name)
-    return path.suffix == ".lock" or path.name in GROWING
+    """Files that have more than two states on the way."""
+    return Path(name).name in GROWING
+
+
+def is_lock(path: Path) -> bool:
+    """A file that means nothing unless it is held."""
+    return path.suffix == ".lock" or path.name == "lock"
 
 
 def explained(call: Callable[[], Any]) -> int:

@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,8 @@ class Recorder(Listener):
     ) -> None:
         """Put an old log aside, write the header, execute the miniature and write it."""
         log = self.folder / LOG_NAME
-        if log.exists() and records.whole_lines(log) <= 2:
-            log.unlink()  # it was stopped before its first step: there is nothing to keep
+        if log.exists() and b'{"kind":"epoch",' not in log.read_bytes():
+            log.unlink()  # it was stopped in its first epoch: there is nothing to keep
         kept = _put_aside(log)
         _put_aside(self.folder / CERTIFICATE_NAME)  # it vouches for the old log
         checkpoint.keep(self.folder, 0)
@@ -244,7 +245,10 @@ class Recorder(Listener):
         files.append_line(path, json.dumps(entry))
 
     def finish(self, predicted: Predictions | None) -> None:
-        """Write the predictions, the result line, and say what came out."""
+        """Write the predictions, then the result line, and say what came out.
+
+        That line comes last: once the log has it, the run is finished and nothing is done any more.
+        """
         at = self.training.at
         values: dict[str, Any] = {"test_acc": None, "test_loss": None, "test_acc_tta": None}
         sha256 = None
@@ -267,9 +271,9 @@ class Recorder(Listener):
             peak_memory=measure.peak_memory(self.training.device),
             **values,
         )
-        self._log.append(result)
-        self._write_text()
+        self._write_text(result)
         checkpoint.keep(self.folder, 1)
+        self._log.append(result)
         self._progress.result(result)
 
     def _save(self, line: Epoch | None) -> None:
@@ -283,9 +287,9 @@ class Recorder(Listener):
         checkpoint.save(self.folder, state, epoch=at.epoch, step=at.step)
         self._saved = time.monotonic()
 
-    def _write_text(self) -> None:
-        text = textlog.render(records.read_run(self.folder / LOG_NAME))
-        files.write_atomic(self.folder / "train.log", text.encode())
+    def _write_text(self, result: Result | None = None) -> None:
+        run = replace(records.read_run(self.folder / LOG_NAME), result=result)
+        files.write_atomic(self.folder / "train.log", textlog.render(run).encode())
 
 
 class Progress:
