@@ -359,6 +359,13 @@ def test_unknown_network_and_the_nearest(root: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, True, "0"])
+def test_a_seed_that_no_run_can_have(root: Path, seed: Any) -> None:
+    study = config.load_study(root, "trial")
+    message = _message(lambda: config.run_spec(root, study, "tiny", seed))
+    assert message.startswith(f"a run of tiny in study 'trial': seed = {seed!r}: ")
+
+
 def test_network_of_a_study_that_has_no_file(root: Path) -> None:
     (root / "experiments" / "other.toml").unlink()
     study = config.load_study(root, "trial")
