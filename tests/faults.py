@@ -363,7 +363,7 @@ def judged(fault: str, answer: Answer) -> Iterable[str]:
         yield f"not one message of at most five lines: {answer.said}"
     elif said not in answer.said and "the disk is full" not in answer.said:
         yield f"the reason is missing: {answer.said}"
-    elif not re.match(r"\S+[:,] ", message[-1].removeprefix("cnnpaper: ")):
+    elif not re.search(r"^cnnpaper: \S+: |\w/\w", answer.said, re.MULTILINE):
         yield f"no file is named: {answer.said}"
 
 

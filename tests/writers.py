@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -272,14 +273,20 @@ def _train() -> int:
     return cli.run(command)
 
 
-def learnt(path: Path) -> bytes:
+def learnt_on_images(path: Path) -> bytes:
+    """A log also says what was executed, to which decoding belongs where it was not done before."""
+    return learnt(path, besides={"functions", "unexecuted"})
+
+
+def learnt(path: Path, besides: AbstractSet[str] = frozenset()) -> bytes:
     """What of a run's file is the same each time; of half a line nothing is asked."""
     if path.name in ("run.jsonl", "test-evaluations.jsonl"):
         text = path.read_text("utf-8")
         lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         if path.name != "run.jsonl":
             return repr({line["run"] for line in lines}).encode()
-        kept = [{key: line[key] for key in line if key not in VOLATILE} for line in lines]
+        leave = VOLATILE | besides
+        kept = [{key: line[key] for key in line if key not in leave} for line in lines]
         return json.dumps(kept).encode()
     return b"" if path.suffix in (".log", ".pt") else path.read_bytes()
 
@@ -368,7 +375,7 @@ WRITERS = {
     "download": Writer(_nothing, _fetch, ("cnnpaper.learn.download",)),
     "training": Writer(_tiny, _train, ("cnnpaper.learn.recorder",), normal=learnt),
     "training on images": Writer(
-        _tiny_on_images, _train, ("cnnpaper.learn.recorder",), normal=learnt
+        _tiny_on_images, _train, ("cnnpaper.learn.recorder",), normal=learnt_on_images
     ),
     "set-up": Writer(_wheels, _set_up, normal=installed),
     "clean": Writer(_before_clean, clean.main),
