@@ -121,14 +121,14 @@ def test_a_training_survives_a_full_disk_and_vanished_images(address: str) -> No
 @pytest.mark.parametrize("name", [*LIGHT, *HEAVY])
 def test_every_writer_survives_twenty_kills_and_full_disks(address: str, name: str) -> None:
     assert set(writers.WRITERS) == {*LIGHT, *HEAVY}
-    assert_survived(address, SOME if name in ("report", "set-up") else TWENTY, (name,))
+    assert_survived(address, TWENTY if name in (*LIGHT, "training") else SOME, (name,))
 
 
 @pytest.mark.soak
 @pytest.mark.tex
 @pytest.mark.parametrize("name", ["report", "set-up"])
 def test_programs_that_a_writer_started_are_killed_with_it(address: str, name: str) -> None:
-    assert_survived(address, {"group": 20}, (name,))
+    assert_survived(address, {"group": 8}, (name,))
 
 
 @pytest.mark.soak
