@@ -814,7 +814,7 @@ def test_no_program_knows_the_fonts(tiny: Path) -> None:
     put("empty/none", b"")(tiny)
     done = shell(tiny, "figures", "--study", "tiny", PATH=str(tiny / "empty"))
     assert done.returncode == 2, done.stderr
-    check_message(done.stderr, ("the figures need this font", "apt-get install lmodern fonts-nanum"))
+    check_message(done.stderr, ("need this font", "apt-get install lmodern fonts-nanum"))
 
 
 # ------------------------------------------------------------------------------- make
