@@ -27,6 +27,8 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 STAMP = "cnnpaper-setup.json"
 SKELETON = {"bin", "include", "lib", "lib64", "share", ".gitignore", ".lock", "CACHEDIR.TAG"}
 """What an environment consists of before it has a ``pyvenv.cfg``."""
+FULL_BYTES = 1 << 24
+"""A disk with less room than this is called full."""
 SIZE = {".venv": "no torch, about 0.4 GB", ".venv-train": "with torch, about 5.6 GB"}
 
 
@@ -207,8 +209,11 @@ def _run(command: list[str], lock: int, **variables: str) -> None:
     except OSError as error:
         raise UserError(f"{command[0]}: cannot be started ({error.strerror})") from None
     if code:
+        # not every installer says so
+        full = "; the disk is full" if shutil.disk_usage(".").free < FULL_BYTES else ""
+        name = Path(command[0]).name
         raise UserError(
-            f"the set-up stopped: {Path(command[0]).name} ended with code {code} (reason above)\n"
+            f"the set-up stopped: {name} ended with code {code} (reason above){full}\n"
             "what was begun will not be used; run the same make target again"
         )
 

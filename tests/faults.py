@@ -117,7 +117,7 @@ class Operations:
         if creating:
             self.creating.append(self.seen[-1])
         number = len(self.creating if self.fault == "full" else self.seen)
-        if self.fault in ("none", "clock") or number < self.point.operation:
+        if self.fault not in ("kill", "full", "vanish") or number < self.point.operation:
             return
         if self.fault == "full" and not creating:
             return
@@ -296,7 +296,7 @@ def series(trial: Trial, fault: str, count: int) -> Verdict:
         wrong = [*judged(fault, answer), *torn(trial), *repaired(trial)]
         verdict.failures += [f"{where}: {reason}" for reason in wrong]
         verdict.survived += not wrong
-        if 0 < point.operation <= len(seen):
+        if fault in ("kill", "full", "vanish"):
             verdict.events.append(seen[point.operation - 1])
     return verdict
 
@@ -371,7 +371,8 @@ def torn(trial: Trial) -> Iterable[str]:
     """Files that are neither the old nor the new ones."""
     for name, digest in trial.tree().items():
         known = {trial.before.get(name), trial.after.get(name)} - {None}
-        if known and digest not in known and not writers.grows(name):
+        free = writers.grows(name) or name.startswith(trial.writer.unbelieved)
+        if known and digest not in known and not free:
             yield f"{name}: half of a file"
 
 

@@ -46,6 +46,8 @@ class Writer:
     """Modules to load once."""
     ignored: tuple[str, ...] = ()
     """Files whose bytes are nobody's business, by the beginning of their path."""
+    unbelieved: tuple[str, ...] = ()
+    """Where nothing counts before it is complete, by the beginning of the path."""
     normal: Callable[[Path], bytes] = Path.read_bytes
     """What of a file must be the same each time."""
 
@@ -377,6 +379,6 @@ WRITERS = {
     "training on images": Writer(
         _tiny_on_images, _train, ("cnnpaper.learn.recorder",), normal=learnt_on_images
     ),
-    "set-up": Writer(_wheels, _set_up, normal=installed),
+    "set-up": Writer(_wheels, _set_up, unbelieved=(".venv/", "build/uv/"), normal=installed),
     "clean": Writer(_before_clean, clean.main),
 }
