@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnpaper import ablation, certificate, clean, cli, environment, imported, records, timings
+from cnnpaper import certificate, clean, cli, environment, imported, records, timings
 from cnnpaper.config import DataSpec
 from tests import fabricate
 
@@ -185,6 +185,8 @@ def _measure() -> int:
 
 def _trials(root: Path) -> None:
     """The committed trials, and the page without their table."""
+    from cnnpaper import ablation  # with statsmodels, which takes seconds to load
+
     shutil.copytree(REPOSITORY / "experiments", root / "experiments")
     shutil.copytree(REPOSITORY / "results" / "log" / "ablation", root / "results/log/ablation")
     page = root / "experiments" / "README.md"
@@ -194,6 +196,8 @@ def _trials(root: Path) -> None:
 
 
 def _table_of_trials() -> int:
+    from cnnpaper import ablation
+
     return explained(lambda: ablation.write(Path(), "ablation"))
 
 
