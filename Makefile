@@ -41,7 +41,7 @@ report: environment tex ## the paper of STUDY from its logs: report/CNN_report.p
 	@$(PAPER) report --study "$$STUDY" $(STALE)
 
 test: environment training-environment tex ## everything that the artifact promises, tried
-	@$(TOOL) pytest
+	@$(TOOL) pytest -n 2 --dist loadfile
 
 smoke: environment training-environment tex ## the whole way in minutes: tiny runs on invented images, then their paper
 	@$(TRAIN) experiments --study smoke $(RUNS)

@@ -87,7 +87,11 @@ def peak_memory(device: torch.device) -> int:
     """Most bytes that this process has held so far: on the GPU where it trains there."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in kB on Linux
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # not getrusage, which after exec still counts the program that started this one
+        return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 

@@ -194,10 +194,10 @@ def test_a_state_that_cannot_be_read_is_no_state(root: Path) -> None:
 
 
 def test_trials_that_come_and_go_are_seen(root: Path) -> None:
-    """The text says whether the recipe was chosen in trials."""
+    """The text names the trials where there are some."""
     (root / "results" / "log" / "ablation").mkdir()
     assert build(root)[0] == "steps: text: experiment; pdf"
-    assert "in the trials of study ablation" in text_of(output(root)).replace("\n", " ")
+    assert "Study ablation tries other settings" in text_of(output(root)).replace("\n", " ")
 
 
 # ------------------------------------------------------------------------------- what is refused
