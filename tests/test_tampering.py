@@ -818,6 +818,12 @@ def test_stale_or_not(name: str, study: Study) -> None:
     assert matches(expected, message)
 
 
+def test_a_coarse_clock_is_no_tampering(study: Study) -> None:
+    """CPU seconds of others are a difference of two clocks, a little below zero where none ran."""
+    forge(6, other_cpu_s=-0.004)(study)
+    assert refusal(study) is None
+
+
 def test_the_command_line_refuses(
     study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
