@@ -19,6 +19,7 @@ import math
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -338,21 +339,20 @@ class PeerRun:
         best = self._best_epoch()
         if self.best is not None:
             write_array(self.folder / RIGHT_NAME, self.best)
-        self.log.append(
-            Result(
-                status="diverged" if self._diverged() else "finished",
-                best_epoch=best,
-                best_val_acc=None if best is None else self.lines[best].val_acc,
-                total_s=self.total_s,
-                peak_memory=measure.peak_memory(torch.device("cpu")),
-                test_acc=None,
-                test_loss=None,
-                test_acc_tta=None,
-                predictions_sha256=None,
-            )
+        result = Result(
+            status="diverged" if self._diverged() else "finished",
+            best_epoch=best,
+            best_val_acc=None if best is None else self.lines[best].val_acc,
+            total_s=self.total_s,
+            peak_memory=measure.peak_memory(torch.device("cpu")),
+            test_acc=None,
+            test_loss=None,
+            test_acc_tta=None,
+            predictions_sha256=None,
         )
-        text = textlog.render(records.read_run(self.path))
+        text = textlog.render(replace(records.read_run(self.path), result=result))
         files.write_atomic(self.folder / "train.log", text.encode())
+        self.log.append(result)  # after the text, which nobody would write later
         checkpoint.keep(self.folder, 0)
 
     def _diverged(self) -> bool:
