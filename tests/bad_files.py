@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from cnnpaper.files import sha256_bytes
-from cnnpaper.records import GENESIS, encode
 from tests import fabricate
 
 Change = Callable[[Path], object]
@@ -104,22 +103,13 @@ def lines_of(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (root / LOG).read_text("utf-8").splitlines()]
 
 
-def chain(root: Path, lines: list[dict[str, Any]]) -> None:
-    """Write a log whose digests are right, whatever its lines say."""
-    texts, digest = [], GENESIS
-    for line in lines:
-        text, digest = encode({k: v for k, v in line.items() if k != "digest"}, digest)
-        texts.append(f"{text}\n")
-    (root / LOG).write_text("".join(texts), "utf-8")
-
-
 def relog(how: Callable[[list[dict[str, Any]]], Any]) -> Change:
     """Change the lines, in place, and make the digests anew."""
 
     def change(root: Path) -> None:
         lines = lines_of(root)
         how(lines)
-        chain(root, lines)
+        fabricate.chain(root / LOG, lines)
 
     return change
 

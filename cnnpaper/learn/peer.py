@@ -34,10 +34,11 @@ from cnnpaper import config, files, fingerprint, predictions, records, textlog
 from cnnpaper.comparison import RIGHT_NAME, study_name
 from cnnpaper.config import Recipe, RunSpec, Study, run_folder
 from cnnpaper.errors import Interrupted, UserError
-from cnnpaper.learn import augment, checkpoint, data, measure, models, provenance
+from cnnpaper.learn import augment, checkpoint, data, measure, models
 from cnnpaper.learn.augment import key
 from cnnpaper.learn.data import DataSet, Images
-from cnnpaper.records import LOG_NAME, Epoch, Header, LogWriter, Result, finite
+from cnnpaper.learn.recorder import header_of
+from cnnpaper.records import LOG_NAME, Epoch, LogWriter, Result, finite
 
 WORKERS = 2
 RATES = {"alexnet": (0.1, 0.01)}
@@ -284,27 +285,17 @@ class PeerRun:
         self.path.unlink(missing_ok=True)  # a header without a finished epoch: nothing is lost
         checkpoint.keep(self.folder, 0)
         self.log = LogWriter(self.path)
-        self.log.append(self._header(images))
-
-    def _header(self, images: DataSet) -> Header:
-        return Header(
-            schema=records.SCHEMA,
-            origin="trained",
-            study=self.spec.study,
-            model=self.spec.model,
-            variant=self.spec.variant,
-            seed=self.spec.seed,
-            spec=self.spec.model_dump(mode="json"),
-            fingerprint=self.today,
-            data=records.Data(name=images.name, digest=images.digest, address=images.address),
-            machine=measure.machine(torch.device("cpu"), self.spec.isa_cap),
-            packages=provenance.packages(),
-            commit=provenance.commit(self.root),
-            started=provenance.now_utc(),
-            network=models.describe(self.loop.net),
+        header = header_of(
+            self.spec,
+            self.root,
+            self.today,
+            images,
+            self.loop.net,
+            torch.device("cpu"),
             loop="plain",
             workers=WORKERS,
         )
+        self.log.append(header)
 
     def _take_up(self, state: dict[str, Any]) -> bool:
         """Bring loop and log to where ``state`` was saved, if it belongs to this log."""

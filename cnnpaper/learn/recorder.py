@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from cnnpaper import files, fingerprint, predictions, records, textlog
@@ -110,7 +110,19 @@ class Recorder(Listener):
         checkpoint.keep(self.folder, 0)
         if kept is not None:
             _say(f"{self.spec.run}: begins anew; the old log is kept as {kept.name}")
-        header = self._header(root, today, images)
+        precision = self.training.precision
+        header = header_of(
+            self.spec,
+            root,
+            today,
+            images,
+            self.training.net,
+            self.training.device,
+            precision={
+                "autocast": str(precision.autocast or torch.float32),
+                "tf32": precision.tf32,
+            },
+        )
         self._log = LogWriter(log)
         self._log.append(header)
         parameters = header.network.parameters
@@ -118,30 +130,6 @@ class Recorder(Listener):
         small = replay.miniature(self.spec, images, self.training.device, loading)
         schedule = replay.schedule_digest(self.training)
         self._log.append(small.model_copy(update={"schedule_sha256": schedule}))
-
-    def _header(self, root: Path, today: records.Fingerprint, images: data.DataSet) -> Header:
-        """What is known before the first step."""
-        precision = self.training.precision
-        return Header(
-            schema=records.SCHEMA,
-            origin="trained",
-            study=self.spec.study,
-            model=self.spec.model,
-            variant=self.spec.variant,
-            seed=self.spec.seed,
-            spec=self.spec.model_dump(mode="json"),
-            fingerprint=today,
-            data=records.Data(name=images.name, digest=images.digest, address=images.address),
-            machine=measure.machine(self.training.device, self.spec.isa_cap),
-            packages=provenance.packages(),
-            commit=provenance.commit(root),
-            started=provenance.now_utc(),
-            network=models.describe(self.training.net),
-            precision={
-                "autocast": str(precision.autocast or torch.float32),
-                "tf32": precision.tf32,
-            },
-        )
 
     def resume(self, today: records.Fingerprint) -> bool:
         """Go on from the newest checkpoint that can be believed; False where there is none.
@@ -290,6 +278,35 @@ class Recorder(Listener):
     def _write_text(self, result: Result | None = None) -> None:
         run = replace(records.read_run(self.folder / LOG_NAME), result=result)
         files.write_atomic(self.folder / "train.log", textlog.render(run).encode())
+
+
+def header_of(
+    spec: RunSpec,
+    root: Path,
+    today: records.Fingerprint,
+    images: data.DataSet,
+    net: nn.Module,
+    device: torch.device,
+    **more: Any,
+) -> Header:
+    """What is known of a run before its first step, and ``more`` fields."""
+    return Header(
+        schema=records.SCHEMA,
+        origin="trained",
+        study=spec.study,
+        model=spec.model,
+        variant=spec.variant,
+        seed=spec.seed,
+        spec=spec.model_dump(mode="json"),
+        fingerprint=today,
+        data=records.Data(name=images.name, digest=images.digest, address=images.address),
+        machine=measure.machine(device, spec.isa_cap),
+        packages=provenance.packages(),
+        commit=provenance.commit(root),
+        started=provenance.now_utc(),
+        network=models.describe(net),
+        **more,
+    )
 
 
 class Progress:

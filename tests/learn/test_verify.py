@@ -19,6 +19,7 @@ from cnnpaper.learn import replay, tolerance, verify
 from cnnpaper.learn.train import Training
 from cnnpaper.paper.frames import read_frames
 from cnnpaper.paper.study import find_stale
+from tests import fabricate
 from tests.learn import tiny
 
 pytestmark = pytest.mark.train
@@ -83,12 +84,7 @@ def forge(root: Path, change: Callable[[list[dict[str, Any]]], None]) -> None:
     path = folder(root) / records.LOG_NAME
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     change(lines)
-    texts, digest = [], records.GENESIS
-    for line in lines:
-        line.pop("digest")
-        text, digest = records.encode(line, digest)
-        texts.append(text)
-    path.write_text("\n".join(texts) + "\n")
+    fabricate.chain(path, lines)
     records.read_run(path)
 
 
