@@ -42,6 +42,9 @@ BIBTEX_WARNINGS = re.compile(r"^(?:Warning--.*|I (?:didn't|couldn't) .*|.*error 
 DRIVER_WARNINGS = re.compile(r"^xdvipdfmx:(?:warning|fatal):.*", re.MULTILINE)
 FACES = ("lmroman10-regular.otf", "lmsans10-regular.otf", "NanumMyeongjo.ttf", "NanumGothic.ttf")
 TIME_LIMIT_S = 300
+AGAIN = re.compile(r"^(?:LaTeX|Package \S+) Warning: .*\bRerun\b", re.MULTILINE)
+MOST_PASSES = 3
+"""Times that latexmk is started for one paper."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,13 @@ def typeset(folder: Path, epoch: int) -> Typeset:
         check()
     done = _latexmk(folder, epoch)
     log = _read(folder / f"{MAIN}.log")
+    for _ in range(MOST_PASSES - 1):
+        if done.returncode or not AGAIN.search(log):
+            break
+        # latexmk looks at times in whole seconds and at sizes: a page number that changed within
+        # a second, 8 for 9, escapes it
+        done = _latexmk(folder, epoch, "-g")
+        log = _read(folder / f"{MAIN}.log")
     pdf = folder / f"{MAIN}.pdf"
     if done.returncode or not pdf.exists():
         raise UserError(explain(log, done.stdout, folder))
@@ -105,10 +115,10 @@ def versions(done: Typeset) -> dict[str, str]:
     return {**{name: text or "unknown" for name, text in found.items()}, **dict(styles), **faces}
 
 
-def _latexmk(folder: Path, epoch: int) -> subprocess.CompletedProcess[str]:
+def _latexmk(folder: Path, epoch: int, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
         "latexmk", "-norc", "-xelatex", "-bibtex", "-interaction=nonstopmode", "-halt-on-error",
-        "-file-line-error", "-no-shell-escape", f"{MAIN}.tex",
+        "-file-line-error", "-no-shell-escape", *options, f"{MAIN}.tex",
     ]  # fmt: skip
     try:
         return subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -42,6 +43,26 @@ def test_the_version_of_every_package_of_tex_is_known(tmp_path: Path) -> None:
     assert loaded <= found.keys()
     assert all(re.match(r"\d{4}[-/]\d\d[-/]\d\d", found[name]) for name in loaded)
     assert all(re.match(r"\d", found[name]) for name in ("XeTeX", "LaTeX", "xdvipdfmx"))
+
+
+def test_tex_runs_again_where_latexmk_stopped_a_pass_too_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = shutil.which("latexmk"), tmp_path / "calls"
+    early = tmp_path / "bin" / "latexmk"
+    early.parent.mkdir()
+    early.write_text(
+        f'#!/bin/sh\necho "$*" >> {calls}\n'
+        f'test "$(wc -l < {calls})" -gt 1 && exec {real} "$@"\n'
+        "xelatex -interaction=nonstopmode paper.tex\n"  # the first time: one pass
+    )
+    early.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{early.parent}:{os.environ['PATH']}")
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    done = typeset(document(folder, "\\section{One}\\label{one} See \\ref{one}."), 0)
+    assert ["-g" in line.split() for line in calls.read_text().splitlines()] == [False, True]
+    assert done.warnings == ()
 
 
 @pytest.mark.parametrize(
