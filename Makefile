@@ -14,10 +14,15 @@ RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
 	$(if $(filter-out 0 no false,$(FORCE)),--force)
 STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
 
-.DEFAULT_GOAL := help
-.PHONY: help report test experiments $(NETWORKS) smoke data status figures tables explain preview \
+TARGETS := help report test experiments smoke data status figures tables explain preview \
 	verify certify reproduce ablation timing bench-peer soak bench lint audit licences clean \
 	environment training-environment tex python
+TAKEN := $(filter $(TARGETS),$(NETWORKS))
+$(if $(TAKEN),$(error experiments/$(firstword $(TAKEN)).toml: "$(firstword $(TAKEN))" is a target of \
+	the Makefile; give the network's file another name))
+
+.DEFAULT_GOAL := help
+.PHONY: $(TARGETS) $(NETWORKS)
 
 ##@ Start here
 help: ## this list

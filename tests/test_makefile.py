@@ -76,10 +76,11 @@ def test_plain_make_lists_every_target_once(root: Path) -> None:
     assert set(TARGETS) <= set(listed)
     assert len(listed) == len(set(listed))
     declared = (root / "Makefile").read_text("utf-8").replace("\\\n", " ")
-    phony = re.search(r"^\.PHONY: (.*)$", declared, re.MULTILINE)
-    assert phony is not None
-    private = {"$(NETWORKS)", "python"}
-    assert set(phony[1].split()) - private <= set(listed)
+    targets = re.search(r"^TARGETS := (.*)$", declared, re.MULTILINE)
+    assert targets is not None
+    assert set(targets[1].split()) - {"python"} <= set(listed)
+    rules = set(re.findall(r"^([a-z][a-z-]*):(?! override)", declared, re.MULTILINE))
+    assert rules == set(targets[1].split())
 
 
 def test_a_new_network_gets_its_target(root: Path) -> None:
@@ -87,6 +88,15 @@ def test_a_new_network_gets_its_target(root: Path) -> None:
     file = root / "experiments" / "lenet.toml"
     file.write_text(text.replace('name = "AlexNet"', 'name = "LeNet-5"'), "utf-8")
     assert re.search(r"^  lenet +train LeNet-5$", make(root).stdout, re.MULTILINE)
+
+
+def test_a_network_cannot_have_the_name_of_a_target(root: Path) -> None:
+    folder = root / "experiments"
+    (folder / "report.toml").write_bytes((folder / "alexnet.toml").read_bytes())
+    done = make(root)
+    assert done.returncode == 2
+    assert 'experiments/report.toml: "report" is a target of the Makefile' in done.stderr
+    assert "give the network's file another name" in done.stderr
 
 
 # ------------------------------------------------------------------------- what reaches commands
