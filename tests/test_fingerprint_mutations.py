@@ -277,7 +277,7 @@ MATTERS: dict[str, Row] = {
         found="cnnpaper.learn.data:VALIDATION_PER_CLASS",
     ),
     "test images used for validation": row(
-        put(DATA, "validation=_images(records, validation)", "validation=_images(records, test)"),
+        put(DATA, "validation=images_at(records, validation)", "validation=images_at(records, test)"),
         found="cnnpaper.learn.data:load",
     ),
     # code: the network

@@ -78,9 +78,9 @@ def load(spec: DataSpec, data_dir: Path, cache: Path) -> DataSet:
         digest=identity.digest,
         address=identity.address,
         synthetic=False,
-        train=_images(records, train),
-        validation=_images(records, validation),
-        test=_images(records, test),
+        train=images_at(records, train),
+        validation=images_at(records, validation),
+        test=images_at(records, test),
     )
 
 
@@ -109,7 +109,8 @@ def check(data_dir: Path) -> str:
     return "\n".join(lines)
 
 
-def _images(records: Bytes, indices: Indices) -> Images:
+def images_at(records: Bytes, indices: Indices) -> Images:
+    """The images at ``indices`` of ``records``, (60000, 3073): a label byte, then the planes."""
     pixels = np.ascontiguousarray(records[indices, 1:]).reshape(-1, 3, 32, 32)
     return Images(pixels=pixels, labels=np.ascontiguousarray(records[indices, 0]))
 

@@ -72,15 +72,19 @@ def machine(device: torch.device, isa_cap: str | None) -> Machine:
     )
 
 
-def probe_gflops() -> float:
-    """Speed of a matrix product in 10^9 FLOP a second, the best of three short ones."""
-    a = torch.full((PROBE_SIDE, PROBE_SIDE), 0.5)
+def probe_gflops(side: int = PROBE_SIDE) -> float:
+    """Speed of a product of two square float32 matrices in 10^9 FLOP a second, the best of three.
+
+    Args:
+        side: rows and columns of either matrix.
+    """
+    a = torch.full((side, side), 0.5)
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
         a @ a
         best = min(best, time.perf_counter() - start)
-    return 2 * PROBE_SIDE**3 / best / 1e9
+    return 2 * side**3 / best / 1e9
 
 
 def peak_memory(device: torch.device) -> int:

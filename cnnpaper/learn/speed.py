@@ -61,7 +61,7 @@ def compare(
     found: dict[str, list[float]] = defaultdict(list)
     with OurProcess(root, spec, data_dir) as ours:
         for pair in range(pairs):
-            found["sgemm"].append(sgemm_gflops())
+            found["sgemm"].append(measure.probe_gflops(SGEMM_SIDE))
             found["ours"].append(steps * BATCH / ours.seconds(steps))
             found["plain"].append(steps * BATCH / _plain_s(plain, pair, steps, WARMUP))
     macs = models.describe(plain.net).macs
@@ -174,18 +174,6 @@ def _plain_s(loop: peer.PlainLoop, epoch: int, steps: int, warmup: int) -> float
     for x, y in itertools.islice(batches, steps):
         loop.step(x, y)
     return time.perf_counter() - start
-
-
-def sgemm_gflops() -> float:
-    """Speed of a product of two square float32 matrices, the best of two after a first one."""
-    a = torch.full((SGEMM_SIDE, SGEMM_SIDE), 0.5)
-    a @ a
-    best = float("inf")
-    for _ in range(2):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return 2 * SGEMM_SIDE**3 / best / 1e9
 
 
 # ------------------------------------------------------------------------------- the profile

@@ -36,13 +36,13 @@ def load(spec: DataSpec, data_dir: Path, cache: Path) -> DataSet:
     train = data.split(records[:, 0], spec)[0]
     # a smaller set is part of any larger one
     held_out = np.setdiff1d(data.split(records[:, 0], both)[0], train)
-    scored = data._images(records, held_out)
+    scored = data.images_at(records, held_out)
     return DataSet(
         name=identity.name,
         digest=identity.digest,
         address=identity.address,
         synthetic=False,
-        train=data._images(records, train),
+        train=data.images_at(records, train),
         validation=scored,
         test=scored,
     )
