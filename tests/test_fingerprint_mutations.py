@@ -140,7 +140,7 @@ MATTERS: dict[str, Row] = {
         found="recipe.momentum",
     ),
     "initialisation of the network": row(
-        put("experiments/resnet18.toml", '"he_normal_fan_out"', '"pytorch"'),
+        put("experiments/resnet18.toml", '"he_normal_fan_in"', '"pytorch"'),
         found="initialisation",
     ),
     "epochs of the study": row(key(REFERENCE, "epochs", "77"), found="epochs"),

@@ -6,6 +6,7 @@ tables behind it; :mod:`cnnpaper.paper.build` writes them and runs TeX.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,13 @@ TITLE = (
     "A comparison of representative convolutional neural networks",
     "대표적인 합성곱 신경망 모델의 비교",
 )
+INITIAL = {
+    "he_normal_fan_in": "normal with a variance of two over the fan in",
+    "he_normal_fan_out": "normal with a variance of two over the fan out",
+    "truncated_normal": "normal with one small deviation",
+    "pytorch": "uniform as PyTorch draws them by default",
+}
+"""What the schemes of :func:`cnnpaper.learn.models.initialise` do to a convolution."""
 AGAIN = (
     "yes: make verify executes every run again in small, with its first steps; "
     "make reproduce trains one from nothing and compares every value"
@@ -225,6 +233,7 @@ class Composer:
             "names": names,
             "data": data,
             "nets": nets,
+            "initial": self._initial(),
             "runs": list(self.frames.logs),
             "machines": machines,
             "artifact": {
@@ -251,6 +260,16 @@ class Composer:
             "method": self._method(),
             "report2023": self._report2023(),
         }  # fmt: skip
+
+    def _initial(self) -> Sentence:
+        """Which initial weights the convolutions of which networks have."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for experiment in self.frames.experiments.values():
+            names[experiment.initialisation].append(experiment.name)
+        return listing(
+            sentence(f"{INITIAL[scheme]} for {{nets}}", nets=listing(nets))
+            for scheme, nets in names.items()
+        )
 
     def _net(self, model: str) -> dict[str, Any]:
         experiment = self.frames.experiments[model]

@@ -288,7 +288,8 @@ class Facts:
         count = len(self.frames.predictions)
         tested = self.add("study.tested", count, self.headers(), formula="counted")
         runs = plural(count, "run", "runs")
-        again = "; a run was made again" if len(lines) > count else ""
+        more = len(lines) - count
+        again = f"; {plural(more, 'a run was', 'runs were')} made again" if more > 0 else ""
         return Sentence(
             (times, " in all, for ", tested, f" {runs}, after the epoch was chosen{again}")
         )
