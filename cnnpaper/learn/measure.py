@@ -92,9 +92,9 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
-    if status.is_file():
-        # not getrusage, which after exec still counts the program that started this one
-        return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[0]) * 1024
+    text = status.read_text() if status.is_file() else ""
+    if found := re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE):  # not getrusage, which after exec still counts the program that started this one
+        return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -102,8 +102,9 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # musl has none
         trim_threshold, mmap_threshold = -1, -3  # malloc.h
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_threshold, 2**31 - 1)
+        # glibc before 2.35 refuses more than 32 MiB, and any setting ends its own adapting
+        if mallopt(mmap_threshold, 2**31 - 1) or mallopt(mmap_threshold, 2**25):
+            mallopt(trim_threshold, 2**31 - 1)
 
 
 def environment_of(spec: RunSpec) -> dict[str, str]:
