@@ -93,7 +93,8 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     text = status.read_text() if status.is_file() else ""
-    if found := re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE):  # not getrusage, which after exec still counts the program that started this one
+    # not getrusage where that can be helped: after exec it still counts the program before
+    if found := re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE):
         return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
