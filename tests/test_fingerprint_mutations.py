@@ -277,7 +277,9 @@ MATTERS: dict[str, Row] = {
         found="cnnpaper.learn.data:VALIDATION_PER_CLASS",
     ),
     "test images used for validation": row(
-        put(DATA, "validation=images_at(records, validation)", "validation=images_at(records, test)"),
+        put(
+            DATA, "validation=images_at(records, validation)", "validation=images_at(records, test)"
+        ),
         found="cnnpaper.learn.data:load",
     ),
     # code: the network
