@@ -1,5 +1,5 @@
 # Everything that a user does. `make` alone lists the targets; the list is read from this file.
-# GNU make 3.81 (macOS) is enough. Variables reach the commands by the environment, so values with
+# Written for GNU make 3.81 (macOS), tried with 4.3. Variables reach the commands by the environment, so values with
 # blanks and quotes are safe: DATA_DIR='my data' make alexnet
 
 PYTHON ?= python3
@@ -75,7 +75,7 @@ timing: training-environment ## step time of each network of STUDY by section, a
 bench-peer: training-environment ## a plain training loop beside ours: accuracy and speed; hours on an idle machine
 	@$(TRAIN) peer --study "$$STUDY"
 
-##@ Executed again
+##@ Verify and reproduce
 verify: training-environment ## the runs of STUDY in small and in their first steps: the same bits?
 	@$(TRAIN) verify --study "$$STUDY"
 
@@ -139,7 +139,9 @@ python:
 ##@ Variables, as in: make resnet18 STUDY=full SEEDS=0,1 GPUS=0
 #: STUDY: a file of experiments/study (reference)
 #: SEEDS: some of the study's seeds (all)
-#: EPOCHS: without STUDY, a study of one's own: single-EPOCHSep
+#: EPOCHS: without STUDY, a study of one's own, single-EPOCHSep
+#: MODEL, SEED: which run make reproduce does
+#: SET: which images make data fetches, original or jpeg75
 #: GPUS: devices, 0 or 0,1 or cpu (GPU 0 if there is one, else the CPU)
 #: DATA_DIR: where the images are (data)
 #: KEY: what to explain

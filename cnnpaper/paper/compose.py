@@ -170,6 +170,9 @@ class Composer:
             "diverged": bool((runs["status"] == "diverged").any()),
             "shared": bool(runs["shared"].any()),
             "departures": "departures" in self._made,
+            "smoothing": self.facts.recipe.label_smoothing > 0,
+            "alternating": self.facts.recipe.flip == "alternating",
+            "small_images": self.facts.recipe.low_resolution_share > 0,
             "trials": (self.root / "results" / "log" / "ablation").is_dir(),
         }
 

@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -234,16 +235,23 @@ class Facts:
 
     # ------------------------------------------------------------------------- recipe
 
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What all networks share."""
+        override = self.frames.study.override
+        return resolve_recipe(load_recipe(self.root), override, path=self.study_file)
+
     def shared_recipe(self) -> list[Setting]:
         """Every key of the recipe as all networks have it unless their own files say otherwise."""
         path = self.root / "experiments" / "recipe.toml"
         study = self.frames.study
-        recipe = resolve_recipe(load_recipe(self.root), study.override, path=self.study_file)
         settings = []
         for key in Recipe.model_fields:
+            if not _has_effect(key, self.recipe):
+                continue
             own = study.override.get(key)
             where, name = (self.study_file, f"override.{key}") if own else (path, key)
-            value = getattr(recipe, key)
+            value = getattr(self.recipe, key)
             source = [self.sources.toml(where, name)]
             entered = self.add(f"recipe.{key}", value, source, text=setting(key, value))
             why = self.quoted(own.why, f"recipe.{key}.why", source) if own else None
@@ -254,7 +262,11 @@ class Facts:
         """Where one network departs from the shared recipe."""
         path = self.root / "experiments" / f"{model}.toml"
         settings = []
-        for name, entry in self.frames.experiments[model].override.items():
+        own = self.frames.experiments[model].override
+        recipe = resolve_recipe(self.recipe, own, path=path)
+        for name, entry in own.items():
+            if not _has_effect(name, recipe):
+                continue
             key, source = f"{model}.recipe.{name}", [self.sources.toml(path, f"override.{name}")]
             value = self.add(key, entry.value, source, text=setting(name, entry.value))
             settings.append(Setting(name, value, self.quoted(entry.why, f"{key}.why", source)))
@@ -462,3 +474,8 @@ def read_known(root: Path) -> dict[str, Any]:
     values = read_toml(path)
     validated(_Known, values, path)
     return values
+
+
+def _has_effect(key: str, recipe: Recipe) -> bool:
+    """The size of small images has none where no epoch has such images."""
+    return key != "low_resolution" or recipe.low_resolution_share > 0

@@ -271,8 +271,10 @@ _TEMPLATES: dict[str, dict[str, str]] = {
         "ko": "하드웨어가 알려져 있지 않으므로 시간의 순위를 매기지 않는다.",
     },
     "seconds_shared": {
-        "en": "Seconds are not ranked, since other processes slowed the runs of {names}.",
-        "ko": "다른 프로세스가 {names}의 실행을 늦추었으므로 시간의 순위를 매기지 않는다.",
+        "en": "Seconds are not ranked, since other processes used the machine during the runs "
+        "of {names}.",
+        "ko": "다른 프로세스가 {names}의 실행 중에 장비를 함께 썼으므로 시간의 순위를 "
+        "매기지 않는다.",
     },
     "cost": {
         "en": "It has {parameters}~million parameters and needs {macs}~million "

@@ -283,7 +283,7 @@ def test_a_run_whose_epochs_were_all_slowed_keeps_seconds_from_being_ranked(
     found = analyse(five_rows, HandSources())
     assert [n.times.shared for n in found.networks if n.times] == [True, False]
     assert texts(Claims(found, Ledger()).seconds()) == [
-        "Seconds are not ranked, since other processes slowed the runs of AlexNet."
+        "Seconds are not ranked, since other processes used the machine during the runs of AlexNet."
     ]
 
 
@@ -589,7 +589,8 @@ def timed(name: str, seconds: float | None, hardware: str = "CPU", shared: bool 
         ),
         (
             [timed("AlexNet", 40.0, shared=True), timed("VGG-16", 39.0)],
-            "Seconds are not ranked, since other processes slowed the runs of AlexNet.",
+            "Seconds are not ranked, since other processes used the machine during the runs of "
+            "AlexNet.",
         ),
         ([timed("AlexNet", 40.0), timed("VGG-16", None)], None),
     ],
