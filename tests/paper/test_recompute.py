@@ -70,7 +70,7 @@ def percent(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    return f"{value:.0f}"
+    return f"{value:,.0f}"
 
 
 def table_row(pages: str, name: str) -> str:
@@ -144,7 +144,8 @@ def test_the_numbers_of_images(runs: dict[str, dict[str, Any]], pages: str) -> N
 
 
 def test_the_pairs_table(runs: dict[str, dict[str, Any]], pages: str) -> None:
-    """Differences, and the exact McNemar test with Holm's adjustment, from binomials."""
+    """Differences, and the exact McNemar test with Holm's adjustment, from binomials; separated is
+    what both this and the interval beside it separate."""
     models = list(runs)
     right = {m: runs[m]["logits"].argmax(1) == runs[m]["labels"] for m in models}
     pairs = []
@@ -165,11 +166,14 @@ def test_the_pairs_table(runs: dict[str, dict[str, Any]], pages: str) -> None:
     for a_, b_, difference, _ in pairs:
         p = adjusted[a_, b_]
         shown = "< 0.001" if p < 0.001 else f"= {p:.3f}"
-        pattern = (
-            rf"{NAMES[a_]} +{NAMES[b_]} +{100 * difference:.1f} +[−\d.]+ to [−\d.]+ +{shown} +"
-            rf"{'yes' if p < 0.05 else 'no'}"
+        row = re.search(
+            rf"{NAMES[a_]} +{NAMES[b_]} +{100 * difference:.1f} +([−\d.]+) to ([−\d.]+) +{shown} +"
+            r"(yes|no)",
+            pages,
         )
-        assert re.search(pattern, pages), (a_, b_)
+        assert row, (a_, b_)
+        low, high = (float(limit.replace("−", "-")) for limit in row.groups()[:2])
+        assert row[3] == ("yes" if p < 0.05 and low * high > 0 else "no"), (a_, b_)
 
 
 def binomial(a: int, b: int) -> float:
