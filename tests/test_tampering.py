@@ -501,8 +501,8 @@ REFUSED: dict[str, tuple[Tampering, str]] = {
         f"{LOG}:6: learning_rate = 0.05, but the recipe gives",
     ),
     "the resolution": (
-        forge(5, resolution=32),
-        f"{LOG}:5: resolution = 32, but the recipe gives 24",
+        forge(5, resolution=24),
+        f"{LOG}:5: resolution = 24, but the recipe gives 32",
     ),
     "the weights that were tested": (
         forge(6, weights="ema"),

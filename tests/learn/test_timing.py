@@ -58,7 +58,7 @@ def test_the_sections_are_those_that_work(training: Training) -> None:
         "optimizer": [True, True, True],
         "other": [True, True, True],
     }
-    assert inputs == [(16, 3, 24, 24)]
+    assert inputs == [(16, 3, 32, 32)]
 
 
 def test_steps_go_round_within_an_epoch_and_nothing_is_evaluated(training: Training) -> None:

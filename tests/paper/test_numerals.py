@@ -252,7 +252,7 @@ WORDS = re.compile(
     re.IGNORECASE,
 )
 REVIEWED = {
-    "networks.tex.j2": ["three wide linear layers"],
+    "networks.tex.j2": ["three wide linear layers", "three by three"],
     "experiment.tex.j2": ["ten classes", "six batches"],
     "introduction.tex.j2": ["ranks two networks"],
     "results.tex.j2": ["from zero to two"],
