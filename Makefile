@@ -1,6 +1,6 @@
 # Everything that a user does. `make` alone lists the targets; the list is read from this file.
-# Written for GNU make 3.81 (macOS), tried with 4.3. Variables reach the commands by the environment, so values with
-# blanks and quotes are safe: DATA_DIR='my data' make alexnet
+# Written for GNU make 3.81 (macOS), tried with 4.3. Variables reach the commands by the environment,
+# so values with blanks and quotes are safe: DATA_DIR='my data' make alexnet
 
 PYTHON ?= python3
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep,reference)

@@ -1,10 +1,10 @@
 """The loop that a user would write instead: what ours is measured against.
 
 Its recipe is the public one of kuangliu/pytorch-cifar in its fair form: the rate falls to zero
-within the epochs that there are, and the networks, split, threads and epochs are ours, and so are
-the mean and deviation that standardise a channel, which are CIFAR-10's own. Its code is
-what a PyTorch tutorial has: a data set of PIL images, torchvision's transforms, a loader with two
-workers, tensors in PyTorch's own order, weights as PyTorch draws them.
+within the epochs that there are, and the networks, split, threads and epochs are ours. Channels are
+standardised by CIFAR-10's own mean and deviation, as ours are. Its code is what a PyTorch tutorial
+has: a data set of PIL images, torchvision's transforms, a loader with two workers, tensors in
+PyTorch's own order, weights as PyTorch draws them.
 
 A run is a log of study ``peer``, like any other, without evaluation on test images. It is saved at
 the end of each epoch; an epoch draws from a seed of its own, so one that is begun again gives what

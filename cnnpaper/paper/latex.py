@@ -43,6 +43,7 @@ DRIVER_WARNINGS = re.compile(r"^xdvipdfmx:(?:warning|fatal):.*", re.MULTILINE)
 FACES = ("lmroman10-regular.otf", "lmsans10-regular.otf", "NanumMyeongjo.ttf", "NanumGothic.ttf")
 TIME_LIMIT_S = 300
 AGAIN = re.compile(r"^(?:LaTeX|Package \S+) Warning: .*\bRerun\b", re.MULTILINE)
+"""With this in its log TeX asks for another pass."""
 MOST_PASSES = 3
 """Times that latexmk is started for one paper."""
 
@@ -73,15 +74,13 @@ def typeset(folder: Path, epoch: int) -> Typeset:
     """
     if shutil.which("latexmk") is None:
         check()
-    done = _latexmk(folder, epoch)
-    log = _read(folder / f"{MAIN}.log")
-    for _ in range(MOST_PASSES - 1):
+    # latexmk looks at times in whole seconds and at sizes: a page number that changed within a
+    # second, 8 for 9, escapes it, so it is told to go on where TeX still asks for another pass
+    for options in ((), *[("-g",)] * (MOST_PASSES - 1)):
+        done = _latexmk(folder, epoch, *options)
+        log = _read(folder / f"{MAIN}.log")
         if done.returncode or not AGAIN.search(log):
             break
-        # latexmk looks at times in whole seconds and at sizes: a page number that changed within
-        # a second, 8 for 9, escapes it
-        done = _latexmk(folder, epoch, "-g")
-        log = _read(folder / f"{MAIN}.log")
     pdf = folder / f"{MAIN}.pdf"
     if done.returncode or not pdf.exists():
         raise UserError(explain(log, done.stdout, folder))

@@ -16,6 +16,7 @@ import pytest
 from cnnpaper.paper.explain import explain
 from cnnpaper.paper.ledger import Value
 from cnnpaper.paper.study import StudyPaper
+from tests.paper.test_recompute import epoch_seconds
 
 ROOT = Path(__file__).parents[2]
 Lines = list[dict[str, Any]]
@@ -47,17 +48,6 @@ def field(name: str) -> Callable[[Lines], float]:
     return lambda lines: sum(line[name] for line in lines) / len(lines)
 
 
-def alone(lines: Lines) -> Lines:
-    """The epochs of a run that had the machine for themselves; all where none had."""
-    best = max(line["probe_gflops"] for line in lines)
-    kept = [
-        line
-        for line in lines
-        if line["probe_gflops"] >= 0.95 * best and line["other_cpu_s"] <= 0.05 * line["train_cpu_s"]
-    ]
-    return kept or lines
-
-
 def short(fingerprint: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -71,7 +61,7 @@ COMPUTED: dict[str, Callable[[Lines], Any]] = {
     "share of test images: test_acc": field("test_acc"),
     "mean over runs of best_val_acc": field("best_val_acc"),
     "mean over seeds of best_val_acc - test_acc": lambda x: x[0]["best_val_acc"] - x[0]["test_acc"],
-    "mean over runs and epochs at full resolution of train_s": lambda x: field("train_s")(alone(x)),
+    "mean over runs and epochs at full resolution of train_s": epoch_seconds,
     "as recorded, but counted from 1": lambda x: x[0]["best_epoch"] + 1,
     "sum over epochs of train_s": lambda x: sum(y["train_s"] for y in x),
     "first digits of the SHA-256": lambda x: short(x[0]["fingerprint"]),
