@@ -70,7 +70,12 @@ def study_option(default: str | None, text: str) -> Decorator:
 
 
 seeds_option = click.option(
-    "--seed", "--seeds", "seeds", type=several_seeds, metavar="N[,N...]", help="All of the study's."
+    "--seed",
+    "--seeds",
+    "seeds",
+    type=several_seeds,
+    metavar="N[,N...]",
+    help="Which seeds; without it all of the study's.",
 )
 gpus_option = click.option(
     "--gpus",
@@ -137,7 +142,7 @@ def commands() -> None:
     "--batch-size",
     type=whole_number(2, 65536, "--batch-size 128"),
     metavar="N",
-    help="Images per step. The recipe's.",
+    help="Images per step; without it the recipe's.",
 )
 @click.option("--variant", metavar="NAME", help="One trial of a study that has trials.")
 @force_option
@@ -389,7 +394,7 @@ def timing(study: str, model: str | None, repetitions: int, gpus: str, data_dir:
     "--epochs",
     type=whole_number(1, MOST_EPOCHS, "--epochs 3"),
     metavar="N",
-    help="Of the plain loop. The study's.",
+    help="Epochs of the plain loop; without it the study's.",
 )
 @click.option(
     "--pairs",

@@ -51,7 +51,7 @@ class EpochPlan:
 
 
 def epoch_plan(recipe: Recipe, images: int, seed: int, epoch: int) -> EpochPlan:
-    """Draw the plan of ``epoch`` (from 0) for ``images`` training images."""
+    """Draw the plan of ``epoch`` (from 0) for ``images`` training images, on the CPU."""
     generator = torch.Generator().manual_seed(key(seed, epoch, "order and augmentation"))
     order = torch.randperm(images, generator=generator)
     corners = torch.randint(0, 2 * recipe.crop_padding + 1, (2, images), generator=generator)
@@ -65,6 +65,16 @@ def epoch_plan(recipe: Recipe, images: int, seed: int, epoch: int) -> EpochPlan:
     else:
         mirrored = torch.zeros(images, dtype=torch.bool)
     return EpochPlan(order=order, row=corners[0], column=corners[1], mirrored=mirrored)
+
+
+def on_device(plan: EpochPlan, device: torch.device) -> EpochPlan:
+    """The plan where the images are, so that no step has to wait for a part of it."""
+    return EpochPlan(
+        order=plan.order.to(device),
+        row=plan.row.to(device),
+        column=plan.column.to(device),
+        mirrored=plan.mirrored.to(device),
+    )
 
 
 def padded(pixels: npt.NDArray[np.uint8], recipe: Recipe) -> Tensor:
@@ -82,8 +92,11 @@ def padded(pixels: npt.NDArray[np.uint8], recipe: Recipe) -> Tensor:
 
 def normalise(pixels: Tensor, memory_format: str) -> Tensor:
     """Bytes (B, H, W, 3) → standardised float32 (B, 3, H, W) in the memory format asked for."""
-    scale = torch.tensor([1 / (255 * s) for s in STD], device=pixels.device)
-    shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)], device=pixels.device)
+    # few bytes, which a GPU takes without anybody waiting for it
+    scale = torch.tensor([1 / (255 * s) for s in STD])
+    scale = scale.to(pixels.device, non_blocking=True)
+    shift = torch.tensor([m / s for m, s in zip(MEAN, STD, strict=True)])
+    shift = shift.to(pixels.device, non_blocking=True)
     x = (pixels * scale - shift).permute(0, 3, 1, 2)  # (B, 3, H, W), channels last in memory
     return x if memory_format == "channels_last" else x.contiguous()
 
@@ -95,20 +108,19 @@ def batch(
 
     Args:
         images: all training images as :func:`padded` gives them, (N, 32 + 2p, 32 + 2p, 3) uint8.
-        plan: of the epoch.
+        plan: of the epoch, on the device of the images.
         positions: which positions of the plan's order; B of them.
         resolution: side of the result in pixels.
 
     Returns:
         (B, 3, resolution, resolution) float32.
     """
-    index = plan.order[positions].to(images.device)  # (B,)
+    index = plan.order[positions]  # (B,)
     sides = torch.arange(SIDE, device=images.device)  # (32,)
-    mirrored = plan.mirrored[positions].to(images.device)[:, None]  # (B, 1)
-    rows = plan.row[positions].to(images.device)[:, None] + sides  # (B, 32)
-    columns = plan.column[positions].to(images.device)[:, None] + torch.where(
-        mirrored, SIDE - 1 - sides, sides
-    )  # (B, 32)
+    mirrored = plan.mirrored[positions, None]  # (B, 1)
+    rows = plan.row[positions, None] + sides  # (B, 32)
+    steps = torch.where(mirrored, SIDE - 1 - sides, sides)  # (B, 32)
+    columns = plan.column[positions, None] + steps  # (B, 32)
     cut = images[index[:, None, None], rows[:, :, None], columns[:, None, :]]  # (B, 32, 32, 3)
     x = normalise(cut, recipe.memory_format)  # (B, 3, 32, 32)
     if resolution != SIDE:

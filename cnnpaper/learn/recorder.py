@@ -27,6 +27,7 @@ from cnnpaper.config import RunSpec, run_folder
 from cnnpaper.errors import Interrupted, UserError
 from cnnpaper.learn import checkpoint, data, measure, models, provenance, replay, trials
 from cnnpaper.learn.train import Listener, Training, fit
+from cnnpaper.learn.verify import not_as_recorded
 from cnnpaper.predictions import Predictions
 from cnnpaper.records import LOG_NAME, PREDICTIONS_NAME, Epoch, Header, LogWriter, Result
 
@@ -135,7 +136,7 @@ class Recorder(Listener):
         """Go on from the newest checkpoint that can be believed; False where there is none.
 
         Raises:
-            UserError: the run was begun with other code or another configuration.
+            UserError: the run was begun with other code, another configuration, or elsewhere.
         """
         path = self.folder / LOG_NAME
         if not path.exists():
@@ -153,9 +154,19 @@ class Recorder(Listener):
                 "FORCE=1 begins it anew and keeps the old log"
             )
         for state in checkpoint.load_newest(self.folder, self.training.device, _say):
+            self._refuse_elsewhere(run.header)
             if self._take_up(path, state):
                 return True
         return False
+
+    def _refuse_elsewhere(self, header: Header) -> None:
+        """A run has one header, so all its epochs come from one kind of machine."""
+        now = measure.machine(self.training.device, self.spec.isa_cap)
+        if other := list(not_as_recorded(header, now, provenance.packages())):
+            raise UserError(
+                f"{self.spec.run} was begun elsewhere: {', '.join(other)}\n"
+                "go on with it there; FORCE=1 begins it anew here and keeps the old log"
+            )
 
     def _take_up(self, path: Path, state: dict[str, Any]) -> bool:
         """Bring training and log to where ``state`` was saved, if it belongs to this log."""

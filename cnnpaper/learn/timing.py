@@ -125,15 +125,24 @@ class Sections(Listener):
 
     def __enter__(self) -> Sections:
         net, optimizer, ended = self._training.net, self._training.optimizer, self._ended
+        self._updating = False
         self._hooks = [
             net.register_forward_pre_hook(lambda *_: ended("data")),
             net.register_forward_hook(lambda *_: ended("forward")),
-            optimizer.register_step_pre_hook(lambda *_: ended("backward")),
+            optimizer.register_step_pre_hook(self._before_update),
             optimizer.register_step_post_hook(lambda *_: ended("optimizer")),
         ]
         return self
 
+    def _before_update(self, *_: object) -> None:
+        self._updating = True
+        self._ended("backward")
+
     def after_step(self, training: Training, loss: Tensor) -> None:
+        if not self._updating:  # gradients overflowed in float16, and the update was left out
+            self._ended("backward")
+            self._ended("optimizer")
+        self._updating = False
         self._ended("other")
 
     def __exit__(

@@ -98,7 +98,10 @@ class Counters:
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """How a device multiplies: automatic mixed precision, TF32 or plain float32."""
+    """How a device multiplies: mixed precision in the steps, elsewhere TF32 or plain float32.
+
+    Networks are evaluated without mixed precision: logits of sixteen bits would tie.
+    """
 
     autocast: torch.dtype | None
     tf32: bool
@@ -168,6 +171,7 @@ class Training:
             self._sums.zero_()
         at.watch.start()
         plan = augment.epoch_plan(self.recipe, len(self._labels), self.spec.seed, at.epoch)
+        plan = augment.on_device(plan, self.device)
         at.watch.stop()
         while at.step < self.steps and not at.diverged:
             at.watch.start()
@@ -193,7 +197,7 @@ class Training:
         positions = slice(start, min(start + recipe.batch_size, len(self._labels)))
         size = augment.resolution(recipe, at.epoch, self.spec.epochs)
         x = augment.batch(self._images, plan, positions, recipe, size)  # (B, 3, size, size)
-        y = self._labels[plan.order[positions].to(self.device)]  # (B,)
+        y = self._labels[plan.order[positions]]  # (B,)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(at.epoch, at.step)
         torch.manual_seed(key(self.spec.seed, at.epoch, at.step, "dropout"))
@@ -262,13 +266,12 @@ class Training:
 
     def _validate(self, listener: Listener) -> tuple[float, float]:
         """Loss and accuracy of the present weights on the validation images."""
-        with self._autocast():
-            logits = evaluate.logits(
-                self.net if self.ema is None else self.ema,
-                self._val_images,
-                self.recipe.memory_format,
-                tick=listener.tick,
-            )  # (N, 10)
+        logits = evaluate.logits(
+            self.net if self.ema is None else self.ema,
+            self._val_images,
+            self.recipe.memory_format,
+            tick=listener.tick,
+        )  # (N, 10)
         labels = self.data.validation.labels
         return predictions.cross_entropy(labels, logits), predictions.accuracy(labels, logits)
 
@@ -278,13 +281,12 @@ class Training:
         net = copy.deepcopy(self.net)
         net.load_state_dict(self.best)
         images = _channels_last_bytes(self.data.test.pixels, self.device)
-        with self._autocast():
-            plain, mirror = (
-                evaluate.logits(
-                    net, images, self.recipe.memory_format, mirrored=side, tick=listener.tick
-                )
-                for side in (False, True)
+        plain, mirror = (
+            evaluate.logits(
+                net, images, self.recipe.memory_format, mirrored=side, tick=listener.tick
             )
+            for side in (False, True)
+        )
         return Predictions(
             labels=self.data.test.labels, logits=plain, logits_tta=(plain + mirror) / np.float32(2)
         )

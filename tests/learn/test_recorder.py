@@ -234,6 +234,24 @@ def test_a_begun_run_of_another_recipe_is_refused(small: Path) -> None:
     assert "Traceback" not in output
 
 
+def test_a_run_that_was_begun_on_another_processor_is_not_gone_on_with(small: Path) -> None:
+    stop_half_way(small)
+    before = (folder(small) / "run.jsonl").read_bytes()
+    measure = small / "cnnpaper" / "learn" / "measure.py"
+    text = measure.read_text()
+    assert 'cpu_family=number("cpu family")' in text
+    measure.write_text(text.replace('number("cpu family")', "12345"))
+    code, output = train(small)
+    assert code == 2
+    assert "tiny-s0 was begun elsewhere: cpu_family" in output
+    assert "-> 12345" in output
+    assert "FORCE=1" in output
+    assert "Traceback" not in output
+    assert (folder(small) / "run.jsonl").read_bytes() == before
+    code, output = train(small, "--force")
+    assert code == 0, output
+
+
 def test_two_slots_give_the_bits_of_two_runs_in_a_row(small: Path) -> None:
     study = small / "experiments" / "study" / "small.toml"
     study.write_text(study.read_text().replace("seeds = [0]", "seeds = [0, 1]"))

@@ -35,6 +35,16 @@ def test_sections_come_in_order_in_every_step(training: Training) -> None:
     assert len(ended) == 15  # the hooks are gone
 
 
+def test_an_update_that_overflow_left_out_has_its_sections(training: Training) -> None:
+    ended: list[str] = []
+    before = next(training.net.parameters()).detach().clone()
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=10**6)
+    with timing.Sections(training, ended.append) as sections:
+        timing.run_steps(training, 2, sections)
+    assert torch.equal(next(training.net.parameters()), before)
+    assert ended == ["data", "forward", "backward", "optimizer", "other"] * 2
+
+
 def test_the_sections_are_those_that_work(training: Training) -> None:
     """The images are there when data ends, the gradients when backward ends, and so on."""
     seen: dict[str, list[bool]] = {name: [] for name in timings.SECTIONS}
