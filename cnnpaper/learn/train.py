@@ -201,10 +201,10 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(at.epoch, at.step)
         torch.manual_seed(key(self.spec.seed, at.epoch, at.step, "dropout"))
+        self.optimizer.zero_grad()  # before the forward pass, which then has their memory
         with self._autocast():
             logits = self.net(x).float()  # (B, 10)
         loss = functional.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         if recipe.clip_norm:
             self.scaler.unscale_(self.optimizer)
