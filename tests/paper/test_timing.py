@@ -26,20 +26,20 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_figures_worked_out_by_hand(place: Path) -> None:
-    """AlexNet's steps: 1.7638, 1.7741 and 1.7841 s; its batch is 128 images."""
+    """AlexNet's steps: 1.7638, 1.7741 and 1.7841 s."""
     fabricate.write_timings(place, PLAN, shared=("resnet18",))
     text = StudyPaper(place, PLAN.name).text
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in markdown(text.tables["timing"]).splitlines()
     ]
-    batch = str(timings_of(place)["alexnet"].batch_size)
+    batch, other = (str(timings_of(place)[name].batch_size) for name in ("alexnet", "resnet18"))
     assert rows[2][:10] == [
         "AlexNet", batch, "1,774", "1,769 to 1,779", "1.1", "510", "1,250", "12", "0.4", rows[2][9],
     ]  # fmt: skip
     assert float(rows[2][9]) == round(int(batch) / 1.7741)
     assert rows[2][10] == "1.50"
-    assert rows[3][:4] == ["ResNet-18", batch, "2,274 †", "2,269 to 2,279"]
+    assert rows[3][:4] == ["ResNet-18", other, "2,274 †", "2,269 to 2,279"]
     value = text.ledger["resnet18.step"]
     assert value.exact == pytest.approx(2.2741)
     assert [str(source) for source in value.sources] == ["results/log/invented/timing.jsonl:2"]
