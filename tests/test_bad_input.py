@@ -328,7 +328,7 @@ ODD_TOML = {
     "an override in dotted keys": edit(
         STUDY,
         "threads = 2",
-        'threads = 2\noverride.batch_size.value = 128\noverride.batch_size.why = "as before it"',
+        'threads = 2\noverride.momentum.value = 0.9\noverride.momentum.why = "as before it"',
     ),
     "an override in one line": edit(
         STUDY,

@@ -101,7 +101,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str],
         ),
         (
             "train --model vgg16 --epochs 10 --seed 7 --batch-size 64 --data-dir images",
-            ["single-10ep-b64/vgg16-s7"],
+            ["single-10ep-b48/vgg16-s7"],
             ["auto"],
         ),
         (
@@ -146,10 +146,10 @@ def test_without_torch_the_make_target_is_named(
 def test_a_batch_size_of_ones_own_reaches_the_recipe(root: Path) -> None:
     from cnnpaper import config
 
-    plan = config.load_study(root, "single-10ep-b64")
+    plan = config.load_study(root, "single-10ep-b48")
     spec = config.run_spec(root, plan, "resnet18", 0)
-    assert (spec.epochs, spec.recipe.batch_size) == (10, 64)
-    assert config.load_recipe(root).batch_size != 64
+    assert (spec.epochs, spec.recipe.batch_size) == (10, 48)
+    assert config.load_recipe(root).batch_size != 48
 
 
 # -------------------------------------------------------------------------------- how it ends
