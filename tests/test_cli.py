@@ -100,7 +100,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str],
             ["cpu"],
         ),
         (
-            "train --model vgg16 --epochs 10 --seed 7 --batch-size 64 --data-dir images",
+            "train --model vgg16 --epochs 10 --seed 7 --batch-size 48 --data-dir images",
             ["single-10ep-b48/vgg16-s7"],
             ["auto"],
         ),

@@ -38,7 +38,7 @@ def test_sections_come_in_order_in_every_step(training: Training) -> None:
 def test_an_update_that_overflow_left_out_has_its_sections(training: Training) -> None:
     ended: list[str] = []
     before = next(training.net.parameters()).detach().clone()
-    training.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_interval=10**6)
+    training.scaler = torch.amp.GradScaler("cpu", init_scale=float("inf"), growth_interval=10**6)
     with timing.Sections(training, ended.append) as sections:
         timing.run_steps(training, 2, sections)
     assert torch.equal(next(training.net.parameters()), before)

@@ -223,12 +223,14 @@ def test_calibration(tables: Tables) -> None:
 def test_recipe_and_departures(tables: Tables) -> None:
     rows = {row[0]: row[1:] for row in texts(tables.recipe())}
     assert rows["momentum"] == ["0.9", ""]
-    assert rows["peak learning rate"] == ["0.05", "0.025 for VGG-16"]
+    assert rows["peak learning rate"] == ["0.05", "0.1 for AlexNet and 0.025 for VGG-16"]
     assert rows["epochs at low resolution, share"][0] == "0"
     assert "low resolution, pixels" not in rows  # of no effect
     assert rows["limit of the gradient’s norm"] == ["none", "1 for AlexNet"]
     reasons = texts(tables.departures())
     assert [row[:3] for row in reasons] == [
+        ["AlexNet", "peak learning rate", "0.1"],
+        ["AlexNet", "batch size, images", "32"],
         ["AlexNet", "limit of the gradient’s norm", "1"],
         ["VGG-16", "peak learning rate", "0.025"],
     ]
