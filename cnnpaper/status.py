@@ -57,6 +57,8 @@ PROCESS_BYTES = 1.2 * 2**30
 """A process with torch in it, its work space included; seen in the runs of four networks."""
 IMAGE_BYTES = 12_000
 """Of one training image: as it was read, and padded, with what making both takes."""
+LEAST_BATCH = 128
+"""Runs with smaller batches were not seen to need less: evaluation takes more images at once."""
 PARAMETER_BYTES = 16
 """Weight, gradient, momentum and the best epoch's weight, float32."""
 
@@ -242,7 +244,7 @@ class Costs:
             PROCESS_BYTES
             + IMAGE_BYTES * spec.data.train_images
             + PARAMETER_BYTES * need.parameters
-            + need.activations * side**2 * spec.recipe.batch_size
+            + need.activations * side**2 * max(spec.recipe.batch_size, LEAST_BATCH)
         )
 
     def _alike(self, log: records.Run, spec: config.RunSpec) -> bool:

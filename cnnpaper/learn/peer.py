@@ -38,7 +38,7 @@ from cnnpaper.errors import Interrupted, UserError
 from cnnpaper.learn import augment, checkpoint, data, measure, models
 from cnnpaper.learn.augment import key
 from cnnpaper.learn.data import DataSet, Images
-from cnnpaper.learn.recorder import header_of
+from cnnpaper.learn.recorder import begun_elsewhere, header_of
 from cnnpaper.records import LOG_NAME, Epoch, LogWriter, Result, finite
 
 WORKERS = 2
@@ -305,6 +305,12 @@ class PeerRun:
             return False
         if records.digest_after(self.path, lines) != state["log_digest"]:
             return False
+        header = records.read_run(self.path).header
+        if other := begun_elsewhere(header, self.spec, torch.device("cpu")):
+            raise UserError(
+                f"{self.folder} was begun elsewhere: {other}\n"
+                "go on with it there, or remove this folder, and the run begins anew here"
+            )
         self.loop.net.load_state_dict(state["net"])
         self.loop.optimizer.load_state_dict(state["optimizer"])
         self.loop.schedule.load_state_dict(state["schedule"])

@@ -154,19 +154,14 @@ class Recorder(Listener):
                 "FORCE=1 begins it anew and keeps the old log"
             )
         for state in checkpoint.load_newest(self.folder, self.training.device, _say):
-            self._refuse_elsewhere(run.header)
+            if other := begun_elsewhere(run.header, self.spec, self.training.device):
+                raise UserError(
+                    f"{self.spec.run} was begun elsewhere: {other}\n"
+                    "go on with it there; FORCE=1 begins it anew here and keeps the old log"
+                )
             if self._take_up(path, state):
                 return True
         return False
-
-    def _refuse_elsewhere(self, header: Header) -> None:
-        """A run has one header, so all its epochs come from one kind of machine."""
-        now = measure.machine(self.training.device, self.spec.isa_cap)
-        if other := list(not_as_recorded(header, now, provenance.packages())):
-            raise UserError(
-                f"{self.spec.run} was begun elsewhere: {', '.join(other)}\n"
-                "go on with it there; FORCE=1 begins it anew here and keeps the old log"
-            )
 
     def _take_up(self, path: Path, state: dict[str, Any]) -> bool:
         """Bring training and log to where ``state`` was saved, if it belongs to this log."""
@@ -289,6 +284,15 @@ class Recorder(Listener):
     def _write_text(self, result: Result | None = None) -> None:
         run = replace(records.read_run(self.folder / LOG_NAME), result=result)
         files.write_atomic(self.folder / "train.log", textlog.render(run).encode())
+
+
+def begun_elsewhere(header: Header, spec: RunSpec, device: torch.device) -> str:
+    """What is not as it was when the run was begun; empty where it may go on.
+
+    A run has one header, so all its epochs come from one kind of machine.
+    """
+    now = measure.machine(device, spec.isa_cap)
+    return ", ".join(not_as_recorded(header, now, provenance.packages()))
 
 
 def header_of(

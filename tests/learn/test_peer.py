@@ -196,6 +196,27 @@ def test_a_run_that_was_stopped_ends_as_it_would_have(
     assert right.mean() == max(line["val_acc"] for line in whole[0][:-1])
 
 
+def test_a_run_that_was_begun_on_another_processor_is_not_gone_on_with(
+    place: Path, spec: RunSpec, images: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = 4  # batches: one epoch and a step of the next
+
+    def tick() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run_of(place, spec, images, tick)
+    path = place / "results" / "log" / "small" / spec.run / "run.jsonl"
+    before = path.read_bytes()
+    monkeypatch.setattr(peer.measure, "_cpuinfo", lambda: {"cpu family": "12345"})
+    with pytest.raises(UserError, match=r"begun elsewhere: cpu_family .* -> 12345"):
+        run_of(place, spec, images, nothing)
+    assert path.read_bytes() == before
+
+
 def test_killed_between_checkpoint_and_log(
     place: Path, spec: RunSpec, images: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
