@@ -71,7 +71,7 @@ def test_the_last_epoch_counts_not_the_best() -> None:
 def test_trials_become_runs(root: Path) -> None:
     study = config.load_study(root, "ablation")
     specs = {spec.run: spec for spec in config.run_specs(root, study)}
-    assert len(specs) == 4 * 5 + 2 * 2 + 2 + 1 + 8 + 2 + 2 * 12
+    assert len(specs) == 4 * 5 + 2 * 2 + 2 + 1 + 8 + 2 + 5 + 2 * 12
     assert specs["alexnet-screen07-s0"].recipe.peak_learning_rate == 0.05
     rate = specs["alexnet-rate0.1-s0"]
     # a trial wins over the network's own rate, which is another
