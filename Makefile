@@ -114,7 +114,7 @@ licences: training-environment ## the licence of every locked package
 	@$(TOOL) cnnpaper.dependencies licences
 
 soak: environment training-environment tex ## the long tests: kills, simulations, every kind of document
-	@$(TOOL) pytest -m soak
+	@$(TOOL) pytest -n 2 --dist loadfile -m soak
 
 bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
 	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only

@@ -7,6 +7,7 @@ two means over six runs, and what the additive model leaves over gives the stand
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,14 +105,19 @@ def cpu_seconds(run: Run) -> float:
 
 
 def _single_trials(root: Path, study: Study, runs: dict[str, tuple[RunSpec, Run]]) -> str:
-    """Trials one by one: values tried, and each network's accuracy."""
+    """Trials one by one: values tried, and each network's accuracy; one row a setting."""
     names = {model: config.load_experiment(root, model).name for model in study.networks}
-    rows = []
+    found: dict[tuple[str, int], dict[str, list[str]]] = {}
     for variant, trial in study.trial.items():
-        found = {spec.model: run for spec, run in runs.values() if spec.variant == variant}
-        cells = [f"{accuracy(found[m]):.1f}" if m in found else "" for m in names]
-        values = ", ".join(f"`{key} = {_shown(value)}`" for key, value in trial.values.items())
-        rows.append([values, trial.epochs or study.epochs, *cells])
+        values = ", ".join(f"`{key} = {_shown(trial.values[key])}`" for key in sorted(trial.values))
+        cells = found.setdefault((values, trial.epochs or study.epochs), defaultdict(list))
+        for spec, run in runs.values():
+            if spec.variant == variant:
+                cells[spec.model].append(f"{accuracy(run):.1f}")
+    rows = [
+        [values, epochs, *(" / ".join(cells[model]) for model in names)]
+        for (values, epochs), cells in found.items()
+    ]
     table = pd.DataFrame(rows, columns=["values", "epochs", *names.values()])
     return (
         "Single trials: accuracy in percent, n = 1 each, so only large differences mean "

@@ -115,6 +115,39 @@ def test_no_trial_is_finished(root: Path, cnnpaper: Callable[..., Answer]) -> No
     assert "no trial is finished; make ablation" in answer.err
 
 
+def test_trials_of_one_setting_share_a_row(root: Path) -> None:
+    """Twice the same values, for two networks, named in another order; what is missing is empty."""
+    study = config.load_study(root, "ablation")
+    values = (
+        {"batch_size": 64, "peak_learning_rate": 0.5},
+        {"peak_learning_rate": 0.5, "batch_size": 64},
+    )
+    trials = {
+        "first": config.Trial(networks=("alexnet",), values=values[0]),
+        "second": config.Trial(networks=("alexnet", "resnet18"), values=values[1]),
+    }
+    study = study.model_copy(update={"trial": trials, "screen_networks": (), "screen": {}})
+    specs = config.run_specs(root, study)
+    assert [spec.run for spec in specs] == [
+        "alexnet-first-s0",
+        "alexnet-second-s0",
+        "resnet18-second-s0",
+    ]
+    percents = (40.0, 41.26, 50.0)
+    runs = {spec.run: (spec, a_run(percent)) for spec, percent in zip(specs, percents, strict=True)}
+    text = ablation._single_trials(root, study, runs)
+    cells = [cell.strip() for cell in text.splitlines()[4].strip("|").split("|")]
+    assert cells == [
+        "`batch_size = 64`, `peak_learning_rate = 0.5`",
+        "2",
+        "40.0 / 41.3",
+        "",
+        "",
+        "50.0",
+    ]
+    assert len(text.splitlines()) == 5
+
+
 def test_the_committed_table_is_that_of_the_committed_trials() -> None:
     text = (REPOSITORY / "experiments" / "README.md").read_text("utf-8")
     block = text.partition(ablation.BEGIN + "\n")[2].partition(ablation.END)[0]

@@ -223,7 +223,10 @@ def test_calibration(tables: Tables) -> None:
 def test_recipe_and_departures(tables: Tables) -> None:
     rows = {row[0]: row[1:] for row in texts(tables.recipe())}
     assert rows["momentum"] == ["0.9", ""]
-    assert rows["peak learning rate"] == ["0.05", "0.1 for AlexNet and 0.025 for VGG-16"]
+    assert rows["peak learning rate"] == [
+        "0.05",
+        "0.1 for AlexNet, 0.025 for VGG-16 and 0.0125 for GoogLeNet",
+    ]
     assert rows["epochs at low resolution, share"][0] == "0"
     assert "low resolution, pixels" not in rows  # of no effect
     assert rows["limit of the gradient’s norm"] == ["none", "1 for AlexNet"]
@@ -233,6 +236,7 @@ def test_recipe_and_departures(tables: Tables) -> None:
         ["AlexNet", "batch size, images", "32"],
         ["AlexNet", "limit of the gradient’s norm", "1"],
         ["VGG-16", "peak learning rate", "0.025"],
+        ["GoogLeNet", "peak learning rate", "0.0125"],
     ]
     assert all(len(row[3]) > 10 for row in reasons)
 
