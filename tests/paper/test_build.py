@@ -197,7 +197,7 @@ def test_trials_that_come_and_go_are_seen(root: Path) -> None:
     """The text names the trials where there are some."""
     (root / "results" / "log" / "ablation").mkdir()
     assert build(root)[0] == "steps: text: experiment; pdf"
-    assert "These runs are study ablation" in text_of(output(root)).replace("\n", " ")
+    assert "The short runs are study ablation" in text_of(output(root)).replace("\n", " ")
 
 
 # ------------------------------------------------------------------------------- what is refused

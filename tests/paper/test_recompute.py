@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -157,17 +158,18 @@ def test_the_pairs_table(runs: dict[str, dict[str, Any]], pages: str) -> None:
                 a_, b_ = a, b
             only_a = int((right[a_] & ~right[b_]).sum())
             only_b = int((right[b_] & ~right[a_]).sum())
-            pairs.append((a_, b_, (only_a - only_b) / len(right[a]), binomial(only_a, only_b)))
+            points = Decimal(100 * (only_a - only_b)) / len(right[a])  # printed with ties to even
+            pairs.append((a_, b_, points, binomial(only_a, only_b)))
     adjusted: dict[tuple[str, str], float] = {}
     highest = 0.0
     for rank, (a_, b_, _, p) in enumerate(sorted(pairs, key=lambda pair: pair[3])):
         highest = max(highest, min(1.0, (len(pairs) - rank) * p))
         adjusted[a_, b_] = highest
-    for a_, b_, difference, _ in pairs:
+    for a_, b_, points, _ in pairs:
         p = adjusted[a_, b_]
         shown = "< 0.001" if p < 0.001 else f"= {p:.3f}"
         row = re.search(
-            rf"{NAMES[a_]} +{NAMES[b_]} +{100 * difference:.1f} +([−\d.]+) to ([−\d.]+) +{shown} +"
+            rf"{NAMES[a_]} +{NAMES[b_]} +{points:.1f} +([−\d.]+) to ([−\d.]+) +{shown} +"
             r"(yes|no)",
             pages,
         )
