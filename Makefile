@@ -10,6 +10,7 @@ NETWORKS := $(filter-out recipe,$(basename $(notdir $(wildcard experiments/*.tom
 PAPER := .venv/bin/python -m cnnpaper
 TRAIN := .venv-train/bin/python -m cnnpaper
 TOOL := .venv-train/bin/python -m
+TESTS := $(TOOL) pytest -n 2 --dist loadfile
 RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
 	$(if $(filter-out 0 no false,$(FORCE)),--force)
 STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
@@ -46,7 +47,7 @@ report: environment tex ## the paper of STUDY from its logs: report/CNN_report.p
 	@$(PAPER) report --study "$$STUDY" $(STALE)
 
 test: environment training-environment tex ## everything that the artifact promises, tried
-	@$(TOOL) pytest -n 2 --dist loadfile
+	@$(TESTS)
 
 smoke: environment training-environment tex ## the whole way in minutes: tiny runs on invented images, then their paper
 	@$(TRAIN) experiments --study smoke $(RUNS)
@@ -114,7 +115,7 @@ licences: training-environment ## the licence of every locked package
 	@$(TOOL) cnnpaper.dependencies licences
 
 soak: environment training-environment tex ## the long tests: kills, simulations, every kind of document
-	@$(TOOL) pytest -n 2 --dist loadfile -m soak
+	@$(TESTS) -m soak
 
 bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
 	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only

@@ -277,7 +277,7 @@ def memory_remark(root: Path, spec: config.RunSpec) -> str:
     if free is None or free >= needed:
         return text
     return (
-        f"{text}, and {_gib(free)} are free; should it be killed, a smaller batch needs less: "
+        f"{text}, and {_gib(free)} are free; should it be killed, a smaller batch may need less: "
         f"cnnpaper train --model {spec.model} --batch-size {max(2, spec.recipe.batch_size // 4)}"
     )
 

@@ -1,7 +1,7 @@
 """How far a network's losses may be apart where the bits are others, as it was measured.
 
 Kernels add the same numbers in another order when the number of threads or the instruction set is
-another one, and training amplifies that: every step by about ten times where there is batch norm.
+another one, and training amplifies that, up to a hundred times in a step where there is batch norm.
 ``spread.toml``, written by :mod:`cnnpaper.learn.spread`, has for each network the largest relative
 difference that this made. Only the first full-size steps are compared, each within its own
 tolerance: the miniature, with few images and the whole cycle of learning rates, was seen to come
