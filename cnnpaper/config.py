@@ -1,15 +1,18 @@
 """Experiments as files: TOML in, frozen and validated objects out.
 
 ``experiments/recipe.toml`` is the training recipe that all networks share; each
-``experiments/MODEL.toml`` describes one network and overrides the recipe where the network needs
-it, with the reason beside it; ``experiments/study/STUDY.toml`` says which networks, seeds, epochs
-and data one paper is about. :func:`run_specs` resolves the three into a list of :class:`RunSpec`.
+``experiments/MODEL.toml`` describes one network and may override the recipe, with the reason;
+``experiments/study/STUDY.toml`` says which networks, arms, seeds and data one paper is about.
+:func:`run_specs` resolves the three into a list of :class:`RunSpec`.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,16 +25,20 @@ from pydantic import (
     model_validator,
 )
 
-from cnnpaper.errors import UserError, nearest
+from cnnpaper.advice import advice
+from cnnpaper.files import UserError, nearest
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)]
-Variant = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.]*$", max_length=60)]
+Variant = Annotated[str, StringConstraints(pattern=r"^[\w(][\w.()가-힣 +-]*$", max_length=60)]
 StudyName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9가-힣][\w.가-힣-]*$", max_length=80)
 ]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Length = Annotated[int, Field(ge=1, le=100_000_000)]
+Value = bool | int | float | str
 
 
 class Model(BaseModel):
@@ -46,63 +53,67 @@ class Recipe(Model):
     batch_size: int = Field(ge=2, le=65536)
     """Images per step."""
     peak_learning_rate: Positive
-    """Learning rate at the top of the triangle, per step of mean loss."""
-    warmup_share: Share
-    """Share of all steps in which the rate rises linearly from near zero to the peak; then it falls
-    linearly to near zero."""
-    momentum: Share
+    """Learning rate at the top of the triangle, for the mean loss of a step's images."""
+    warmup_fraction: Fraction
+    """Fraction of all steps in which the rate rises linearly from near zero to the peak; then it
+    falls linearly to near zero."""
+    momentum: Fraction
     nesterov: bool
     weight_decay: float = Field(ge=0, le=1, allow_inf_nan=False)
     weight_decay_on: Literal["weights", "all"]
     """``weights``: convolutions and linear layers only; ``all``: biases and batch norm too."""
-    label_smoothing: Share
+    label_smoothing: Fraction
     crop_padding: int = Field(ge=0, le=16)
     """Pixels added on each side before a random 32 x 32 crop; 0 for no crop."""
     crop_mode: Literal["reflect", "zeros"]
     flip: Literal["alternating", "random", "none"]
     """``alternating``: a random half of the images is mirrored in even epochs, the other half in
     odd ones (airbench), so two epochs show every image both ways."""
-    low_resolution: int = Field(ge=8, le=32)
-    """Side in pixels of the training images in the first epochs."""
-    low_resolution_share: Share
-    """Share of the epochs, rounded down, that are trained at ``low_resolution``."""
-    ema_decay: float = Field(ge=0, lt=1, allow_inf_nan=False)
-    """Decay per step of the moving average of the weights, which is then what is evaluated;
-    0 evaluates the weights themselves."""
     clip_norm: float = Field(ge=0, allow_inf_nan=False)
     """Largest norm of the gradient; 0 for no clipping."""
     memory_format: Literal["channels_last", "contiguous"]
     """Order of the tensors in memory; changes speed and last bits, not the mathematics."""
+    precision: Literal["float32", "bfloat16"]
+    """Of the forward and backward pass: ``bfloat16`` by autocast. Weights, optimizer and evaluation
+    are float32 always, without TF32."""
 
 
 class Override(Model):
-    """One departure of a network from the shared recipe, with its reason."""
+    """One departure of a network from the shared recipe: its reason, or the study that chose it."""
 
-    value: bool | int | float | str
-    why: str = Field(min_length=10)
+    value: Value
+    why: str | None = Field(default=None, min_length=10)
+    from_study: StudyName | None = Field(default=None, alias="from")
+    """A tuning study whose winner the value must be; ``make report`` checks it."""
+
+    @model_validator(mode="after")
+    def _reason(self) -> Override:
+        if (self.why is None) == (self.from_study is None):
+            raise ValueError('give its reason: either why = "…" or from = "a tuning study"')
+        return self
 
 
 class Experiment(Model):
     """One network: what it is called, where it comes from, how it departs from the recipe."""
 
-    name: str = Field(min_length=1, max_length=40)
+    name: str = Field(min_length=1, max_length=60)
     """As printed: ``ResNet-18``."""
-    korean: str = Field(min_length=1, max_length=40)
+    korean: str = Field(min_length=1, max_length=60)
     """Korean reading; Korean particles follow its last syllable."""
     year: int = Field(ge=1950, le=2100)
     venue: str = Field(min_length=1, max_length=40)
     citation: Slug
     """Key in ``report/references.bib``."""
+    depth: int | None = Field(default=None, ge=1)
+    """The conventional one, weighted layers on the longest path: 18 for ResNet-18."""
     builder: Slug
-    """Name of the function in ``cnnpaper.learn.models.BUILDERS``."""
-    initialisation: Literal["pytorch", "he_normal_fan_out", "he_normal_fan_in", "truncated_normal"]
-    """Distribution of the initial weights of every convolution and linear layer."""
-    initialisation_std: Positive = 0.01
-    """Standard deviation where ``initialisation`` is ``truncated_normal``."""
+    """Its file in ``cnnpaper/engine/networks``."""
     idea: str = Field(min_length=40)
-    """What the network brought, a paragraph of plain text without numbers of our own."""
+    """What the network contributed, a paragraph of plain text without numbers of our own."""
     stem: str = Field(min_length=10)
     """How stem and head differ from torchvision's network, a sentence of plain text."""
+    idea_ko: str = ""
+    stem_ko: str = ""
     override: dict[str, Override] = Field(default_factory=dict)
 
 
@@ -117,28 +128,44 @@ class DataSpec(Model):
     train_images: int = Field(default=45_000, ge=10, le=45_000)
     validation_images: int = Field(default=5_000, ge=10, le=5_000)
     test_images: int = Field(default=10_000, ge=0, le=10_000)
-    """0: none is evaluated, for trials that choose something."""
-    held_out: Literal["training"] | None = None
-    """``training``: the validation images are training images too, of those that
-    ``train_images`` leaves out, so that a choice made on them has seen no validation image."""
+    """0: the runs of the study choose something and read no test image."""
 
 
-class Trial(Model):
-    """Runs of a study that try other values of the recipe."""
+class Arm(Model):
+    """Runs of a study with one budget."""
 
-    networks: tuple[Slug, ...] = Field(min_length=1)
-    epochs: int | None = Field(default=None, ge=1)
-    """None: the study's."""
-    values: dict[str, bool | int | float | str] = Field(min_length=1)
-    """Keys of the recipe, or ``initialisation``; they win over a network's own."""
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    steps: Length | dict[Slug, Length] | None = None
+    """For all networks, or for each; the last epoch may be partial."""
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    refines: Slug | None = None
+    """An arm whose best grid value is tried here with its two neighbours (see ``tuning.py``)."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Arm:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed is named twice")
+        return self
 
 
-class Factor(Model):
-    """Two values of one key of the recipe, compared by a screening design."""
+class Contrast(Model):
+    """The primary comparison, named before the runs: each network against the baseline."""
 
-    plain: bool | int | float | str
-    """What a plain training loop has."""
-    candidate: bool | int | float | str
+    arm: Slug
+    baseline: Slug
+
+
+class Budget(Model):
+    """Equal time, in steps: as many as fit into ``epochs`` epochs of network ``like``."""
+
+    like: Slug
+    epochs: int = Field(ge=1)
+    processor: str = Field(min_length=3)
+    """Whose step times of ``timing.jsonl`` count, as ``machine.processor`` has it there."""
+    times: dict[Slug, Annotated[float, Field(gt=0)]]
+    """Arm → multiple of that time."""
 
 
 class Study(Model):
@@ -149,54 +176,80 @@ class Study(Model):
     """``imported``: the runs are the ones in its folder, read from logs of another program."""
     networks: tuple[Slug, ...] = Field(min_length=1)
     """In the order of the paper's tables and figures."""
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = ()
-    epochs: int = Field(ge=1, le=100_000)
+    seeds: tuple[Seed, ...] = ()
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    steps: Length | dict[Slug, Length] | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of a run; they decide the last bits. None: the physical cores of the process."""
-    isa_cap: Literal["avx2"] | None = None
-    """Highest instruction set that the kernels may choose; None: what the processor has."""
     data: DataSpec
     override: dict[str, Override] = Field(default_factory=dict)
     """Departures of the whole study from the recipe; a network's own win over them."""
-    trial: dict[Variant, Trial] = Field(default_factory=dict)
-    """Variants in place of the plain runs: a study that chooses the recipe."""
-    screen: dict[str, Factor] = Field(default_factory=dict)
-    """Factors of a screening design of twelve runs, for the networks of ``screen_networks``."""
-    screen_networks: tuple[Slug, ...] = ()
-    screen_values: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    """What all runs of the design have in common, in place of the recipe's."""
+    grid: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    """Keys of the recipe → values that every network tries; they win over all overrides."""
+    arm: dict[Slug, Arm] = Field(default_factory=dict)
+    tuning: StudyName | None = None
+    """The study that chose the learning rates; its figure is in the paper."""
+    precision: StudyName | None = None
+    """The study that compared the precisions; its table is in the paper."""
+    contrast: Contrast | None = None
+    budget: Budget | None = None
 
     @model_validator(mode="after")
-    def _seeds_of_a_trained_study(self) -> Study:
-        if self.origin == "trained" and not self.seeds:
-            raise ValueError("a study that is trained names at least one seed: seeds = [0]")
-        if len(set(self.seeds)) < len(self.seeds) or len(set(self.networks)) < len(self.networks):
+    def _consistent(self) -> Study:
+        if len(set(self.networks)) < len(self.networks) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a network or a seed is named twice")
+        if self.arm and (self.seeds or self.epochs or self.steps):
+            raise ValueError(
+                "seeds, epochs and steps stand in each [arm.NAME] where there are arms"
+            )
+        if not self.arm and self.origin == "trained":
+            if not self.seeds:
+                raise ValueError("a study names at least one seed: seeds = [0]")
+            if (self.epochs is None) == (self.steps is None):
+                raise ValueError("give either epochs or steps")
+        self._check_names()
         return self
 
-    @model_validator(mode="after")
-    def _screening_design_that_exists(self) -> Study:
-        if self.screen and not self.screen_networks:
-            raise ValueError("a screening design needs screen_networks")
-        if len(self.screen) > len(PLACKETT_BURMAN):
-            raise ValueError(f"screen has more than {len(PLACKETT_BURMAN)} factors")
-        return self
+    def _check_names(self) -> None:
+        for name, arm in self.arm.items():
+            if isinstance(arm.steps, dict) and (missing := set(self.networks) - set(arm.steps)):
+                raise ValueError(f"arm.{name}.steps lacks {', '.join(sorted(missing))}")
+            if arm.refines is not None and (arm.refines not in self.arm or not self.grid):
+                raise ValueError(f"arm.{name}.refines = {arm.refines!r}: no such arm with a [grid]")
+        if isinstance(self.steps, dict) and (missing := set(self.networks) - set(self.steps)):
+            raise ValueError(f"steps lacks {', '.join(sorted(missing))}")
+        if self.contrast and (
+            self.contrast.arm not in self.arm or self.contrast.baseline not in self.networks
+        ):
+            raise ValueError("contrast names an arm or a network that the study does not have")
+        if self.budget and (
+            self.budget.like not in self.networks or set(self.budget.times) - set(self.arm)
+        ):
+            raise ValueError("budget names an arm or a network that the study does not have")
+
+    @property
+    def arms(self) -> dict[str | None, Arm]:
+        """The arms in order; a study without any is one unnamed arm."""
+        if self.arm:
+            return {**self.arm}
+        if not self.seeds:
+            return {}
+        return {None: Arm(epochs=self.epochs, steps=self.steps, seeds=self.seeds)}
 
 
 class RunSpec(Model):
     """Everything that one training needs to know; with code and data it decides the result."""
 
     study: StudyName
+    arm: Slug | None = None
     model: Slug
     variant: Variant | None = None
-    """Tells apart several runs of one network and seed in one study."""
-    seed: int = Field(ge=0, lt=2**32)
-    epochs: int = Field(ge=1)
+    """Distinguishes several runs of one network and seed: ``rate0.05``."""
+    seed: Seed
+    steps: Length
+    """Optimizer steps in all; the last epoch may be partial."""
     builder: Slug
-    initialisation: str
-    initialisation_std: float
     threads: int | None
-    isa_cap: str | None
     data: DataSpec
     recipe: Recipe
 
@@ -205,13 +258,41 @@ class RunSpec(Model):
         """Name of the run and of its folder: ``resnet18-s0``."""
         return run_name(self.model, self.variant, self.seed)
 
+    @property
+    def path(self) -> str:
+        """Where it lies below ``results/log``: ``reference/short/resnet18-s0``."""
+        return "/".join(part for part in (self.study, self.arm, self.run) if part)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last short batch counts, unless it is one image, which batch norm refuses."""
+        return steps_per_epoch(self.data.train_images, self.recipe.batch_size)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all, a partial last one counted."""
+        return -(-self.steps // self.steps_per_epoch)
+
+    def folder(self, root: Path) -> Path:
+        """Where log, predictions and checkpoints lie."""
+        return root / "results" / "log" / self.path
+
     def identity(self) -> dict[str, Any]:
-        """What decides the result, for the fingerprint: not names, threads, instruction set."""
-        return self.model_dump(mode="json", exclude={"study", "variant", "threads", "isa_cap"})
+        """What decides the result, for the fingerprint: no names, no threads.
+
+        Which data these are is said by their digest, not by what the study calls them.
+        """
+        chosen = self.model_dump(mode="json", include={"seed", "steps", "builder", "recipe"})
+        return chosen | {"images": self.data.model_dump(exclude={"set", "digest"})}
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Steps of an epoch over ``images`` training images."""
+    return images // batch_size + (images % batch_size > 1)
 
 
 def run_name(model: str, variant: str | None, seed: int | None) -> str:
-    """``resnet18-s0``; with a variant ``resnet18-pretrained``; parts that are None are left out."""
+    """``resnet18-s0``; with a variant ``resnet18-rate0.05-s0``; None parts are left out."""
     return "-".join(
         part for part in (model, variant, None if seed is None else f"s{seed}") if part is not None
     )
@@ -291,6 +372,14 @@ def _keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     return list(fields)
 
 
+# ----------------------------------------------------------------------------- files of the root
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """Files of ``folder`` that are input: names that begin with a dot are editors' and systems'."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def load_recipe(root: Path) -> Recipe:
     """The recipe that all networks share."""
     path = root / "experiments" / "recipe.toml"
@@ -299,9 +388,8 @@ def load_recipe(root: Path) -> Recipe:
 
 def known_models(root: Path) -> list[str]:
     """The networks that have a file, by name."""
-    return sorted(
-        path.stem for path in (root / "experiments").glob("*.toml") if path.stem != "recipe"
-    )
+    files = visible(root / "experiments", "*.toml")
+    return [path.stem for path in files if path.stem not in ("recipe", "cluster")]
 
 
 def load_experiment(root: Path, model: str) -> Experiment:
@@ -328,20 +416,20 @@ def load_experiment(root: Path, model: str) -> Experiment:
             "'_'\nrename the file"
         )
     experiment = validated(Experiment, read_toml(path), path)
-    _check_overrides(experiment.override, path)
+    _check_keys("override", experiment.override, path)
     return experiment
 
 
-def _check_overrides(override: dict[str, Override], path: Path) -> None:
-    for key in override:
+def _check_keys(table: str, keys: Iterable[str], path: Path) -> None:
+    for key in keys:
         if key not in Recipe.model_fields:
             raise UserError(
-                f"{path}: override.{key}: the recipe has no key {key!r}"
+                f"{path}: {table}.{key}: the recipe has no key {key!r}"
                 f"{nearest(key, Recipe.model_fields)}"
             )
 
 
-SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]{0,8})ep(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?$")
+SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]{0,5})ep(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?$")
 """Studies that ``cnnpaper train`` writes without a file: ``single-10ep``, ``single-10ep-b64``."""
 
 
@@ -351,21 +439,22 @@ def load_study(root: Path, name: str) -> Study:
     Raises:
         UserError: no such study (with the nearest), or a mistake in its file.
     """
+    name = unicodedata.normalize("NFC", name)
     folder = root / "experiments" / "study"
-    path = folder / f"{name}.toml"
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if name in known:
+    files = {unicodedata.normalize("NFC", path.stem): path for path in visible(folder, "*.toml")}
+    if path := files.get(name):
         values = read_toml(path)
         if "name" in values:
             raise UserError(f"{path}: key 'name': a study has the name of its file; remove the key")
         study = validated(Study, {**values, "name": name}, path)
-        _check_overrides(study.override, path)
+        _check_keys("override", study.override, path)
+        _check_keys("grid", study.grid, path)
         return study
     if match := SINGLE.match(name):
         return _single_study(root, name, match)
     raise UserError(
-        f"there is no study {name!r}{nearest(name, known)}\n"
-        f"known studies: {', '.join(known) or 'none'} (files in {folder})"
+        f"there is no study {name!r}{nearest(name, files)}\n"
+        f"known studies: {', '.join(sorted(files)) or 'none'} (files in {folder})"
     )
 
 
@@ -392,97 +481,97 @@ def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
     return validated(Study, values, f"study {name}")
 
 
-def resolve_recipe(recipe: Recipe, *overrides: dict[str, Override], path: Path | str) -> Recipe:
-    """``recipe`` with the overrides applied, later ones last, validated again."""
-    values = recipe.model_dump()
-    for override in overrides:
-        values.update({key: entry.value for key, entry in override.items()})
-    return validated(Recipe, values, path)
+# -------------------------------------------------------------------------------------- the runs
+
+
+def grid_points(grid: Mapping[str, tuple[Value, ...]]) -> dict[str | None, dict[str, Value]]:
+    """Variant → values of the recipe; a study without a grid has the one unnamed variant."""
+    if not grid:
+        return {None: {}}
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return {variant_name(point): point for point in points}
+
+
+def variant_name(point: Mapping[str, Value]) -> str:
+    """``rate0.05`` for a peak learning rate, ``bfloat16`` for a word, else key and value."""
+    words = []
+    for key, value in point.items():
+        if key == "peak_learning_rate":
+            words.append(f"rate{value:g}")
+        else:
+            words.append(value if isinstance(value, str) else f"{key}{value}")
+    return "_".join(words)
 
 
 def run_spec(
-    root: Path, study: Study, model: str, seed: int, trial: tuple[str, Trial] | None = None
+    root: Path,
+    study: Study,
+    model: str,
+    seed: int,
+    *,
+    arm: str | None = None,
+    point: Mapping[str, Value] | None = None,
 ) -> RunSpec:
-    """The run of one network with one seed in ``study``, plain or as one of its trials.
+    """One run of a study: of one arm, at one point of the grid where there is one.
 
     Raises:
-        UserError: a mistake in one of the files, or no run can have this seed.
+        UserError: a mistake in one of the files.
     """
     experiment = load_experiment(root, model)
     path = root / "experiments" / f"{model}.toml"
-    recipe = resolve_recipe(load_recipe(root), study.override, experiment.override, path=path)
-    variant, epochs, initialisation = None, study.epochs, experiment.initialisation
-    if trial is not None:
-        variant, epochs = trial[0], trial[1].epochs or study.epochs
-        values = dict(trial[1].values)
-        initialisation = validated(
-            Experiment,
-            experiment.model_dump()
-            | {"initialisation": values.pop("initialisation", initialisation)},
-            f"{path}: trial {variant} of study {study.name}",
-        ).initialisation
-        recipe = validated(
-            Recipe, recipe.model_dump() | values, f"study {study.name}: trial {variant}"
-        )
+    values = load_recipe(root).model_dump()
+    for override in (study.override, experiment.override):
+        values.update({key: entry.value for key, entry in override.items()})
+    recipe = validated(Recipe, values | dict(point or {}), path)
+    chosen = study.arms[arm]
+    length = chosen.steps[model] if isinstance(chosen.steps, dict) else chosen.steps
+    per_epoch = steps_per_epoch(study.data.train_images, recipe.batch_size)
     fields = {
         "study": study.name,
+        "arm": arm,
         "model": model,
-        "variant": variant,
+        "variant": variant_name(point) if point else None,
         "seed": seed,
-        "epochs": epochs,
+        "steps": length if chosen.epochs is None else chosen.epochs * per_epoch,
         "builder": experiment.builder,
-        "initialisation": initialisation,
-        "initialisation_std": experiment.initialisation_std,
         "threads": study.threads,
-        "isa_cap": study.isa_cap,
         "data": study.data,
         "recipe": recipe,
     }
     return validated(RunSpec, fields, f"a run of {model} in study {study.name!r}")
 
 
-def run_specs(root: Path, study: Study) -> list[RunSpec]:
-    """All runs of a study: every seed of the first network, then of the next; or its trials."""
-    if trials := all_trials(study):
-        return [
-            run_spec(root, study, model, seed, (variant, trial))
-            for variant, trial in trials.items()
-            for model in trial.networks
-            for seed in study.seeds
-        ]
-    return [run_spec(root, study, model, seed) for model in study.networks for seed in study.seeds]
+Refined = Mapping[tuple[str, str], tuple[Value, ...]]
+"""(arm, model) → the grid values that the arm tries, where it refines another one."""
 
 
-PLACKETT_BURMAN = "++-+++---+-"
-"""First row of the design for up to eleven factors in twelve runs (Plackett and Burman 1946,
-Biometrika 33, p. 323); the next ten are its cyclic shifts, the last is all minus."""
+def run_specs(root: Path, study: Study, refined: Refined | None = None) -> list[RunSpec]:
+    """All runs of a study: arm by arm, seed by seed, network by network, so that whatever is
+    finished is balanced.
+
+    Args:
+        root: of the repository.
+        study: whose runs.
+        refined: what ``tuning.refined`` found in the logs; an arm that refines another one has no
+            runs without it.
+    """
+    specs = []
+    for arm_name, arm in study.arms.items():
+        for seed, model in itertools.product(arm.seeds, study.networks):
+            grid = dict(study.grid)
+            if arm.refines is not None:
+                values = (refined or {}).get((str(arm_name), model), ())
+                grid = dict.fromkeys(grid, values)
+            specs += [
+                run_spec(root, study, model, seed, arm=arm_name, point=point)
+                for point in grid_points(grid).values()
+            ]
+    return specs
 
 
-def screening_design() -> list[tuple[int, ...]]:
-    """Twelve rows of eleven levels, 1 or -1; any two columns are orthogonal."""
-    first = [1 if sign == "+" else -1 for sign in PLACKETT_BURMAN]
-    shifted = [tuple(first[(column - row) % 11] for column in range(11)) for row in range(11)]
-    return [*shifted, (-1,) * 11]
-
-
-def all_trials(study: Study) -> dict[str, Trial]:
-    """The trials that a study names, and those of its screening design: ``screen01``, …"""
-    if not study.screen:
-        return dict(study.trial)
-    screened = {
-        f"screen{number:02}": Trial(
-            networks=study.screen_networks,
-            values=study.screen_values
-            | {
-                key: factor.candidate if level > 0 else factor.plain
-                for (key, factor), level in zip(study.screen.items(), levels, strict=False)
-            },
-        )
-        for number, levels in enumerate(screening_design(), start=1)
-    }
-    return {**study.trial, **screened}
-
-
-def run_folder(root: Path, study: str, run: str) -> Path:
-    """Where a run's log, predictions and checkpoints lie."""
-    return root / "results" / "log" / study / run
+def missing_network(study: str, model: str, networks: Iterable[str]) -> UserError:
+    """A study is not about the network that was asked for."""
+    return UserError(
+        f"study {study!r} is not about {model!r}, but about {', '.join(networks)}\n"
+        f"train it in a study of your own: {advice(model, EPOCHS=10)}"
+    )

@@ -1,33 +1,62 @@
-"""Files that are whole or absent, and locks that die with their process."""
+"""Files that are whole or absent, locks that die with their process, and the user's mistakes."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import difflib
+import errno
 import hashlib
+import json
 import os
-import re
 import shlex
+import socket
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from cnnpaper.errors import UserError
-
-COMMAND_LETTERS = 100
-"""So much of the command that holds a lock is written down."""
+import filelock
 
 
-def sha256_bytes(data: bytes) -> str:
-    """SHA-256 of ``data``, 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
+class UserError(Exception):
+    """Something that the user gave is wrong, or something that the user can fix is missing.
+
+    The message names the file, the key, the value and the remedy in one to five lines. The command
+    line prints it without a traceback and exits with code 2.
+    """
+
+
+class Interrupted(Exception):
+    """A run was asked to stop and has saved its state.
+
+    Args:
+        signal: its number; the command line exits with 128 + signal.
+        message: how to resume.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'alexnet'?"`` where a known word is near, else an empty string."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of the file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_digest(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys, 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -43,146 +72,124 @@ def naming(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write ``data`` so that ``path`` holds either its old bytes or all of the new ones, always.
 
-    Write beside it, fsync, rename, fsync the folder: a kill or a power cut at any moment leaves no
-    half of a file under the final name. What a kill leaves beside it has one name, so the next
-    write takes it over; two writers of one path wait for each other.
-
     Raises:
         OSError: the disk is full, or the folder cannot be written; it names ``path``.
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with os.fdopen(_locked_file(temporary, fcntl.LOCK_EX), "wb") as file:
-            try:
-                file.truncate()
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed
+            with contextlib.suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > 3600:
+                    leftover.unlink()
+        descriptor, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         fsync_folder(path.parent)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append ``line`` to a text file and wait until the disk has it.
-
-    Half a line that a kill or a full disk left at the end is dropped first.
-    """
-    with naming(path), os.fdopen(_locked_file(path, fcntl.LOCK_EX), "r+b") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)
-        file.seek(0, os.SEEK_END)
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-        fsync_folder(path.parent)
+    """Append ``line`` to a text file and wait until the disk has it; the caller holds a lock."""
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        with path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            fsync_folder(path.parent)
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable."""
+    """Make renames in ``folder`` durable, where the file system can (VirtualBox, CIFS cannot)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
     finally:
         os.close(descriptor)
-
-
-# ------------------------------------------------------------------------------------- locks
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, what: str, wait: Callable[[str], None] | None = None) -> Iterator[int]:
+def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     """Hold ``path`` as an exclusive lock; the kernel frees it when the process dies.
 
-    The file stays behind, empty of meaning: only a held flock counts, so nobody ever has to delete
-    a stale one. What it holds says to people who has it, since when, by which command.
+    The file stays behind, empty of meaning. A note beside it says to people who holds it.
 
     Args:
         path: of the lock file, made where it is missing.
-        what: is locked, for the message.
-        wait: is told who holds it, and then this process waits; without it that is an error.
-
-    Yields:
-        The lock's descriptor, for ``pass_fds``: a child that inherits it holds the lock too.
+        what: is locked, for the message: ``the run reference/alexnet-s0``.
+        wait: wait for its holder; without it that is an error.
 
     Raises:
-        UserError: another process holds it; the message says ``what`` and which process.
+        UserError: another process holds it, it belongs to another user, or this file system has
+            no locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _try_lock(path, what, wait)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    held, note = filelock.FileLock(path, mode=0o666), path.with_suffix(".holder")
     try:
-        _note(descriptor, _this_process())
-        yield descriptor
-    finally:
-        _note(descriptor, "")
-        os.close(descriptor)
-
-
-def _try_lock(path: Path, what: str, wait: Callable[[str], None] | None) -> int:
-    owner = ""
-    for attempt in range(10):
-        try:
-            return _locked_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with contextlib.suppress(OSError):
-                owner = path.read_text("utf-8", errors="replace").strip()
-        if owner:
-            break
-        time.sleep(0.01 * attempt)  # its owner is just coming or going
-    busy = f"{what} is in use by process {_described(owner)}"
-    if wait is None:
+        held.acquire(timeout=-1 if wait else 0)
+    except filelock.Timeout:
         raise UserError(
-            f"{busy}\nwait until it ends, or stop it; the lock is freed with the process"
+            f"{what} is in use by {_holder(note)}\nwait until it ends, or stop it there"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise UserError(_no_lock(path, error)) from None
+    try:
+        with contextlib.suppress(OSError):  # a full disk does not matter: the lock counts
+            note.write_text(_this_process(), "utf-8", errors="replace")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            note.unlink(missing_ok=True)
+        held.release()
+
+
+def _no_lock(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"{path}: this lock file belongs to another user and cannot be opened\n"
+            "ask its owner for write access to the folder, or work in a copy of your own"
         )
-    wait(busy)
-    return _locked_file(path, fcntl.LOCK_EX)
-
-
-def _locked_file(path: Path, operation: int) -> int:
-    """The descriptor of ``path``, made where it is missing, under a flock.
-
-    Where the file was renamed or removed while this process waited, it is not the one that others
-    will lock: then begin again.
-    """
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, operation)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), path.stat()):
-                    return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _note(descriptor: int, owner: str) -> None:
-    """Write who holds the lock. A full disk does not matter: the flock counts."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, owner.encode(errors="replace"), 0)
+    if isinstance(error, NotImplementedError) or (
+        isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+    ):
+        return (
+            f"{path}: this file system has no file locks (flock), so two runs could damage each "
+            "other\nwork in a copy on a local disk, or mount it with locks (Lustre: -o flock)"
+        )
+    return f"{path}: cannot be locked ({getattr(error, 'strerror', None) or error})"
 
 
 def _this_process() -> str:
-    """``4711 (cnnpaper report, since 2026-11-24 13:40:12)``; the time is the user's."""
+    """``process 4711 on node3 (cnnpaper report, since 2026-11-24 13:40:12)``."""
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
-    command = " ".join(shlex.join([name, *sys.argv[1:]]).split())[:COMMAND_LETTERS]
-    return f"{os.getpid()} ({command}, since {time.strftime('%Y-%m-%d %H:%M:%S')})"
+    command = shlex.join([name, *sys.argv[1:]])[:100]
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})"
 
 
-def _described(owner: str) -> str:
-    """``owner``; where it has ended, whoever inherited its lock has not."""
-    number = re.match(r"[0-9]+", owner)
-    if number is None:
-        return "unknown"
+def _holder(note: Path) -> str:
     try:
-        os.kill(int(number[0]), 0)
-    except (ProcessLookupError, OverflowError):
-        return f"{owner}, which has ended; a program that it started still holds it"
-    except PermissionError:
-        pass
-    return owner
+        return note.read_text("utf-8", errors="replace").strip() or "another process"
+    except OSError:
+        return "another process"
