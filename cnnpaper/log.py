@@ -370,8 +370,9 @@ def _raw_lines(path: Path) -> list[str]:
     if not data:
         raise LogError(f"{path}: empty\nmove it away; the run's make target trains it from scratch")
     if not data.endswith(b"\n"):
+        last = data.count(b"\n") + 1
         raise LogError(
-            f"{path}:{data.count(b'\n') + 1}: the last line is cut off\n"
+            f"{path}:{last}: the last line is cut off\n"
             "the run's make target drops it and resumes"
         )
     try:
