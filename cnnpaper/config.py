@@ -231,7 +231,7 @@ class Study(Model):
     def arms(self) -> dict[str | None, Arm]:
         """The arms in order; a study without any is one unnamed arm."""
         if self.arm:
-            return dict[str | None, Arm](self.arm)
+            return dict[str | None, Arm](self.arm.items())
         if not self.seeds:
             return {}
         return {None: Arm(epochs=self.epochs, steps=self.steps, seeds=self.seeds)}
