@@ -1,255 +1,252 @@
-"""``make report``: logs in, paper out. The only writer of the paper half.
+"""``make report``: logs in, paper out. The only writer of the paper wing.
 
-:func:`build_report` first compares digests of everything that the paper is a function of with those
-of the last build, and returns at once where none has changed. Otherwise it reads and checks the
-logs, then runs the steps whose own inputs have changed: each figure, the tables, the text, TeX.
+:func:`build_report` compares digests of everything that the paper is a function of with those of
+the last build, and returns at once where none has changed. Otherwise it builds all of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 import re
 import shutil
-import tempfile
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from cnnpaper.codeunits import code_units
-from cnnpaper.errors import UserError
-from cnnpaper.files import lock, sha256_file, write_atomic
-from cnnpaper.paper.state import (
-    State,
-    build_folder,
-    code_key,
-    digest,
-    input_files,
-    manifest,
-    output_path,
-    package_versions,
-    tools,
-)
+from cnnpaper.files import UserError, lock, sha256_file, write_atomic
 
 if TYPE_CHECKING:
-    from cnnpaper.paper.study import StudyPaper
+    from cnnpaper.paper.compose import Document
 
-DRAWING = ("matplotlib", "fonttools", "pikepdf")
-"""Packages whose versions may change the bytes of the PDF while its content stays."""
-STATIC = ("cnnpaper.sty", "references.bib")
+Edition = Literal["en", "ko", "html", "ko.html"]
+EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")
+PACKAGES = (
+    "jinja2", "markupsafe", "matplotlib", "numpy", "pandas", "pikepdf", "pydantic", "scipy",
+    "statsmodels", "tabulate",
+)  # fmt: skip
+"""Packages whose versions may change a figure, a table or the PDF."""
+PROGRAMS = ("xelatex", "xdvipdfmx")
 Say = Callable[[str], None]
 
 
-def build_report(root: Path, study: str, *, allow_stale: bool = False, say: Say = print) -> Path:
+def build_report(
+    root: Path,
+    study: str,
+    *,
+    edition: Edition = "en",
+    allow_stale: bool = False,
+    say: Say = print,
+) -> Path:
     """Build the paper of ``study`` and return where it lies.
 
     Args:
         root: of the repository.
         study: name of the study.
+        edition: language and format.
         allow_stale: typeset runs that are not those of today's repository, and say so on the page.
-        say: prints a line for people: which steps ran, and at the end what was built.
+        say: prints a line for people: what was built, and warnings.
 
     Raises:
-        UserError: a run is incomplete, stale, damaged or missing altogether; a template or TeX has
-            an error; another process builds the same paper.
+        UserError: a run is incomplete, stale, damaged or undeclared; a template or TeX has an
+            error; another process builds the same paper.
     """
+    if edition not in EDITIONS:
+        raise UserError(f"EDITION={edition}: no such edition; there are {', '.join(EDITIONS)}")
     with _locked(root, study):
-        state = State.load(root, study)
-        found = manifest(root, study, allow_stale=allow_stale)
-        output = output_path(root, study)
-        if state.inputs == found and state.fresh("pdf", state.steps["pdf"]["key"], output):
-            say(f"nothing to do, nothing has changed since: {state.summary}")
+        state = build_folder(root, study) / f"manifest-{edition}.json"
+        found, output = manifest(root, study, allow_stale), output_path(root, study, edition)
+        if known := _unchanged(state, found, output):
+            say(f"nothing has changed: {known}")
             return output
-        paper = _read(root, study, allow_stale)
-        ran = [*_figures(paper, state), *_tables(paper, state), *_text(paper, state)]
-        ran += _pdf(paper, state, output)
-        state.inputs = found if manifest(root, study, allow_stale=allow_stale) == found else {}
-        state.summary = paper.summary(output)
-        state.save()
-        say(f"steps: {steps_text(ran) or 'none, the changes do not show in the paper'}")
-        say(state.summary)
-        return output
+        from cnnpaper.paper.compose import compose
 
-
-def build_figures(root: Path, study: str, *, allow_stale: bool = False, say: Say = print) -> Path:
-    """Write every figure as PDF, PNG and SVG, for slides; returns their folder."""
-    from cnnpaper.paper.style import render
-
-    with _locked(root, study):
-        paper = _read(root, study, allow_stale)
-        _figures(paper, State.load(root, study))
-        folder = paper.folder / "figures"
-        for drawing in paper.drawings.values():
-            figure = drawing.draw(*drawing.args)
-            for kind in ("png", "svg"):
-                write_atomic(folder / f"{drawing.name}.{kind}", render(figure, kind))
-        say(f"{folder}: {len(paper.drawings)} figures, each as PDF, PNG and SVG")
-        return folder
+        document = compose(root, study, edition, allow_stale=allow_stale)
+        _write_tables(root, study, document)
+        write = _write_html if document.face == "html" else _write_pdf
+        pages = write(root, study, document, output)
+        summary = f"{output.relative_to(root)}{pages}, {document.summary}"
+        for line in document.warnings:
+            say(line)
+        say(summary)
+        _remember(state, found, output, summary)
+    return output
 
 
 def build_tables(root: Path, study: str, *, allow_stale: bool = False, say: Say = print) -> Path:
-    """Write every table as CSV (exact values) and Markdown (as printed); returns their folder."""
+    """Every table of a study as CSV and Markdown; returns their folder."""
+    from cnnpaper.paper.compose import compose
+
     with _locked(root, study):
-        paper = _read(root, study, allow_stale)
-        _tables(paper, State.load(root, study))
-        folder = paper.folder / "tables"
-        say(f"{folder}: {len(paper.text.tables)} tables, each as CSV and Markdown")
-        return folder
-
-
-def steps_text(ran: list[str]) -> str:
-    """The steps by kind: ``figures: learning_curves; tables: 15; pdf``; many are counted."""
-    kinds: dict[str, list[str]] = {}
-    for step in ran:
-        kind, _, name = step.partition(" ")
-        kinds.setdefault(kind, []).extend([name] if name else [])
-    shown = {
-        kind: ", ".join(names) if len(names) <= 6 else str(len(names))
-        for kind, names in kinds.items()
-    }
-    return "; ".join(f"{kind}: {names}" if names else kind for kind, names in shown.items())
-
-
-def _locked(root: Path, study: str) -> Any:
-    if not re.fullmatch(r"[\w가-힣][\w.가-힣-]{0,79}", study):
-        raise UserError(
-            f"{study!r} is not the name of a study; their files lie in experiments/study/"
-        )
-    if not (root / "experiments").is_dir():
-        raise UserError(
-            f"{root / 'experiments'}: not there; start cnnpaper in the repository's root"
-        )
-    return lock(build_folder(root, study) / "lock", what=f"the report of study {study!r}")
-
-
-def _read(root: Path, study: str, allow_stale: bool) -> StudyPaper:
-    from cnnpaper.paper.study import StudyPaper  # pandas, scipy and matplotlib come with it
-
-    return StudyPaper(root, study, allow_stale=allow_stale)
-
-
-# ------------------------------------------------------------------------------- steps
-
-
-def _figures(paper: StudyPaper, state: State) -> list[str]:
-    """Draw the figures whose arguments or code have changed; returns the names of the steps."""
-    from cnnpaper.paper.content import content_digest
-    from cnnpaper.paper.drawings import tick_texts
-    from cnnpaper.paper.style import render, texts
-
-    ran, versions = [], json.dumps(tools())
-    for drawing in paper.drawings.values():
-        step, file = f"figures {drawing.name}", paper.folder / "figures" / f"{drawing.name}.pdf"
-        code = code_key(code_units(paper.root, drawing.entries, beside=drawing.others))
-        key = digest(content_digest(drawing.args), code, versions)
-        if not state.fresh(step, key, file):
-            figure = drawing.draw(*drawing.args)
-            write_atomic(file, render(figure, "pdf"))
-            state.done(step, key, file, texts=texts(figure), ticks=tick_texts(figure))
-            ran.append(step)
-    return ran
-
-
-def _tables(paper: StudyPaper, state: State) -> list[str]:
-    """Write the tables that have changed, and the ledger."""
-    from cnnpaper.paper.tabular import csv, markdown
-
-    folder, ran = paper.folder / "tables", []
-    for item in paper.text.tables.values():
-        if _write_changed(folder / f"{item.name}.csv", csv(item)) | _write_changed(
-            folder / f"{item.name}.md", markdown(item)
-        ):
-            ran.append(f"tables {item.name}")
-    values = json.dumps(paper.ledger.dump(), ensure_ascii=False, indent=1)
-    if _write_changed(paper.folder / "ledger.json", values + "\n"):
-        ran.append("ledger")
-    state.save()
-    return ran
-
-
-def _text(paper: StudyPaper, state: State) -> list[str]:
-    """Write the files of TeX that have changed."""
-    folder = paper.folder / "text"
-    changed = [
-        name for name, text in paper.text.files.items() if _write_changed(folder / name, text)
-    ]
-    return [f"text {name.removesuffix('.tex')}" for name in changed]
-
-
-def _write_changed(path: Path, text: str) -> bool:
-    """Write ``text`` unless the file holds it; returns whether it was written."""
-    data = text.encode()
-    if path.is_file() and path.read_bytes() == data:
-        return False
-    write_atomic(path, data)
-    return True
-
-
-def _pdf(paper: StudyPaper, state: State, output: Path) -> list[str]:
-    """Run TeX and finish the PDF, where anything that it reads has changed."""
-    from cnnpaper.paper import attach, latex, numerals
-
-    files = _tex_files(paper)
-    attached = _attachments(paper)
-    entries = ["cnnpaper.paper.latex:typeset", "cnnpaper.paper.attach:finish"]
-    key = digest(
-        code_key(code_units(paper.root, [*entries, "cnnpaper.paper.numerals:check"])),
-        json.dumps(tools()),
-        str(paper.epoch),
-        *(f"{name} {sha256_file(path)}" for name, path in sorted(files.items())),
-        *(part for name, data in sorted(attached.items()) for part in (name, data)),
-    )
-    if state.fresh("pdf", key, output):
-        return []
-    folder = _empty_folder(paper.folder / "tex")
-    for name, path in files.items():
-        shutil.copyfile(path, folder / name)
-    done = latex.typeset(folder, paper.epoch or 0)
-    shown = {
-        d.file: {**state.steps[f"figures {d.name}"], "printed": d.printed}
-        for d in paper.drawings.values()
-    }
-    numerals.check_figures(shown, paper.ledger, paper.text.names)
-    texts = {file: step["texts"] for file, step in shown.items()}
-    numerals.check(done.pdf, done.uses, paper.ledger, texts, paper.text.names)
-    made_with = {**latex.versions(done), **package_versions(DRAWING)}
-    attached["tools.json"] = (json.dumps(made_with, indent=1) + "\n").encode()
-    data = attach.finish(done.pdf.read_bytes(), attached, dated=paper.epoch is not None)
-    write_atomic(output, data)
-    state.done("pdf", key, output, warnings=list(done.warnings))
-    return ["pdf", *(f"warnings {warning}" for warning in done.warnings)]
-
-
-def _empty_folder(folder: Path) -> Path:
-    """Make ``folder`` anew; returns it.
-
-    The TeX of a build that was killed may still be at work in the old one: that moves aside, and
-    TeX with it.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        folder.rename(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.old-"))
-    folder.mkdir()
-    for old in folder.parent.glob(f"{folder.name}.old-*"):
-        shutil.rmtree(old, ignore_errors=True)
+        document = compose(root, study, "en", allow_stale=allow_stale, draw=False)
+        folder = _write_tables(root, study, document)
+    say(f"{len(document.tables)} tables in {folder.relative_to(root)}")
     return folder
 
 
-def _tex_files(paper: StudyPaper) -> dict[str, Path]:
-    """Everything that TeX reads: name in its folder → where it lies."""
-    return {
-        **{name: paper.folder / "text" / name for name in paper.text.files},
-        **{name: paper.root / "report" / name for name in STATIC},
-        **{
-            drawing.file: paper.folder / "figures" / f"{drawing.name}.pdf"
-            for drawing in paper.drawings.values()
-        },
+def build_figures(root: Path, study: str, *, allow_stale: bool = False, say: Say = print) -> Path:
+    """Every figure of a study as PDF, PNG and SVG; returns their folder."""
+    from cnnpaper.paper.compose import compose
+
+    with _locked(root, study):
+        document = compose(root, study, "en", allow_stale=allow_stale)
+        folder = build_folder(root, study) / "figures"
+        for drawing in document.drawings.values():
+            for kind in ("pdf", "png", "svg"):
+                write_atomic(folder / f"{drawing.name}.{kind}", drawing.render(kind))
+    say(f"{len(document.drawings)} figures in {folder.relative_to(root)}")
+    return folder
+
+
+# ---------------------------------------------------------------------------------- places
+
+
+def build_folder(root: Path, study: str) -> Path:
+    """Everything between logs and paper of one study; may be deleted at any time."""
+    return root / "build" / "report" / study
+
+
+def output_path(root: Path, study: str, edition: Edition = "en") -> Path:
+    """Where the paper of a study lies: ``report/CNN_report.ko.html``."""
+    name = "CNN_report" if study == "reference" else f"CNN_report-{study}"
+    ending = {"en": ".pdf", "ko": ".ko.pdf", "html": ".html", "ko.html": ".ko.html"}[edition]
+    return root / "report" / f"{name}{ending}"
+
+
+def _locked(root: Path, study: str) -> Any:
+    return lock(build_folder(root, study) / "report.lock", what=f"the paper of study {study}")
+
+
+# ---------------------------------------------------------------------------------- manifest
+
+
+def input_files(root: Path, study: str) -> Iterator[Path]:
+    """Every file that the paper of ``study`` is a function of."""
+    logs = root / "results" / "log"
+    for folder, patterns in (
+        (root / "experiments", ("*.toml", "study/*.toml")),
+        *((logs / name, ("**/run.jsonl", "**/predictions.npz", "**/verified.json", "*.jsonl"))
+          for name in _studies(root, study)),
+        (root / "report", ("*.toml", "*.bib", "*.cls", "*.sty", "en/*", "ko/*", "layout/*",
+                           "extra/*")),
+        (root / "cnnpaper", ("*.py", "study/*.py", "figures/*.py", "paper/*.py", "engine/**/*.py")),
+        (root, ("uv.lock", "pyproject.toml")),
+    ):  # fmt: skip
+        for pattern in patterns:
+            for path in sorted(folder.glob(pattern)):
+                if path.is_file() and not path.name.startswith("."):
+                    yield path
+
+
+def _studies(root: Path, study: str) -> list[str]:
+    """The study and those that its file names."""
+    try:
+        text = (root / "experiments" / "study" / f"{study}.toml").read_text("utf-8")
+        values = tomllib.loads(text)
+    except (OSError, ValueError):
+        return [study]
+    named = [values.get("tuning"), values.get("precision")]
+    return [study, *(name for name in named if isinstance(name, str))]
+
+
+def manifest(root: Path, study: str, allow_stale: bool) -> str:
+    """A digest over all inputs, versions of all tools, and the options."""
+    whole = hashlib.sha256()
+    for path in input_files(root, study):
+        whole.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
+    for name, value in {**tools(), "allow_stale": str(allow_stale)}.items():
+        whole.update(f"{name} {value}\n".encode())
+    return whole.hexdigest()
+
+
+def tools() -> dict[str, str]:
+    """Versions of Python and the packages, and which programs of TeX are there."""
+    versions = {"python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in PACKAGES}
+    for name in PROGRAMS:
+        path = shutil.which(name)
+        real = Path(path).resolve() if path else None
+        versions[name] = f"{real} {real.stat().st_size}" if real else "missing"
+    return versions
+
+
+def _unchanged(state: Path, found: str, output: Path) -> str:
+    """The last build's summary, where its inputs and its output are still the same; else empty."""
+    try:
+        known = json.loads(state.read_text("utf-8"))
+        same = known["inputs"] == found and known["output"] == sha256_file(output)
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return str(known.get("summary", "")) if same else ""
+
+
+def _remember(state: Path, found: str, output: Path, summary: str) -> None:
+    values = {"inputs": found, "output": sha256_file(output), "summary": summary}
+    write_atomic(state, json.dumps(values, indent=1).encode())
+
+
+# ---------------------------------------------------------------------------------- writing
+
+
+def _write_tables(root: Path, study: str, document: Document) -> Path:
+    folder = build_folder(root, study) / "tables"
+    _emptied(folder)
+    for name, data in document.attachments.items():
+        write_atomic(folder / name, data)
+    for table in document.tables.values():
+        write_atomic(folder / f"{table.name}.md", table.markdown().encode())
+    return folder
+
+
+def _emptied(folder: Path) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def tex_files(root: Path, document: Document) -> Mapping[str, bytes]:
+    """Everything that TeX reads, by name in its folder."""
+    files = {name: text.encode() for name, text in document.files.items()}
+    files["cnnpaper.sty"] = (root / "report" / "layout" / "cnnpaper.sty").read_bytes()
+    if name := document.publication.class_file:
+        if not (root / "report" / name).is_file():
+            raise UserError(f"report/paper.toml: class_file = {name!r}: report/{name} is missing")
+        files[Path(name).name] = (root / "report" / name).read_bytes()
+    return files | {drawing.file: drawing.render("pdf") for drawing in document.drawings.values()}
+
+
+def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
+    """Run TeX, attach tables and ledger; returns the number of pages as text."""
+    from cnnpaper.paper import attach, tex
+
+    folder = _emptied(build_folder(root, study) / f"tex-{document.language}")
+    for name, data in tex_files(root, document).items():
+        (folder / name).write_bytes(data)
+    pdf = tex.typeset(folder, document.epoch or 0)
+    versions = {**tex.versions(folder), **{name: metadata.version(name) for name in PACKAGES}}
+    attached = {
+        **document.attachments,
+        "tools.json": (json.dumps(versions, indent=1) + "\n").encode(),
     }
+    data = attach.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
+    write_atomic(output, data)
+    log = (folder / "paper.log").read_text("utf-8", errors="replace")
+    match = re.search(r"Output written on .*\((\d+) pages?", log)
+    pages = int(match[1]) if match else 0
+    limit = document.publication.page_limit
+    if limit is not None and pages > limit:
+        document.warnings.append(
+            f"warning: {pages} pages, more than page_limit = {limit} of report/paper.toml"
+        )
+    return f": {pages} pages"
 
 
-def _attachments(paper: StudyPaper) -> dict[str, bytes]:
-    tables = {f"{name}.csv": paper.folder / "tables" / f"{name}.csv" for name in paper.text.tables}
-    paths = {"ledger.json": paper.folder / "ledger.json", **tables}
-    return {name: path.read_bytes() for name, path in paths.items()}
+def _write_html(root: Path, study: str, document: Document, output: Path) -> str:
+    from cnnpaper.paper import html
 
-
-__all__ = ["build_figures", "build_report", "build_tables", "input_files"]
+    write_atomic(output, html.assemble(root, document).encode())
+    return ""

@@ -1,558 +1,320 @@
 """The paper's text: facts, tables, claims and figures of a study put into the templates.
 
-Nothing is written here. :func:`compose` returns every file of TeX by name, with the ledger and the
-tables behind it; :mod:`cnnpaper.paper.build` writes them and runs TeX.
+Nothing is written here. :func:`compose` returns a :class:`Document`, every source of the paper by
+name with the ledger, tables and figures behind it; :mod:`cnnpaper.paper.build` writes them.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import datetime
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cnnpaper import certificate, fingerprint
-from cnnpaper.certificate import CERTIFICATE_NAME, Certificate
-from cnnpaper.paper import stats
-from cnnpaper.paper.analysis import BOOTSTRAP_FROM, Analysis
-from cnnpaper.paper.claims import ARCHITECTURE_SEEDS, PAIRS_LISTED, Claims
-from cnnpaper.paper.drawings import Drawing
-from cnnpaper.paper.facts import Facts, counted, date_text, is_number, read_known
-from cnnpaper.paper.frames import Frames
-from cnnpaper.paper.ledger import Cite, Ledger, Sentence, Value, listing, percent, sentence
+from markupsafe import Markup
+
+from cnnpaper.config import read_toml
+from cnnpaper.files import UserError
+from cnnpaper.paper.claims import Claims
+from cnnpaper.paper.drawings import Drawing, drawings
+from cnnpaper.paper.facts import Facts, log_name
+from cnnpaper.paper.html import HtmlFace
+from cnnpaper.paper.ledger import Cite, Ledger, Value
+from cnnpaper.paper.publication import Publication, read_publication
+from cnnpaper.paper.references import Bibliography, keys
 from cnnpaper.paper.sources import Sources
-from cnnpaper.paper.tables import DAGGER, LETTERS, Tables, model_of
-from cnnpaper.paper.tabular import Table, booktabs, table
-from cnnpaper.paper.tex import Printer, Tex, breakable, environment, render
+from cnnpaper.paper.tables import Tables
+from cnnpaper.paper.tabular import Column, Table, table
+from cnnpaper.paper.templates import Printer, environment, render
+from cnnpaper.paper.tex import TexFace, pdf_string
 from cnnpaper.paper.values import Values
-from cnnpaper.records import Run
+from cnnpaper.paper.words import Words
 
-MANY_RUNS = 20
-"""Above so many runs the appendix lists them by network."""
-SHORT_EPOCHS = 10
-"""Below so many epochs the paper says that the schedule is short."""
-BODY = (
-    "title",
+if TYPE_CHECKING:
+    from cnnpaper.paper.build import Edition
+    from cnnpaper.study.load import StudyData
+
+SECTIONS = (
     "introduction",
+    "related",
     "networks",
-    "experiment",
-    "statistics",
+    "protocol",
     "results",
     "discussion",
+    "limitations",
     "reproducibility",
 )
-"""Templates whose numbers are links; the appendix is where the links lead."""
-IMPORTED_BODY = ("imported",)
+"""Templates of the body, in order; sections of one's own stand after one of them."""
+SAMPLES = 10
+"""Rows of the ledger that are printed; all of it is attached."""
+OTHER = {"en": "ko", "ko": "en"}
+"""The language of the second abstract."""
 
 
-TITLE = (
-    "A comparison of representative convolutional neural networks",
-    "대표적인 합성곱 신경망 모델의 비교",
-)
-INITIAL = {
-    "he_normal_fan_in": "normal with a variance of two over the fan in",
-    "he_normal_fan_out": "normal with a variance of two over the fan out",
-    "truncated_normal": "normal with one small deviation",
-    "pytorch": "uniform as PyTorch draws them by default",
-}
-"""What the schemes of :func:`cnnpaper.learn.models.initialise` do to a convolution."""
-AGAIN = (
-    "yes: make verify executes every run again in small, with its first steps; "
-    "make reproduce trains one from nothing and compares every value"
-)
+class Shelf(dict[str, Any]):
+    """Tables or figures by name, which a template asks for: None for those that are absent."""
+
+    def __missing__(self, name: str) -> None:
+        return None
 
 
 @dataclass(frozen=True)
-class Stale:
-    """Runs that are shown although the repository has changed since."""
+class Document:
+    """Everything that the paper is made of."""
 
-    runs: tuple[str, ...]
-    changes: str
-    files: frozenset[str]
-    """Files of these runs, as the ledger names them: their numbers are marked."""
-    message: str = ""
-    """For the command line: which runs, what changed, and the target that mends it."""
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Everything that TeX reads but the figures, and what the numbers are."""
-
+    face: str
+    language: str
     files: dict[str, str]
-    """Name → text: ``paper.tex``, ``results.tex``, …"""
+    """Name → source: ``paper.tex`` and ``ledger.tex``, or ``paper.html``."""
     ledger: Ledger
+    printed: dict[str, Value]
     tables: dict[str, Table]
-    names: tuple[str, ...]
-    """Printed names that hold numerals of their own: ``VGG-16``."""
+    drawings: dict[str, Drawing]
+    attachments: dict[str, bytes]
+    """Name → content: CSVs and ``ledger.json``."""
+    publication: Publication
+    epoch: int | None
+    """When the last run was started, seconds since 1970; None where no log says."""
+    summary: str
+    claims: tuple[str, ...] = ()
+    """Kinds of the sentences that compare, in order: the same in every edition."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def compose(
+    root: Path, study: str, edition: Edition, *, allow_stale: bool = False, draw: bool = True
+) -> Document:
+    """Read a study and put it into the templates of an edition.
+
+    Raises:
+        UserError: a run, a file of the paper or a template has a mistake.
+    """
+    from cnnpaper.study.load import load
+
+    return compose_data(load(root, study, allow_stale=allow_stale), edition, draw=draw)
+
+
+def compose_data(data: StudyData, edition: Edition, *, draw: bool = True) -> Document:
+    """Put a study that was read into the templates of an edition."""
+    return Composer(data, edition, draw=draw).document()
 
 
 class Composer:
-    """Puts one study into the templates.
+    """Puts one study into the templates of one edition."""
 
-    Args:
-        drawings: the figures by name, already drawn; the text refers to those that there are.
-        stale: runs that are not today's, where that was allowed.
-    """
+    def __init__(self, data: StudyData, edition: Edition, *, draw: bool = True) -> None:
+        self.data, self.root = data, data.root
+        self.face = HtmlFace() if "html" in edition else TexFace()
+        self.language = "ko" if edition.startswith("ko") else "en"
+        self.report = self.root / "report"
+        self.publication = read_publication(self.root, data.study.name)
+        self.ledger, self.sources = Ledger(), Sources(self.root)
+        self.words = self._words(self.language)
+        self.bibliography = Bibliography(self.report / "references.bib", self.words)
+        self.values = Values(data, self.ledger, self.sources)
+        stale = frozenset(log_name(self.root, path) for path in data.stale)
+        self.printer = Printer(self.face, self.bibliography, stale)
+        self.facts = Facts(data, self.ledger, self.sources, self.words)
+        self.tables = Tables(self.facts, self.values, self.words).all()
+        self.claims = Claims(self.facts, self.values, self.words)
+        self.drawings = drawings(self.facts, self.values, self.words) if draw else {}
 
-    def __init__(
-        self,
-        root: Path,
-        frames: Frames,
-        analysis: Analysis,
-        ledger: Ledger,
-        sources: Sources,
-        drawings: Mapping[str, Drawing],
-        stale: Stale | None = None,
-    ) -> None:
-        self.root, self.frames, self.analysis = root, frames, analysis
-        self.ledger, self.sources, self.drawings, self.stale = ledger, sources, drawings, stale
-        self.values = Values(ledger)
-        self.facts = Facts(root, frames, ledger, sources)
-        self.tables = Tables(root, frames, analysis, self.facts, self.values)
-        self.printer = Printer(stale.files if stale else frozenset())
+    def _words(self, language: str) -> Words:
+        readings = {e.name: e.korean for e in self.data.experiments.values()}
+        return Words(self.report / language / "words.toml", readings if language == "ko" else {})
 
-    def compose(self) -> Paper:
-        """All files of the paper."""
-        imported = self.frames.study.origin == "imported"
-        env = environment(self.root / "report", self.printer)
-        env.globals.update(plural=_plural, defined=bool)
-        body = IMPORTED_BODY if imported else BODY
-        main = "imported_paper" if imported else "paper"
-        context = self._imported_context() if imported else self._context()
-        files = {f"{name}.tex": render(env, f"{name}.tex.j2", context) for name in body}
-        self.printer.links = False
-        if not imported:
-            files["appendix.tex"] = render(env, "appendix.tex.j2", self._appendix_context())
-        files["provenance.tex"] = render(env, "provenance.tex.j2", self._provenance_context())
-        files["paper.tex"] = render(env, f"{main}.tex.j2", context)
-        return Paper(files, self.ledger, self._made, tuple(self._names_with_numerals()))
+    def document(self) -> Document:
+        """All sources of the paper."""
+        env = environment(self.report, self.printer, self._macros(), words=self.words)
+        context = self._context(self.facts, self.claims, self.words)
+        parts: dict[str, Any] = {"abstract": self._part(env, "abstract", context)}
+        parts["second_abstract"] = self._second_abstract(env)
+        names = ["imported"] if self.data.study.origin == "imported" else list(SECTIONS)
+        parts["body"] = self._body(env, names, context)
+        if self.data.study.origin != "imported":
+            parts["appendix"] = self._part(env, "appendix", context)
+        samples = self._samples()
+        parts["provenance"] = self._part(env, "provenance", {**context, "samples": samples})
+        parts["references"] = [
+            (entry.key, self.bibliography.reference(entry)) for entry in self.bibliography.entries()
+        ]
+        main = f"paper.{self.face.name}"
+        files = {main: render(env, f"layout/{main}.j2", {**context, **parts})}
+        if self.face.name == "tex":
+            files["ledger.tex"] = self._ledger_tex(samples)
+            files[main] = _tidy(files[main])
+        return Document(
+            face=self.face.name, language=self.language, files=files, ledger=self.ledger,
+            printed=self.printer.printed, tables=self.tables, drawings=self.drawings,
+            attachments=self._attachments(), publication=self.publication, epoch=self._epoch(),
+            summary=f"{len(self.data.logs)} of {len(self.data.specs)} declared runs",
+            claims=tuple(self.claims.made),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------- pieces
 
-    @cached_property
-    def _made(self) -> dict[str, Table]:
-        """Tables by name; those that have nothing to show are absent."""
-        made = self.tables
-        if self.frames.study.origin == "imported":
-            every: list[Table | None] = [made.imported()]
-        else:
-            every = [
-                made.networks(), made.recipe(), made.results(), made.timing(), made.pairs(),
-                made.classes(), made.calibration(), made.confused(), made.departures(), made.runs(),
-                made.report2023(), self._checklist(),
-                *(made.layers(model) for model in self.frames.layers),
-            ]  # fmt: skip
-        return {item.name: item for item in every if item is not None}
+    def _part(self, env: Any, name: str, context: Mapping[str, Any], language: str = "") -> Markup:
+        return self._finished(render(env, f"{language or self.language}/{name}.j2", context))
 
-    def _set(self, *names: str) -> dict[str, Tex | None]:
-        """Tables by name as TeX; None for those that are absent."""
-        return {
-            name: booktabs(self._made[name], self.printer) if name in self._made else None
-            for name in names
-        }
+    def _finished(self, text: str) -> Markup:
+        # a condition ends its line, so punctuation after it would stand apart
+        joined = re.sub(r"[ \t]*\n[ \t]*(?=[,.;:)])", "", text)
+        return Markup(self.face.paragraphs(joined))
 
-    def _flags(self) -> dict[str, bool]:
-        study, runs = self.frames.study, self.frames.runs
-        name = next(iter(self.frames.logs.values())).header.data.name or ""
-        kind = study.data.set
-        return {
-            "several_networks": len(study.networks) > 1,
-            "synthetic": "synthetic" in name.lower() or kind == "synthetic",
-            "reencoded": "re-encoded" in name,
-            "unnamed": "CIFAR-10" not in name,
-            "one_epoch": study.epochs == 1,
-            "short": study.epochs < SHORT_EPOCHS,
-            "one_seed": len(study.seeds) == 1,
-            "few_seeds": 1 < len(study.seeds) < ARCHITECTURE_SEEDS,
-            "bootstrap": len(study.seeds) >= BOOTSTRAP_FROM,
-            "diverged": bool((runs["status"] == "diverged").any()),
-            "shared": bool(runs["shared"].any()),
-            "departures": "departures" in self._made,
-            "smoothing": self.facts.recipe.label_smoothing > 0,
-            "alternating": self.facts.recipe.flip == "alternating",
-            "small_images": self.facts.recipe.low_resolution_share > 0,
-            "trials": (self.root / "results" / "log" / "ablation").is_dir(),
-        }
-
-    @cached_property
-    def titles(self) -> dict[str, str]:
-        synthetic = self._flags()["synthetic"]
-        imported = self.frames.study.origin == "imported"
-        more = "synthetic images" if synthetic else "logs of 2023" if imported else ""
-        more_korean = (
-            "합성 이미지에 대한 시험" if synthetic else "2023년의 기록" if imported else ""
-        )
-        main, main_korean = TITLE
-        return {
-            "main": main,
-            "main_korean": main_korean,
-            "more": f"{more_korean} / {more}" if more else "",
-            "english": f"{main}: {more}" if more else main,
-            "korean": f"{main_korean}: {more_korean}" if more else main_korean,
-            "keywords": "convolutional neural networks, image classification, "
-            + ("synthetic images" if synthetic else "CIFAR-10")
-            + ", reproducibility",
-            "keywords_korean": "합성곱 신경망, 이미지 분류, 재현성",
-        }
-
-    def _names(self) -> dict[str, Any]:
-        study = self.frames.study
-        networks = list(dict.fromkeys(network.name for network in self.analysis.networks))
-        drawn = [
-            f"fig:{model}" for model in study.networks if f"architecture_{model}" in self.drawings
-        ]
-        folder = breakable(f"results/log/{study.name}/")
-        experiments = self.frames.experiments.values()
-        return {
-            "study": study.name,
-            "networks": listing(networks),
-            "networks_korean": ", ".join(networks),
-            "seeds": self.facts.seed_list() if study.seeds else None,
-            "dagger": DAGGER,
-            "logs": folder,
-            "vgg": next((e.name for e in experiments if e.builder == "vgg16"), None),
-            "drawings_ref": _figure_range(drawn),
-        }
-
-    def _context(self) -> dict[str, Any]:
-        """What the templates of the body read."""
-        facts, data = self.facts, self.facts.data()
-        nets = [self._net(model) for model in self.frames.study.networks]
-        machines = facts.machines()
-        packages = facts.packages()
-        names = self._names()
-        names["machine"] = listing(machines) if machines else "unknown hardware"
-        names["torch"] = next(
-            (_named("PyTorch", v) for n, v in packages if n == "torch"), "PyTorch"
-        )
-        best = self.analysis.best_on_validation
-        pairs = max(1, len(self.analysis.comparisons))
-        return {
-            "study": facts.study(),
-            "flags": self._flags(),
-            "titles": self.titles,
-            "names": names,
-            "data": data,
-            "nets": nets,
-            "initial": self._initial(),
-            "runs": list(self.frames.logs),
-            "machines": machines,
-            "artifact": {
-                "version": facts.version(),
-                "commits": facts.commits(),
-                "packages": [_named(name, version) for name, version in packages],
-            },
-            "stale": self.stale,
-            "claims": self._claims(),
-            "tables": self._set(
-                "networks", "recipe", "results", "timing", "pairs", "confused", "calibration",
-                "checklist", "report2023",
-            ),
-            "figures": self.drawings,
-            "hardware": self._hardware(),
-            "timing": self._timing(),
-            "best": {"name": best[0].name} if best else {},
-            "counts": {
-                "pairs": facts.add(
-                    "study.pairs", pairs, facts.of_study("networks"), text=counted(pairs),
-                    unit="pairs", formula="pairs of networks that are compared",
-                ),
-            },
-            "method": self._method(),
-            "report2023": self._report2023(),
-        }  # fmt: skip
-
-    def _initial(self) -> Sentence:
-        """Which initial weights the convolutions of which networks have."""
-        names: dict[str, list[str]] = defaultdict(list)
-        for experiment in self.frames.experiments.values():
-            names[experiment.initialisation].append(experiment.name)
-        return listing(
-            sentence(f"{INITIAL[scheme]} for {{nets}}", nets=listing(nets))
-            for scheme, nets in names.items()
-        )
-
-    def _net(self, model: str) -> dict[str, Any]:
-        experiment = self.frames.experiments[model]
-        drawing = self.drawings.get(f"architecture_{model}")
-        claims = Claims(self.analysis, self.ledger)
-        keys = [n.key for n in self.analysis.networks if model_of(n) == model]
-        return {
-            "name": experiment.name,
-            "label": model.replace("_", "-"),
-            "idea": self.facts.description(model, "idea"),
-            "stem": self.facts.description(model, "stem"),
-            "cite": Cite(experiment.citation),
-            "drawing": drawing,
-            "claims": [claim for key in keys for claim in claims.network(key)],
-        }
-
-    def _claims(self) -> dict[str, Sequence[Sentence]]:
-        english = Claims(self.analysis, self.ledger)
-        korean = Claims(self.analysis, self.ledger, "ko")
-        return {
-            "abstract": english.abstract(),
-            "abstract_korean": korean.abstract(),
-            "accuracies": english.accuracies(),
-            "runs": english.runs(),
-            "pairs": self._pair_claims(english),
-            "rounding": english.rounding(),
-            "check": english.check(),
-            "costs": [*english.sizes(), *english.seconds()],
-        }
-
-    def _pair_claims(self, claims: Claims) -> list[Sentence]:
-        """What the results say of pairs; the table beside them has every difference."""
-        found: list[Sentence] = [*claims.pairs()]
-        if 1 < len(self.analysis.comparisons) <= PAIRS_LISTED:
-            unclear = [claim for claim in claims.pairs() if not claim.asserts]
-            found = [claims.separated(), *unclear]
-        return [*found, *claims.most_accurate()]
-
-    def _hardware(self) -> list[tuple[str, str]]:
-        """Marks of the results table and what they stand for, where there are several."""
-        kinds = self.tables.hardware()
-        return list(zip(LETTERS, kinds, strict=False)) if len(kinds) > 1 else []
-
-    def _timing(self) -> dict[str, Any]:
-        """What the caption of the step times says: how many steps, and on what."""
-        machines: dict[str, Sentence] = {}
-        counts: dict[int, Value] = {}
-        for model, (_, line) in self.frames.timings.items():
-            source, steps = self.tables.timing_source(model), len(line.step_s)
-            name = line.machine.gpu or line.machine.cpu
-            identity = line.machine.model_dump_json()
-            if identity not in machines and name is not None:
-                key = f"timing.machine.{len(machines) + 1}"
-                machines[identity] = self.facts.machine(line.machine, source, key, name)
-            if steps not in counts:
-                counts[steps] = self.facts.add(
-                    f"timing.steps.{len(counts) + 1}", steps, source, unit="steps",
-                    formula="steps that were timed",
-                )  # fmt: skip
-        return {
-            "machines": listing(machines.values()) if machines else None,
-            "steps": listing(counts.values(), conjunction="or"),
-            "shared": any(line.shared for _, line in self.frames.timings.values()),
-        }
-
-    def _method(self) -> dict[str, Value]:
-        """Constants of the method that the text names."""
-        known, path = read_known(self.root), self.root / "report" / "known.toml"
-        share = known["duplicates"]["share"]
-        smoothing = next(s.value for s in self.facts.shared_recipe() if s.key == "label_smoothing")
-        return {
-            "level": self.values.level(),
-            "bins": self.facts.add("method.bins", stats.CALIBRATION_BINS, [], unit="bins"),
-            "smoothing": smoothing,
-            "duplicates": self.facts.add(
-                "known.duplicates",
-                share,
-                [self.sources.toml(path, "duplicates.share")],
-                text=percent(share, 1),
-                unit="fraction",
-                formula="as published",
-            ),
-        }
-
-    def _report2023(self) -> dict[str, Value]:
-        """Settings of the 2023 report."""
-        path = self.root / "report" / "known.toml"
-        return {
-            key: self.facts.add(
-                f"report2023.{key}", value, [self.sources.toml(path, f"report2023.{key}")],
-                formula="as its text gives it",
-            )
-            for key, value in read_known(self.root)["report2023"].items()
-            if not isinstance(value, dict) and key != "source"
-        }  # fmt: skip
-
-    # ------------------------------------------------------------------------- checklist
-
-    def _checklist(self) -> Table:
-        """Questions about reproducibility, answered from the study."""
-        facts, names = self.facts, self._names()
-        machines, commits = facts.machines(), facts.commits()
-        versions = [_named(name, version) for name, version in facts.packages()]
-        rows = [
-            ["Which code made the runs?", _or_unknown(commits, "commit ")],
-            ["Is it today’s code?", self._freshness()],
-            ["Which data?", self._data_answer()],
-            ["Which seeds?", names["seeds"]],
-            ["What does a seed vary?", "weights, order, augmentation, dropout; not the split"],
-            ["Did every run finish?", self._runs_answer()],
-            ["How often were the test images read?", facts.test_evaluations()],
-            ["Which hardware?", _or_unknown(machines)],
-            ["Which software?", _or_unknown(versions)],
-            ["Can a run be executed again?", AGAIN],
-            ["Which runs have a certificate?", self._certificates()],
-        ]  # fmt: skip
-        return table(
-            "checklist", "ll", ["Question", "Answer"], rows, widths={0: "44mm", 1: "108mm"}
-        )
-
-    def _freshness(self) -> Any:
-        if self.stale is not None:
-            return sentence("not for {runs}", runs=listing(self.stale.runs))
-        changed = [r.name for r, _ in self._certified if fingerprint.changes(self.root, r)]
-        if not changed:
-            return "yes: the fingerprints of all runs are those of the repository"
-        return sentence(
-            "by certificate for {runs}: the code has changed, and gave the same bits again",
-            runs=listing(changed),
-        )
-
-    def _data_answer(self) -> Sentence:
-        data = self.facts.data()
-        if data["digest"] is None:
-            return Sentence((data["name"] or "not known",))
-        return sentence("{name}, SHA-256 {digest}", name=data["name"], digest=data["digest"])
-
-    def _runs_answer(self) -> Any:
-        runs = self.frames.runs
-        troubles = [*runs.loc[runs["status"] == "diverged", "run"]]
-        answer = ["yes"] if not troubles and not self.frames.missing else []
-        if troubles:
-            answer.append(f"diverged: {', '.join(troubles)}")
-        if self.frames.missing:
-            answer.append(f"missing: {', '.join(self.frames.missing)}")
-        return "; ".join(answer)
-
-    @cached_property
-    def _certified(self) -> list[tuple[Run, Certificate]]:
-        """Runs that have a certificate."""
-        read = [(run, certificate.read(run)) for run in self.frames.logs.values()]
-        return [(run, found) for run, found in read if found is not None]
-
-    def _certificates(self) -> str | Sentence:
-        """How many runs were certified, which, and when the last time."""
-        held = self._certified
-        if not held:
-            return "none" if self.stale else "none, and none is needed: no run is stale"
-        sources = [self.sources.file(run.path.with_name(CERTIFICATE_NAME)) for run, _ in held]
-        last = max(found.made for _, found in held)
-        return sentence(
-            "{count} of {runs}: {names}, on {day}",
-            count=self.facts.add("certificates.count", len(held), sources, formula="counted"),
-            runs=self.facts.study()["runs"],
-            names=listing([run.name for run, _ in held]),
-            day=self.facts.add(
-                "certificates.date", last, sources, text=date_text(last),
-                formula="day on which the last certificate was made",
-            ),
-        )  # fmt: skip
-
-    # ------------------------------------------------------------------------- appendix
-
-    def _appendix_context(self) -> dict[str, Any]:
-        printer = self.printer
-        return {
-            "names": self._names(),
-            "runs": list(self.frames.logs),
-            "flags": {"many_runs": len(self.frames.logs) > MANY_RUNS},
-            "tables": {
-                **self._set("departures"),
-                "runs": booktabs(self._shown_runs(), printer, long=True),
-            },
-            "layers": [
-                (
-                    self.frames.experiments[model].name,
-                    booktabs(self._made[f"layers_{model}"], printer, long=True),
+    def _body(self, env: Any, names: list[str], context: Mapping[str, Any]) -> Markup:
+        known = set(names)
+        out = []
+        for extra in self.publication.section:
+            if extra.after not in known:
+                raise UserError(
+                    f"report/paper.toml: section after {extra.after!r}: there are {', '.join(names)}"
                 )
-                for model in self.frames.layers
-            ],
-        }
+        for name in names:
+            out.append(self._part(env, name, context))
+            for extra in self.publication.section:
+                if extra.after == name:
+                    out.append(self._finished(render(env, f"extra/{extra.file}.j2", context)))
+        return Markup("\n\n").join(out)
 
-    def _shown_runs(self) -> Table:
-        many = len(self.frames.logs) > MANY_RUNS
-        return self.tables.runs_by_network() if many else self._made["runs"]
+    def _second_abstract(self, env: Any) -> Markup:
+        language = OTHER[self.language]
+        if not (self.report / language / "abstract.j2").is_file():
+            return Markup("")
+        words = self._words(language)
+        facts = Facts(self.data, self.ledger, self.sources, words)
+        claims = Claims(facts, self.values, words)
+        return self._part(env, "abstract", self._context(facts, claims, words), language)
 
-    def _provenance_context(self) -> dict[str, Any]:
+    def _macros(self) -> dict[str, Any]:
         return {
-            "names": self._names(),
-            "provenance": [
-                {
-                    "target": Tex(value.key),
-                    "key": breakable(value.key, plain=True),
-                    "value": value,
-                    "formula": value.formula,
-                    "source": _source_cell(value, self._log_prefix),
-                }
-                for value in self.printer.printed.values()
-            ],
+            "cite": lambda *names: Cite(keys(names)),
+            "citet": lambda name: Cite((name,), textual=True),
+            "breakable": self.face.breakable,
+            "reference_word": lambda label: self.words.text(f"ref.{label.partition(':')[0]}"),
+            "formulas": read_toml(self.report / "layout" / "formulas.toml"),
+            "two_columns": self.publication.columns == 2,
+            "face": self.face,
         }
 
-    @property
-    def _log_prefix(self) -> str:
-        return f"results/log/{self.frames.study.name}/"
+    def _context(self, facts: Facts, claims: Claims, words: Words) -> dict[str, Any]:
+        """What the templates read."""
+        return {
+            "study": facts,
+            "values": self.values,
+            "ledger": self.ledger,
+            "claims": claims,
+            "words": words,
+            "flags": flags(self.data),
+            "tables": Shelf(self.tables),
+            "figures": Shelf(self.drawings),
+            "publication": self.publication,
+            "pick": lambda texts: texts.get(words.language, ""),
+            "main": self.language,
+            "stale": sorted(self.data.stale),
+            "stale_why": [why for path in sorted(self.data.stale) for why in self.data.stale[path]],
+            "document": self,
+        }
 
-    def _names_with_numerals(self) -> list[str]:
-        names = {network.name for network in self.analysis.networks}
-        names |= {experiment.name for experiment in self.frames.experiments.values()}
-        names |= {*self.frames.logs, *self.frames.missing, self.frames.study.name}
-        layers = (layer.name for layers in self.frames.layers.values() for layer in layers)
-        names |= {name for name in layers if not is_number(name)}
+    # ------------------------------------------------------------------------- provenance
+
+    def _samples(self) -> Table:
+        """Ten rows of the ledger, evenly spread over the values that the text prints."""
+        shown = [v for v in self.printer.printed.values() if v.sources]
+        step = max(1, len(shown) // SAMPLES)
+        rows = [
+            [self.face.target(v.key), v.text, v.formula, _where(v)]
+            for v in shown[::step][:SAMPLES]
+        ]
+        head = self.words.text
+        columns = [
+            Column(key="key", head=head("table.key"), kind="wrap"),
+            Column(key="printed", head=head("table.printed")),
+            Column(key="computed", head=head("table.computed"), kind="wrap"),
+            Column(key="source", head=head("table.source"), kind="wrap"),
+        ]
+        return table("provenance", columns, rows, keys=[v.key for v in shown[::step][:SAMPLES]])
+
+    def _ledger_tex(self, samples: Table) -> str:
+        r"""``\ledgerdef`` of every printed value: what a viewer shows, and where the link leads."""
+        rows = set(samples.notes["keys"])
+        lines = ["% Made with the paper: description and target of every printed value."]
         for value in self.printer.printed.values():
-            first, more = _first_source(value, self._log_prefix)
-            names |= {value.key, value.formula, first, more}
-        if self.stale:
-            names.add(self.stale.changes)
-        return sorted(names - {""})
+            about = f"{value.key}: {value.formula}; {_where(value)}"
+            target = f"ledger.{value.key}" if value.key in rows else "provenance"
+            lines.append(rf"\ledgerdef{{{value.key}}}{{{pdf_string(about)}}}{{{target}}}")
+        return "\n".join(lines) + "\n"
 
-    def _imported_context(self) -> dict[str, Any]:
-        """What the templates of a paper about imported logs read."""
-        status = self.frames.runs["status"]
-        return {
-            "study": self.facts.study(),
-            "titles": self.titles,
-            "names": self._names(),
-            "runs": list(self.frames.logs),
-            "flags": {
-                "one_epoch": int(self.frames.curves["epoch"].max()) == 0,
-                "cut_off": bool((status == "cut off").any()),
-                "diverged": bool((status == "diverged").any()),
-            },
-            "artifact": {"version": self.facts.version()},
-            "tables": self._set("results"),
-            "figures": self.drawings,
+    def _attachments(self) -> dict[str, bytes]:
+        found = {f"{item.name}.csv": item.csv().encode() for item in self.tables.values()}
+        for name in ("runs", "epochs"):
+            frame = getattr(self.data, name)
+            found[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n").encode()
+        values = [
+            {**value, "printed": value["key"] in self.printer.printed}
+            for value in self.ledger.dump()
+        ]
+        content = {
+            "study": self.data.study.name,
+            "claims": [list(claim) for claim in self.claims.record],
+            "values": values,
         }
+        text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        return {**found, "ledger.json": text.encode()}
+
+    def _epoch(self) -> int | None:
+        starts = [r.header.started for r in self.data.logs.values() if r.header.started]
+        if not starts:
+            return None
+        moment = datetime.datetime.fromisoformat(max(starts).replace("Z", "+00:00"))
+        return int(moment.replace(tzinfo=datetime.UTC).timestamp())
 
 
-def _first_source(value: Value, prefix: str) -> tuple[str, str]:
+def flags(data: StudyData) -> dict[str, bool]:
+    """What the templates ask before they say something."""
+    study, logs = data.study, data.logs
+    statuses = {run.result.status for run in logs.values() if run.result}
+    tested = [run for run in logs.values() if run.result and run.result.test_acc is not None]
+    names = " ".join(run.header.data.name or "" for run in logs.values()).lower()
+    return {
+        "several_networks": len(study.networks) > 1,
+        "arms": bool(study.arm),
+        "several_arms": len(study.arm) > 1,
+        "any": bool(logs),
+        "all": not data.missing,
+        "tested": bool(tested),
+        "reads_test": study.data.test_images > 0,
+        "diverged": "diverged" in statuses,
+        "synthetic": study.data.set == "synthetic" or "synthetic" in names,
+        "reencoded": study.data.set == "jpeg75",
+        "original": study.data.set == "original",
+        "imported": study.origin == "imported",
+        "contrast": study.contrast is not None,
+        "budget": study.budget is not None,
+        "tuning": data.tuning is not None,
+        "precision": data.precision is not None,
+        "timing": data.timing is not None,
+        "bfloat16": data.recipe.precision == "bfloat16",
+        "smoothing": data.recipe.label_smoothing > 0,
+        "clipping": data.recipe.clip_norm > 0,
+        "augmented": data.recipe.crop_padding > 0,
+        "alternating": data.recipe.flip == "alternating",
+        "departures": any(e.override for e in data.experiments.values()),
+        "reference": study.name == "reference",
+        "verified": bool(data.verified),
+    }
+
+
+def _where(value: Value) -> str:
     """The first source, and how many more there are."""
     if not value.sources:
-        return "the code", ""
+        return "the code"
     more = len(value.sources) - 1
-    return str(value.sources[0]).removeprefix(prefix), f"(+{more})" if more else ""
+    return f"{value.sources[0]}{f' (+{more})' if more else ''}"
 
 
-def _source_cell(value: Value, prefix: str) -> Tex:
-    first, more = _first_source(value, prefix)
-    return Tex(breakable(first, plain=True) + (f" {more}" if more else ""))
-
-
-def _figure_range(labels: Sequence[str]) -> Tex:
-    """``; Figures 1 to 4 draw them``, as references."""
-    if not labels:
-        return Tex("")
-    if len(labels) == 1:
-        return Tex(rf"; Figure~\ref{{{labels[0].replace('_', '-')}}} draws it")
-    first, last = (label.replace("_", "-") for label in (labels[0], labels[-1]))
-    between = "and" if len(labels) == 2 else "to"
-    return Tex(rf"; Figures~\ref{{{first}}} {between}~\ref{{{last}}} draw them")
-
-
-def _named(name: str, version: Value) -> Sentence:
-    return Sentence((f"{name} ", version))
-
-
-def _or_unknown(items: Sequence[Value | Sentence], before: str = "") -> Sentence:
-    return Sentence((before,)) + listing(items) if items else Sentence(("not known",))
-
-
-def _plural(count: Any, one: str, many: str) -> str:
-    """``one`` or ``many`` for a number or a collection."""
-    number = count if isinstance(count, int) else len(count)
-    return one if number == 1 else many
+def _tidy(text: str) -> str:
+    """No more than one empty line, no blanks at ends of lines: for people who read the source."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))

@@ -1,124 +1,64 @@
-"""What a study is, in values of the ledger: counts, data, recipe, machine, versions, dates."""
+"""What a study is, in values of the ledger: runs, data, recipe, networks, machine, versions, and
+the numbers of others that stand in ``report/*.toml``.
+"""
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field
-
-from cnnpaper.config import Recipe, load_recipe, read_toml, resolve_recipe, validated
-from cnnpaper.errors import UserError
-from cnnpaper.paper.frames import Frames
-from cnnpaper.paper.grammar import plural
-from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, listing, whole
+from cnnpaper.config import Recipe, RunSpec, read_toml
+from cnnpaper.files import UserError
+from cnnpaper.log import LOG_NAME, Run
+from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, setting
 from cnnpaper.paper.sources import Sources
-from cnnpaper.paper.tex import prose
-from cnnpaper.records import Layer, Machine, Run
+from cnnpaper.paper.words import Words
 
-WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-]
-KOREAN_COUNTS = [
-    "영",
-    "한",
-    "두",
-    "세",
-    "네",
-    "다섯",
-    "여섯",
-    "일곱",
-    "여덟",
-    "아홉",
-    "열",
-    "열한",
-    "열두",
-]
-MONTHS = [
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-]  # fmt: skip
-"""Not strftime's, which change with the locale."""
-CLASS_NAMES = [
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-]  # fmt: skip
-"""Of CIFAR-10, in the order of its labels."""
-OFF_AT_ZERO = ("clip_norm", "ema_decay", "crop_padding")
+if TYPE_CHECKING:
+    from cnnpaper.study.load import StudyData
+
 WEIGHTED = ("Conv2d", "Linear")
-"""Layers that count towards depth."""
-
-
-def counted(count: int) -> str:
-    """A count in running text: words up to twelve, digits beyond."""
-    return WORDS[count] if 0 <= count < len(WORDS) else whole(count)
-
-
-def counted_korean(count: int) -> str:
-    """A native Korean numeral before a counter up to twelve, digits beyond: ``네`` of ``네 개``."""
-    return KOREAN_COUNTS[count] if 0 < count < len(KOREAN_COUNTS) else whole(count)
-
-
-def number(value: bool | int | float | str) -> str:
-    """A setting as printed: ``0.0005``, ``256``, ``yes``, ``channels_last``."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return (
-            f"{value:.10f}".rstrip("0").rstrip(".")
-            if abs(value) >= 1e-9 or not value
-            else (f"{value:g}")
-        )
-    return whole(value) if isinstance(value, int) else value
-
-
-def setting(key: str, value: bool | int | float | str) -> str:
-    """A setting of the recipe as printed; zero means ``none`` for those that it switches off."""
-    return "none" if key in OFF_AT_ZERO and value == 0 else number(value)
-
-
-def date_text(moment: str) -> str:
-    """The day of an ISO 8601 time as printed: ``24 November 2026``."""
-    day = datetime.date.fromisoformat(moment[:10])
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+"""Layers that the column "layers" counts."""
+LISTED_SEEDS = 6
+OFF_AT_ZERO = ("clip_norm", "crop_padding")
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One key of the recipe as one network has it."""
+class ArmFacts:
+    """One arm of a study, as far as it came."""
 
     key: str
-    value: Value
-    why: Sentence | None
-    """The reason for a departure from the shared recipe; None for the shared value."""
+    """As in the study file; ``""`` for a study without arms."""
+    label: str
+    declared: Value
+    done: Value
+    """Runs with a log: finished or diverged."""
+    seeds: Sentence
+    seed_count: Value
+    """Declared."""
+    epochs: Value | None
+    """Where the arm's length is a number of epochs."""
+    complete: tuple[int, ...]
+    """Seeds that all networks have."""
+    complete_count: Value
 
 
 class Facts:
-    """Enters facts of a study into the ledger; templates read them by name.
+    """Enters facts of a study into the ledger; templates and tables read them by name.
 
     Args:
-        root: of the repository.
+        data: the study, read and checked.
+        words: of the edition's language.
     """
 
-    def __init__(self, root: Path, frames: Frames, ledger: Ledger, sources: Sources) -> None:
-        self.root, self.frames, self.ledger, self.sources = root, frames, ledger, sources
-        self.study_file = root / "experiments" / "study" / f"{frames.study.name}.toml"
+    def __init__(self, data: StudyData, ledger: Ledger, sources: Sources, words: Words) -> None:
+        self.data, self.ledger, self.sources, self.words = data, ledger, sources, words
+        self.root, self.study = data.root, data.study
+        self.study_file = self.root / "experiments" / "study" / f"{self.study.name}.toml"
 
     # ------------------------------------------------------------------------- helpers
 
@@ -132,350 +72,381 @@ class Facts:
         unit: str | None = None,
         formula: str = "as recorded",
     ) -> Value:
-        """Enter a value whose text is the plain number unless given."""
-        shown = number(exact) if text is None and exact is not None else text
+        """Enter a value whose text is the plain setting unless given."""
+        assert exact is not None or text is not None
+        shown = setting(exact) if text is None and exact is not None else text
         assert shown is not None
         return self.ledger.add(key, exact, text=shown, unit=unit, formula=formula, sources=sources)
 
-    def header(self, run: Run) -> Source:
-        return self.sources.log(run, "header")
+    def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
+        """A number of things, counted."""
+        return self.ledger.number(
+            f"count.{key}", number, unit=what, formula=f"{what}, counted", sources=sources
+        )
 
-    def headers(self) -> list[Source]:
-        return [self.header(run) for run in self.frames.logs.values()]
+    def of_study(self, *keys: str) -> list[Source]:
+        """The line of the study file that sets the first of ``keys`` that it has."""
+        return [self.sources.toml(self.study_file, *keys)]
 
-    def of_study(self, key: str) -> list[Source]:
-        """The line of the study file that sets ``key``; where it sets none, the runs' headers."""
-        try:
-            return [self.sources.toml(self.study_file, key)]
-        except (KeyError, FileNotFoundError):
-            return self.headers()[:1]
+    def headers(self, logs: Iterable[Run] | None = None) -> list[Source]:
+        runs = self.data.logs.values() if logs is None else logs
+        return [self.sources.log(run, "header") for run in runs]
 
-    # ------------------------------------------------------------------------- study
+    # ------------------------------------------------------------------------- runs
 
-    def study(self) -> dict[str, Value]:
-        """Counts of networks, seeds, runs and epochs, in words and digits, and the date."""
-        study, logs = self.frames.study, self.frames.logs
-        counts = {
-            "networks": (len(study.networks), self.of_study("networks"), "networks"),
-            "seeds": (len(study.seeds), self.of_study("seeds"), "seeds"),
-            "epochs": (study.epochs, self.of_study("epochs"), "epochs"),
-            "runs": (len(logs), self.headers(), "runs"),
-        }
-        values: dict[str, Value] = {}
-        for name, (count, sources, unit) in counts.items():
-            if name == "seeds" and not count:
-                continue
-            formula = "as the study file says" if name == "epochs" else "counted"
-            for form, text in (
-                ("", whole(count)),
-                ("_word", counted(count)),
-                ("_korean", counted_korean(count)),
-            ):
-                values[name + form] = self.add(
-                    f"study.{name}{form}", count, sources, text=text, unit=unit, formula=formula
-                )
-        if dated := self.date():
-            values["date"] = dated
-        return values
+    @cached_property
+    def declared(self) -> Value:
+        return self.count("declared", len(self.data.specs), self.of_study("networks"), "runs")
 
+    @cached_property
+    def done(self) -> Value:
+        return self.count("done", len(self.data.logs), self.headers(), "runs with a result")
+
+    @cached_property
+    def missing(self) -> Value:
+        count = len(self.data.missing)
+        return self.count("missing", count, self.of_study("networks"), "runs without a log")
+
+    @cached_property
+    def diverged(self) -> Value:
+        logs = [run for run in self.data.logs.values() if _status(run) == "diverged"]
+        sources = [self.sources.log(run) for run in logs]
+        return self.count("diverged", len(logs), sources, "runs that diverged")
+
+    @cached_property
+    def networks(self) -> Value:
+        sources = self.of_study("networks")
+        return self.count("networks", len(self.study.networks), sources, "networks")
+
+    @cached_property
+    def names(self) -> Sentence:
+        return self.words.listing(self.data.experiments[m].name for m in self.study.networks)
+
+    def name(self, model: str, variant: str = "") -> str:
+        """A network's name, with the variant of its run."""
+        name = self.data.experiments[model].name
+        return f"{name} {variant}" if variant else name
+
+    @cached_property
+    def arms(self) -> list[ArmFacts]:
+        return [self.arm(key or "") for key in self.study.arms]
+
+    def arm(self, key: str) -> ArmFacts:
+        """One arm; ``""`` is the one of a study without arms."""
+        arm = self.study.arms[key or None]
+        prefix = key or "all"
+        where = f"arm.{key}." if key else ""
+        sources = self.of_study(f"{where}seeds", f"arm.{key}")
+        specs = [spec for spec in self.data.specs if (spec.arm or "") == key]
+        logs = [self.data.logs[spec.path] for spec in specs if spec.path in self.data.logs]
+        complete = tuple(self.data.complete_seeds(key))
+        epochs = None
+        if arm.epochs is not None:
+            length = self.of_study(f"{where}epochs", f"arm.{key}")
+            epochs = self.add(f"{prefix}.epochs", arm.epochs, length, unit="epochs")
+        return ArmFacts(
+            key=key,
+            label=self.words.label("arm", key) if key else "",
+            declared=self.count(f"{prefix}.declared", len(specs), sources, "runs"),
+            done=self.count(f"{prefix}.done", len(logs), self.headers(logs), "runs with a result"),
+            seeds=self.seeds(prefix, arm.seeds, sources),
+            seed_count=self.count(f"{prefix}.seeds", len(arm.seeds), sources, "seeds"),
+            epochs=epochs,
+            complete=complete,
+            complete_count=self.count(
+                f"{prefix}.complete", len(complete), self.headers(logs),
+                "seeds that all networks have",
+            ),
+        )  # fmt: skip
+
+    def seeds(self, prefix: str, seeds: tuple[int, ...], sources: list[Source]) -> Sentence:
+        """The seeds, one by one up to six, else the first and the last."""
+        shown = seeds if len(seeds) <= LISTED_SEEDS else (seeds[0], seeds[-1])
+        values = [
+            self.add(f"{prefix}.seed.{s}", s, sources, text=str(s), unit="seed") for s in shown
+        ]
+        if len(seeds) <= LISTED_SEEDS:
+            return self.words.listing(values)
+        consecutive = seeds == tuple(range(seeds[0], seeds[-1] + 1))
+        kind = "seeds_from_to" if consecutive else "seeds_between"
+        return self.words.say(kind, first=values[0], last=values[1])
+
+    @cached_property
     def date(self) -> Value | None:
         """The day on which the last run was started; None where no log says."""
-        dated = [(run.header.started, run) for run in self.frames.logs.values()]
-        known = [(started, run) for started, run in dated if started]
+        known = [(r.header.started, r) for r in self.data.logs.values() if r.header.started]
         if not known:
             return None
         last, run = max(known, key=lambda pair: pair[0])
-        return self.add(
-            "study.date",
-            last,
-            [self.header(run)],
-            text=date_text(last),
-            formula="day on which the last run was started",
-        )
+        formula = "day on which the last run was started"
+        return self.add("study.date", last, self.headers([run]), text=last[:10], formula=formula)
 
-    def seed_list(self) -> Sentence:
-        """The seeds, one by one up to six, else the first and the last."""
-        seeds, source = self.frames.study.seeds, self.of_study("seeds")
-        shown = seeds if len(seeds) <= 6 else (seeds[0], seeds[-1])
-        values = [
-            self.add(f"study.seed.{seed}", seed, source, text=str(seed), unit="seed")
-            for seed in shown
+    @cached_property
+    def readings(self) -> Value:
+        """How often test images were read: lines of the logs."""
+        sources = [
+            self.sources.file(run.path, run.line_numbers.get("reading"))
+            for run in self.data.logs.values()
+            for _ in run.readings
         ]
-        if len(seeds) <= 6:
-            return listing(values)
-        consecutive = seeds == tuple(range(seeds[0], seeds[-1] + 1))
-        return Sentence((values[0], " to " if consecutive else ", …, ", values[-1]))
+        return self.count("readings", len(sources), sources, "readings of the test images")
 
     # ------------------------------------------------------------------------- data
 
-    def data(self) -> dict[str, Any]:
-        """Numbers of images and the digest; name and address as strings."""
-        study = self.frames.study
-        run = next(iter(self.frames.logs.values()))
-        values: dict[str, Any] = {"name": run.header.data.name, "set": study.data.set}
-        for name in ("train_images", "validation_images", "test_images"):
-            values[name] = self.add(
-                f"data.{name}",
-                getattr(study.data, name),
-                self._data_sources(name, run),
-                unit="images",
+    @cached_property
+    def images(self) -> dict[str, Value]:
+        """Numbers of images."""
+        return {
+            name: self.ledger.number(
+                f"data.{name}", getattr(self.study.data, f"{name}_images"), unit="images",
                 formula="as the study file says, or its default",
+                sources=self.of_study(f"data.{name}_images", "data"),
             )
-        digest = run.header.data.digest
-        values["digest"] = digest and self.add("data.digest", digest, [self.header(run)])
-        address = (run.header.data.model_extra or {}).get("address")
-        values["address"] = address and self.add("data.address", address, [self.header(run)])
-        return values
+            for name in ("train", "validation", "test")
+        }  # fmt: skip
 
-    def _data_sources(self, name: str, run: Run) -> list[Source]:
-        try:
-            return [self.sources.toml(self.study_file, f"data.{name}")]
-        except (KeyError, FileNotFoundError):
-            return [self.header(run)]
+    @cached_property
+    def digest(self) -> Value | None:
+        """The first twelve digits of the digest of the images."""
+        digest, sources = self.study.data.digest, self.of_study("data.digest")
+        for run in self.data.logs.values():
+            if digest is None and run.header.data.digest:
+                digest, sources = run.header.data.digest, self.headers([run])
+        if digest is None:
+            return None
+        return self.add("data.digest", digest, sources, text=digest[:12])
+
+    @cached_property
+    def address(self) -> Value | None:
+        """Where the images can be fetched, if a log says."""
+        run = next((r for r in self.data.logs.values() if r.header.data.address), None)
+        if run is None or run.header.data.address is None:
+            return None
+        return self.add("data.address", run.header.data.address, self.headers([run]))
 
     # ------------------------------------------------------------------------- recipe
 
-    @cached_property
-    def recipe(self) -> Recipe:
-        """What all networks share."""
-        override = self.frames.study.override
-        return resolve_recipe(load_recipe(self.root), override, path=self.study_file)
+    def recipe_of(self, model: str) -> Recipe:
+        """As the model's first run has it, or would."""
+        spec: RunSpec | None = next((s for s in self.data.specs if s.model == model), None)
+        if spec is not None and not self.study.grid:
+            return spec.recipe
+        values = self.data.recipe.model_dump()
+        for override in (self.study.override, self.data.experiments[model].override):
+            values.update({key: entry.value for key, entry in override.items()})
+        return Recipe.model_validate(values)
 
-    def shared_recipe(self) -> list[Setting]:
-        """Every key of the recipe as all networks have it unless their own files say otherwise."""
-        path = self.root / "experiments" / "recipe.toml"
-        study = self.frames.study
-        settings = []
-        for key in Recipe.model_fields:
-            if not _has_effect(key, self.recipe):
-                continue
-            own = study.override.get(key)
-            where, name = (self.study_file, f"override.{key}") if own else (path, key)
-            value = getattr(self.recipe, key)
-            source = [self.sources.toml(where, name)]
-            entered = self.add(f"recipe.{key}", value, source, text=setting(key, value))
-            why = self.quoted(own.why, f"recipe.{key}.why", source) if own else None
-            settings.append(Setting(key, entered, why))
-        return settings
+    def recipe_value(self, key: str, model: str | None = None) -> Value:
+        """One key of the recipe, as one network has it, with the file that decides it."""
+        own = self.data.experiments[model].override if model else {}
+        recipe = self.recipe_of(model) if model else self.data.recipe
+        value = getattr(recipe, key)
+        if key in own:
+            path, name = self.root / "experiments" / f"{model}.toml", f"override.{key}"
+        elif key in self.study.override:
+            path, name = self.study_file, f"override.{key}"
+        else:
+            path, name = self.root / "experiments" / "recipe.toml", key
+        shared = f"recipe.{key}"
+        place = f"{model}.{shared}" if key in own else shared
+        return self.add(place, value, [self.sources.toml(path, name)], text=self.shown(key, value))
 
-    def overrides(self, model: str) -> list[Setting]:
-        """Where one network departs from the shared recipe."""
+    def shown(self, key: str, value: bool | int | float | str) -> str:
+        """A setting as printed; zero means that nothing is done, for those that it switches off."""
+        if key in OFF_AT_ZERO and value == 0:
+            return self.words.text("value.none")
+        return self.words.label("value", str(value)) if isinstance(value, str) else setting(value)
+
+    def prose(self, model: str, name: str) -> Sentence:
+        """``idea`` or ``stem`` of a network in the edition's language."""
+        experiment = self.data.experiments[model]
+        translated = f"{name}_{self.words.language}"
+        field = translated if getattr(experiment, translated, "") else name
         path = self.root / "experiments" / f"{model}.toml"
-        settings = []
-        own = self.frames.experiments[model].override
-        recipe = resolve_recipe(self.recipe, own, path=path)
-        for name, entry in own.items():
-            if not _has_effect(name, recipe):
-                continue
-            key, source = f"{model}.recipe.{name}", [self.sources.toml(path, f"override.{name}")]
-            value = self.add(key, entry.value, source, text=setting(name, entry.value))
-            settings.append(Setting(name, value, self.quoted(entry.why, f"{key}.why", source)))
-        return settings
+        source = self.sources.toml(path, field)
+        return self.quote(getattr(experiment, field), f"{model}.{field}", source)
 
-    def quoted(self, text: str, key: str, sources: Iterable[Source]) -> Sentence:
-        """Prose of an experiment file; a numeral in it is a value with the file's line."""
+    def quote(self, text: str, key: str, source: Source) -> Sentence:
+        """Prose of a TOML file, with typographic signs; a number in it is a value of that line."""
+        text = " ".join(text.split()).replace("'", "’").replace(" -- ", " – ")
         parts: list[Part] = []
-        for place, part in enumerate(re.split(r"(\d+(?:[.,]\d+)*)", prose(text))):
+        for place, part in enumerate(re.split(r"(?<![\w-])(\d+(?:[.,]\d+)*)", text)):
             if place % 2:
                 name = f"{key}.{place // 2 + 1}"
-                parts.append(self.add(name, part, sources, text=part, formula="as the file says"))
+                parts.append(self.add(name, part, [source], text=part, formula="as the file says"))
             elif part:
                 parts.append(part)
         return Sentence(tuple(parts))
 
-    def description(self, model: str, name: str) -> Sentence:
-        """``idea`` or ``stem`` of a network."""
-        source = self.sources.toml(self.root / "experiments" / f"{model}.toml", name)
-        text: str = getattr(self.frames.experiments[model], name)
-        return self.quoted(text, f"{model}.{name}", [source])
-
-    def test_evaluations(self) -> Sentence:
-        """How often the test images were read, as the study's own log of it says."""
-        folder = self.root / "results" / "log" / self.frames.study.name
-        path = folder / "test-evaluations.jsonl"
-        if not path.is_file():
-            return Sentence(("not recorded",))
-        lines = [self.sources.file(path, n + 1) for n in range(path.read_bytes().count(b"\n"))]
-        times = self.add("study.test_evaluations", len(lines), lines, formula="counted")
-        count = len(self.frames.predictions)
-        tested = self.add("study.tested", count, self.headers(), formula="counted")
-        runs = plural(count, "run", "runs")
-        more = len(lines) - count
-        again = f"; {plural(more, 'a run was', 'runs were')} made again" if more > 0 else ""
-        return Sentence(
-            (times, " in all, for ", tested, f" {runs}, after the epoch was chosen{again}")
-        )
+    def departures(self) -> list[tuple[str, str, Value, Sentence | str]]:
+        """Departures of networks from the recipe: model, key, value and reason."""
+        found: list[tuple[str, str, Value, Sentence | str]] = []
+        for model, experiment in self.data.experiments.items():
+            path = self.root / "experiments" / f"{model}.toml"
+            for key, entry in experiment.override.items():
+                value = self.recipe_value(key, model)
+                why: Sentence | str = self.words.text("value.tuned")
+                if entry.why:
+                    place = self.sources.toml(path, f"override.{key}.why", f"override.{key}")
+                    why = self.quote(entry.why, f"{value.key}.why", place)
+                found.append((model, key, value, why))
+        return found
 
     # ------------------------------------------------------------------------- networks
 
-    def depth(self, model: str) -> Value | None:
-        """Convolutions and linear layers, counted one by one; None where no run tells."""
-        layers = self.frames.layers.get(model)
-        if layers is None:
-            return None
-        return self.add(
-            f"{model}.depth",
-            sum(layer.type in WEIGHTED for layer in layers),
-            [self.layers_source(model)],
-            unit="layers",
-            formula="convolutions and linear layers, counted one by one",
-        )
+    def log_of(self, model: str) -> Run | None:
+        """A log that says what the network is."""
+        runs = self.data.logs.values()
+        return next((r for r in runs if r.header.model == model and r.header.network.layers), None)
 
-    def layers_source(self, model: str) -> Source:
-        run = next(
-            run
-            for run in self.frames.logs.values()
-            if run.header.model == model and run.header.network.layers
-        )
-        return self.header(run)
-
-    def year(self, model: str) -> Value:
-        path = self.root / "experiments" / f"{model}.toml"
-        year = self.frames.experiments[model].year
-        return self.add(
-            f"{model}.year", year, [self.sources.toml(path, "year")], text=str(year), unit="year"
-        )
+    def network(self, model: str) -> dict[str, Value | None]:
+        """Year, depth, layers, parameters and multiply-accumulates of one network."""
+        path, experiment = self.root / "experiments" / f"{model}.toml", self.data.experiments[model]
+        found: dict[str, Value | None] = dict.fromkeys(("depth", "layers", "parameters", "macs"))
+        found["year"] = self.add(
+            f"{model}.year", experiment.year, [self.sources.toml(path, "year")],
+            text=str(experiment.year),
+        )  # fmt: skip
+        if experiment.depth is not None:
+            found["depth"] = self.add(
+                f"{model}.depth", experiment.depth, [self.sources.toml(path, "depth")],
+                formula="weighted layers on the longest path, by convention",
+            )  # fmt: skip
+        run = self.log_of(model)
+        if run is None:
+            return found
+        sources, network = self.headers([run]), run.header.network
+        layers = sum(layer.type in WEIGHTED for layer in network.layers)
+        number = self.ledger.number
+        found["layers"] = number(
+            f"{model}.layers", layers, unit="layers", sources=sources,
+            formula="convolutions and linear layers, branches and projections included",
+        )  # fmt: skip
+        for name, decimals in (("parameters", 2), ("macs", 0)):
+            if (exact := getattr(network, name)) is not None:
+                found[name] = number(
+                    f"{model}.{name}", exact, decimals, scale=1e-6, unit=name, sources=sources,
+                    formula="measured from the network, in millions",
+                )  # fmt: skip
+        return found
 
     # ------------------------------------------------------------------------- machine
 
+    @cached_property
     def machines(self) -> list[Sentence]:
         """Each kind of machine that made runs, as a phrase."""
         found: dict[str, Sentence] = {}
-        for run in self.frames.logs.values():
+        for run in self.data.logs.values():
             machine = run.header.machine
             name = machine.gpu or machine.cpu
-            if name is None:
+            identity = f"{name} {machine.threads}"
+            if name is None or identity in found:
                 continue
-            identity = machine.model_dump_json()
-            number_ = len(found) + 1
-            if identity not in found:
-                key, source = f"machine.{number_}", self.header(run)
-                found[identity] = self.machine(machine, [source], key, name)
+            key, source = f"machine.{len(found) + 1}", self.headers([run])
+            named = self.add(f"{key}.name", name, source)
+            if machine.threads is None or machine.gpu:
+                found[identity] = Sentence((named,))
+                continue
+            threads = self.add(f"{key}.threads", machine.threads, source, unit="threads")
+            kind = "machine_one" if machine.threads == 1 else "machine"
+            found[identity] = self.words.say(kind, name=named, threads=threads)
         return list(found.values())
 
-    def machine(self, machine: Machine, source: list[Source], key: str, name: str) -> Sentence:
-        """One machine as a phrase, under keys that begin with ``key``."""
-        parts: list[Any] = [self.add(f"{key}.name", name, source)]
-        if machine.threads is not None:
-            unit = "thread" if machine.threads == 1 else "threads"
-            threads = self.add(f"{key}.threads", machine.threads, source, unit="threads")
-            parts += [" with ", threads, f" {unit}"]
-        if machine.isa and not machine.gpu:
-            parts += [", instruction set ", self.add(f"{key}.isa", machine.isa, source)]
-            if machine.isa_cap:
-                cap = self.add(f"{key}.isa_cap", machine.isa_cap, source)
-                parts += [" (capped at ", cap, ")"]
-        if machine.memory is not None:
-            memory = self.add(
-                f"{key}.memory",
-                machine.memory,
-                source,
-                text=f"{machine.memory / 2**30:.0f}",
-                unit="bytes",
-                formula="as recorded, in GiB",
-            )
-            parts += [", ", memory, " GiB of memory"]
-        return Sentence(tuple(parts))
-
-    def packages(self) -> list[tuple[str, Value]]:
-        """Versions of the packages that made the runs; several where they differ."""
+    @cached_property
+    def packages(self) -> list[Sentence]:
+        """Names and versions of the packages that made the runs; several where they differ."""
         versions: dict[str, dict[str, Source]] = {}
-        for run in self.frames.logs.values():
+        for run in self.data.logs.values():
             for name, version in run.header.packages.items():
-                versions.setdefault(name, {}).setdefault(version, self.header(run))
+                versions.setdefault(name, {}).setdefault(version, self.headers([run])[0])
         return [
-            (name, self.add(f"version.{name}", shown, found.values(), text=shown))
+            Sentence((f"{name} ", self.add(f"version.{_slug(name)}", text, found.values())))
             for name, found in versions.items()
-            for shown in [", ".join(found)]
+            for text in [", ".join(found)]
         ]
 
+    @cached_property
     def version(self) -> Value:
         """Of this artifact."""
         path = self.root / "pyproject.toml"
-        project = read_toml(path).get("project")
-        version = project.get("version") if isinstance(project, dict) else None
+        version = read_toml(path).get("project", {}).get("version")
         if not isinstance(version, str):
             raise UserError(f"{path}: project.version is missing, or no text")
-        return self.add(
-            "artifact.version", version, [self.sources.toml(path, "project.version")], text=version
-        )
+        return self.add("artifact.version", version, [self.sources.toml(path, "project.version")])
 
+    @cached_property
     def commits(self) -> list[Value]:
         """Commits of the code that made the runs, twelve digits each."""
         found: dict[str, Source] = {}
-        for run in self.frames.logs.values():
+        for run in self.data.logs.values():
             if run.header.commit:
-                found.setdefault(run.header.commit, self.header(run))
+                found.setdefault(run.header.commit, self.headers([run])[0])
         return [
-            self.add(f"commit.{number_}", commit, [source], text=commit[:12])
-            for number_, (commit, source) in enumerate(found.items(), start=1)
+            self.add(f"commit.{number}", commit, [source], text=commit[:12])
+            for number, (commit, source) in enumerate(found.items(), start=1)
         ]
 
-    # ------------------------------------------------------------------------- layers
+    # ------------------------------------------------------------------------- others
 
-    def layer_rows(self, model: str) -> list[tuple[Layer, dict[str, Value]]]:
-        """Convolutions and linear layers of one network with their sizes as values."""
-        source = [self.layers_source(model)]
-        rows = []
-        layers = [layer for layer in self.frames.layers[model] if layer.type in WEIGHTED]
-        for number_, layer in enumerate(layers, start=1):
-            key = f"{model}.layer.{number_}"
-            values = {
-                "out": self.add(
-                    f"{key}.out",
-                    " × ".join(map(str, layer.out)),
-                    source,
-                    formula="shape of the output for one image",
-                ),
-                "parameters": self.add(f"{key}.parameters", layer.parameters, source),
-                "macs": self.add(f"{key}.macs", layer.macs, source),
-            }
-            for name in ("kernel", "stride", "groups"):
-                if (size := getattr(layer, name)) is not None:
-                    values[name] = self.add(f"{key}.{name}", size, source)
-            if is_number(layer.name):
-                values["name"] = self.add(f"{key}.name", layer.name, source, text=layer.name)
-            rows.append((layer, values))
-        return rows
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """``report/known.toml``: numbers of others."""
+        return read_toml(self.root / "report" / "known.toml")
 
+    @cached_property
+    def history(self) -> dict[str, Any]:
+        """``report/history.toml``: superseded results of version 0.1.0."""
+        return read_toml(self.root / "report" / "history.toml")
 
-def is_number(name: str) -> bool:
-    """Is a layer called by its place, as in ``nn.Sequential``: ``3`` or ``0.1``?
-
-    Such a name is a value, or every numeral like it would pass for a name.
-    """
-    return re.fullmatch(r"[\d.]+", name) is not None
-
-
-class _Duplicates(BaseModel):
-    share: float = Field(ge=0, le=1, allow_inf_nan=False)
-    source: str
+    def quoted(
+        self, file: str, key: str, *path: str | int, decimals: int | None = None,
+        scale: float = 1.0, unit: str | None = None,
+    ) -> Value | None:  # fmt: skip
+        """A number of ``report/FILE.toml``; None where it is not there."""
+        value: Any = getattr(self, file)
+        for part in path:
+            try:
+                value = value[part]
+            except (LookupError, TypeError):
+                return None
+        where = self.root / "report" / f"{file}.toml"
+        name = ".".join(str(part) for part in path if isinstance(part, str))
+        source = self.sources.toml(where, name)
+        if any(isinstance(part, int) for part in path):
+            source = self.sources.file(where, _line_of_table(where, path))
+        formula = "as its source states it"
+        if isinstance(value, str) or decimals is None:
+            return self.add(key, value, [source], unit=unit, formula=formula)
+        return self.ledger.number(
+            key, value, decimals, scale=scale, unit=unit, formula=formula, sources=[source]
+        )
 
 
-class _Theirs(BaseModel):
-    """One network in a report of others; their text has other things beside."""
-
-    epoch_s: float = Field(gt=0, allow_inf_nan=False)
-    accuracy: float = Field(ge=0, le=1, allow_inf_nan=False)
+def _status(run: Run) -> str | None:
+    return None if run.result is None else run.result.status
 
 
-class _Known(BaseModel):
-    duplicates: _Duplicates
-    report2023: dict[str, _Theirs | str | int]
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name.lower())
 
 
-def read_known(root: Path) -> dict[str, Any]:
-    """``report/known.toml``: numbers of others.
+def _line_of_table(path: Path, keys: tuple[str | int, ...]) -> int | None:
+    """The line of ``[[name]]`` number ``keys[1]``, or of its key ``keys[2]``."""
+    text = path.read_text("utf-8").split("\n")
+    starts = [n for n, line in enumerate(text, 1) if line.strip() == f"[[{keys[0]}]]"]
+    index = keys[1]
+    assert isinstance(index, int)
+    if index >= len(starts):
+        return None
+    for number in range(starts[index], len(text)):
+        if text[number].split("=")[0].strip() == str(keys[-1]):
+            return number + 1
+    return starts[index]
 
-    Raises:
-        UserError: it is missing, no TOML, or a number is missing or none.
-    """
-    path = root / "report" / "known.toml"
-    values = read_toml(path)
-    validated(_Known, values, path)
-    return values
+
+def log_name(root: Path, path: str) -> str:
+    """A run's log, as the ledger names it."""
+    return (root / "results" / "log" / path / LOG_NAME).relative_to(root).as_posix()
 
 
-def _has_effect(key: str, recipe: Recipe) -> bool:
-    """The size of small images has none where no epoch has such images."""
-    return key != "low_resolution" or recipe.low_resolution_share > 0
+__all__ = ["ArmFacts", "Facts", "log_name"]

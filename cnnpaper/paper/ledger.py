@@ -1,8 +1,8 @@
 """The ledger: every number that the paper prints, with the way it was computed and its source.
 
-A number enters the paper as a :class:`Value` alone. Templates and claims print its ``text``; the
-exact value, the formula and the lines it came from stay with it, so that ``make explain`` and the
-appendix can show them, and a check can find any numeral on a page that came by another way.
+A number enters the paper as a :class:`Value` alone. Templates, claims and tables print its
+``text``; the exact value, the formula and the lines it came from stay with it, so that ``make
+explain``, the links and the attached files can show them.
 """
 
 from __future__ import annotations
@@ -45,16 +45,27 @@ class Value:
     """
 
     key: str
-    """``resnet18.test_acc``: lower case, digits, ``_``, ``.`` and ``-``."""
+    """``short.resnet18.test_acc``: lower case, digits, ``_``, ``.`` and ``-``."""
     text: str
-    """As printed, plain Unicode without TeX and without its unit: ``77.61``."""
+    """As printed, plain Unicode without markup and without its unit: ``77.61``."""
     exact: Exact
     """Before rounding; fractions stay fractions: 0.7761."""
     unit: str | None
-    """As in ``exact``: ``fraction``, ``points``, ``s``, ``images``; None for a pure number."""
+    """Of ``exact``: ``fraction``, ``s``, ``bytes``, ``images``; None for a pure number."""
+    scale: float
+    """``exact`` times this is the number that ``text`` rounds: 100 for a percentage."""
     formula: str
     """For people: ``mean over seeds of test_acc`` or ``as recorded``."""
     sources: tuple[Source, ...]
+
+    @property
+    def number(self) -> float | int | None:
+        """In the printed unit, twelve significant digits; None for a text."""
+        if isinstance(self.exact, str) or self.exact is None:
+            return None
+        if isinstance(self.exact, int) and self.scale == 1:
+            return self.exact
+        return float(f"{self.exact * self.scale:.12g}")
 
     def __str__(self) -> str:
         return self.text
@@ -62,10 +73,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Cite:
-    """A citation inside a sentence; the keys are those of ``report/references.bib``."""
+    """A citation; the keys are those of ``report/references.bib``."""
 
-    keys: str
-    """One key or several, with commas between them."""
+    keys: tuple[str, ...]
     textual: bool = False
     """True: ``He et al. (2016)``; False: ``(He et al., 2016)``."""
 
@@ -85,7 +95,13 @@ class Sentence:
 
     def __str__(self) -> str:
         """As plain text, citations as ``[key]``: for tests and for people."""
-        return "".join(f"[{p.keys}]" if isinstance(p, Cite) else str(p) for p in self.parts)
+        parts = (
+            ", ".join(p.keys).join("[]") if isinstance(p, Cite) else str(p) for p in self.parts
+        )
+        return "".join(parts)
+
+    def __bool__(self) -> bool:
+        return bool(self.parts)
 
     def __add__(self, other: Sentence | str) -> Sentence:
         return Sentence(self.parts + (other.parts if isinstance(other, Sentence) else (other,)))
@@ -110,17 +126,6 @@ def sentence(template: str, **parts: Part | Sentence) -> Sentence:
     return Sentence(tuple(out))
 
 
-def listing(items: Iterable[Part | Sentence], *, conjunction: str = "and") -> Sentence:
-    """``a``, ``a and b``, ``a, b and c``: a list as a sentence has it."""
-    parts = [item if isinstance(item, Sentence) else Sentence((item,)) for item in items]
-    out = Sentence(())
-    for index, part in enumerate(parts):
-        if index:
-            out += f" {conjunction} " if index == len(parts) - 1 else ", "
-        out += part
-    return out
-
-
 class Ledger:
     """All values of one paper, by key, in the order in which they were added."""
 
@@ -133,9 +138,10 @@ class Ledger:
         exact: Exact,
         *,
         text: str,
-        unit: str | None = None,
         formula: str,
         sources: Iterable[Source],
+        unit: str | None = None,
+        scale: float = 1.0,
     ) -> Value:
         """Enter a value and return it; the same value may be entered again under its key.
 
@@ -151,6 +157,7 @@ class Ledger:
             text=text,
             exact=exact,
             unit=unit,
+            scale=scale,
             formula=formula,
             sources=tuple(dict.fromkeys(sources)),
         )
@@ -158,6 +165,30 @@ class Ledger:
         if known != value:
             raise ValueError(f"{key} is in the ledger already, as {known.text!r}, now {text!r}")
         return known
+
+    def number(
+        self,
+        key: str,
+        exact: float | int,
+        decimals: int = 0,
+        *,
+        scale: float = 1.0,
+        unit: str | None = None,
+        formula: str,
+        sources: Iterable[Source],
+        signed: bool = False,
+    ) -> Value:
+        """Enter a number that is printed with so many decimals, after multiplication by ``scale``.
+
+        Args:
+            signed: print a plus before a positive number, as differences have it.
+        """
+        text = fixed(float(exact), decimals, scale=scale)
+        if signed and not text.startswith(MINUS) and set(text) & set("123456789"):
+            text = f"+{text}"
+        return self.add(
+            key, exact, text=text, unit=unit, scale=scale, formula=formula, sources=sources
+        )
 
     def __getitem__(self, key: str) -> Value:
         """The value of ``key``.
@@ -209,21 +240,19 @@ def _json_safe(exact: Exact) -> Exact:
 # ----------------------------------------------------------------------------- numbers as text
 
 
-def fixed(value: float, decimals: int) -> str:
-    """``value`` with that many decimals, ties to even, no negative zero, ``−`` for minus.
+def fixed(value: float, decimals: int, *, scale: float = 1.0) -> str:
+    """``value * scale`` with that many decimals, ties to even, no negative zero, ``−`` for minus.
+
+    The product is taken in decimal, so that 0.12345 in percent is a tie and not a hair off it.
 
     >>> fixed(-0.125, 2)
     '−0.12'
     """
     quantum = Decimal(1).scaleb(-decimals)
-    rounded = Decimal(repr(float(value))).quantize(quantum, rounding=ROUND_HALF_EVEN)
+    product = Decimal(repr(float(value))) * Decimal(repr(float(scale)))
+    rounded = product.quantize(quantum, rounding=ROUND_HALF_EVEN)
     text = f"{abs(rounded):,f}"
     return MINUS + text if rounded < 0 else text
-
-
-def percent(fraction: float, decimals: int = 2) -> str:
-    """A fraction in percent, without the sign: 0.7761 gives ``77.61``."""
-    return fixed(float(Decimal(repr(float(fraction))).scaleb(2)), decimals)
 
 
 def whole(value: int) -> str:
@@ -231,16 +260,11 @@ def whole(value: int) -> str:
     return f"{abs(value):,}" if value >= 0 else f"{MINUS}{abs(value):,}"
 
 
-def p_value(p: float) -> str:
-    """With its relation, never zero: ``= 0.013``, ``< 0.001``."""
-    return "< 0.001" if p < 0.001 else f"= {fixed(p, 3)}"
-
-
-def duration(seconds: float) -> str:
-    """``52 s``, ``3 min 28 s``, ``2 h 04 min``: rounded once, to the last part shown."""
-    if round(seconds) < 60:
-        return f"{round(seconds)} s"
-    if round(seconds) < 3600:
-        return f"{round(seconds) // 60} min {round(seconds) % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+def setting(value: bool | int | float | str) -> str:
+    """A value of a configuration as printed: ``0.0005``, ``64``, ``yes``, ``channels_last``."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        text = f"{value:.10f}".rstrip("0").rstrip(".")
+        return f"{value:g}" if text == "0" and value else text
+    return whole(value) if isinstance(value, int) else value

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnpaper.files import sha256_file
+from cnnpaper.log import PREDICTIONS_NAME, Run
 from cnnpaper.paper.ledger import Source
-from cnnpaper.records import PREDICTIONS_NAME, Run
 
 
 class Sources:
@@ -27,34 +27,25 @@ class Sources:
 
     def log(self, run: Run, what: str = "result") -> Source:
         """A line of a log: ``header``, ``epoch 2`` or ``result``."""
-        return self._source(run.path, run.line_numbers[what])
+        return self.file(run.path, run.line_numbers[what])
 
     def predictions(self, run: Run) -> Source:
         """The predictions of a run, a file without lines."""
-        return self._source(run.path.with_name(PREDICTIONS_NAME), None)
+        return self.file(run.path.with_name(PREDICTIONS_NAME))
 
-    def toml(self, path: Path, key: str) -> Source:
-        """The line of an experiment file that sets ``key``; ``override.KEY`` is a table's line.
-
-        Raises:
-            KeyError: no line of ``path`` sets it.
-        """
-        lines = self._lines(path)
-        if key not in lines:
-            raise KeyError(f"{path}: no line sets {key!r}")
-        return self._source(path, lines[key])
+    def toml(self, path: Path, *keys: str) -> Source:
+        """The line of a TOML file that sets the first of ``keys`` that it has; else the file."""
+        lines = self._lines(path) if path.is_file() else {}
+        return self.file(path, next((lines[key] for key in keys if key in lines), None))
 
     def file(self, path: Path, line: int | None = None) -> Source:
         """Any file of the repository, or a line of it."""
-        return self._source(path, line)
-
-    def _source(self, path: Path, line: int | None) -> Source:
-        name = path.relative_to(self.root).as_posix()
-        return Source(file=name, line=line, digest=self._digest(path))
+        digest = self._digest(path) if path.is_file() else ""
+        return Source(file=path.relative_to(self.root).as_posix(), line=line, digest=digest)
 
 
 def lines_of_keys(path: Path) -> dict[str, int]:
-    """Dotted key → line, from 1, on which a TOML file sets it; of a table, where it begins.
+    """Dotted key → line, from 1, on which a TOML file sets it; of a table, where it starts.
 
     What the lines up to this one set, and those before did not, this line sets: however it is
     written, ``a.b = 1``, ``[a]`` and ``b = 1``, or ``a = {b = 1}``.
@@ -62,15 +53,15 @@ def lines_of_keys(path: Path) -> dict[str, int]:
     text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     lines = text.split("\n")
     found: dict[str, int] = {}
-    begun = 1
+    start = 1
     for number in range(1, len(lines) + 1):
         try:
             values = tomllib.loads("\n".join(lines[:number]))
         except tomllib.TOMLDecodeError:
             continue  # within a value of several lines
         for key in _keys(values):
-            found.setdefault(key, begun)
-        begun = number + 1
+            found.setdefault(key, start)
+        start = number + 1
     return found
 
 

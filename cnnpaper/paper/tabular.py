@@ -1,28 +1,73 @@
-"""A table of cells, set for TeX, CSV and Markdown.
+"""A table as data: cells that are values of the ledger, set for TeX and HTML by the macro ``table``,
+written as CSV and Markdown by pandas.
 
-Cells are values of the ledger, sentences, strings, or None for what is not known. ``booktabs``
-prints texts and links, ``csv`` the exact values behind them.
+In the CSV a column of numbers holds numbers in the unit of its heading, and nothing else: a mark
+stands in a column of its own, an interval in two.
 """
 
 from __future__ import annotations
 
-import csv as csv_module
-import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
-from tabulate import tabulate
 
 from cnnpaper.paper.ledger import Cite, Sentence, Value
-from cnnpaper.paper.tex import Printer, Tex
 
-Cell: TypeAlias = Value | Sentence | Cite | Tex | str | None
-NAMES = (24, "42mm")
-"""Characters of a network's name that fit on one line of most tables, and the width for longer."""
 ABSENT = "–"
 """Printed for what is not known or does not apply."""
+LINES, LINE = 52, 100
+"""Lines of a table that fit on a page below its caption; characters of a line across the page."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two limits, printed ``[low, high]``."""
+
+    low: Value
+    high: Value
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A value with a mark that a caption explains: ``1,300 †``."""
+
+    value: Value
+    mark: str
+
+
+Cell: TypeAlias = Value | Interval | Marked | Sentence | Cite | str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column: what its heading is called in the CSV and on the page."""
+
+    key: str
+    """``test_acc_percent``: of the CSV, with its unit."""
+    head: str = ""
+    """As printed; ``|`` separates lines."""
+    kind: Literal["text", "number", "wrap"] = "number"
+    """``wrap``: a text that may take several lines."""
+    group: str = ""
+    """Title above several columns."""
+
+    @property
+    def lines(self) -> list[str]:
+        return (self.head or self.key).split("|")
+
+
+@dataclass(frozen=True)
+class Group:
+    """A title above columns ``first`` to ``last`` (from 1), as texts for TeX."""
+
+    title: str
+    first: str
+    last: str
+    count: str
 
 
 @dataclass(frozen=True)
@@ -30,117 +75,150 @@ class Table:
     """One table of the paper."""
 
     name: str
-    """Of its file: ``results.csv``."""
-    frame: pd.DataFrame
-    """Headings as columns, cells as objects."""
-    align: str
-    """One letter a column, as LaTeX has it: ``lrrr``; ``p{…}`` columns are given in ``widths``."""
-    widths: Mapping[int, str] = field(default_factory=dict)
-    """Column → width of a paragraph column: ``60mm``."""
+    """Of its file: ``accuracy_short.csv``."""
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[Cell, ...], ...]
+    wide: bool = True
+    """Takes both columns where the page has two."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the caption says besides."""
+
+    @cached_property
+    def rows(self) -> list[list[Value | Sentence | Cite | str]]:
+        """The cells as printed."""
+        return [[printed(cell) for cell in row] for row in self.cells]
 
     @property
-    def rows(self) -> list[list[Cell]]:
-        return [list(row) for row in self.frame.itertuples(index=False, name=None)]
+    def wraps(self) -> bool:
+        return any(column.kind == "wrap" for column in self.columns)
+
+    @property
+    def groups(self) -> list[Group]:
+        """Runs of columns with the same group; empty where no column has any."""
+        found: list[tuple[str, int, int]] = []
+        for place, column in enumerate(self.columns, start=1):
+            if found and column.group and found[-1][0] == column.group:
+                found[-1] = (column.group, found[-1][1], place)
+            else:
+                found.append((column.group, place, place))
+        if not any(title for title, _, _ in found):
+            return []
+        return [Group(t, str(a), str(b), str(b - a + 1)) for t, a, b in found]
+
+    def align(self, wrap: str) -> str:
+        """One letter a column, as LaTeX has it."""
+        letters = {"text": "l", "number": "r", "wrap": wrap}
+        return "".join(letters[column.kind] for column in self.columns)
+
+    def parts(self, two_columns: bool = False) -> list[list[list[Any]]]:
+        """The rows, in pieces that fit on a page each."""
+        line = LINE if self.wide or not two_columns else LINE // 2
+        sizes = [[len(str(cell)) for cell in row] for row in self.rows]
+        wraps = [i for i, column in enumerate(self.columns) if column.kind == "wrap"]
+        fixed = sum(
+            max((row[i] for row in sizes), default=0) + 2
+            for i in range(len(self.columns)) if i not in wraps
+        )  # fmt: skip
+        room = max(8, (line - fixed) // max(1, len(wraps)))
+        out: list[list[list[Any]]] = [[]]
+        height = 0
+        for row, widths in zip(self.rows, sizes, strict=True):
+            lines = max([1, *(math.ceil(widths[i] / room) for i in wraps)])
+            if out[-1] and height + lines > LINES:
+                out.append([])
+                height = 0
+            out[-1].append(row)
+            height += lines
+        return out
+
+    # ------------------------------------------------------------------------- as data
+
+    def frame(self) -> pd.DataFrame:
+        """Numbers and texts by the keys of the columns, with columns for limits and marks."""
+        columns: dict[str, list[Any]] = {}
+        for place, column in enumerate(self.columns):
+            cells = [row[place] for row in self.cells]
+            for key, values in _data_columns(column, cells).items():
+                columns[key] = values
+        return pd.DataFrame(columns)
+
+    def csv(self) -> str:
+        """Comma-separated, one heading line; what is not known is empty."""
+        text: str = self.frame().to_csv(index=False, lineterminator="\n")
+        return text
+
+    def markdown(self) -> str:
+        """With the printed texts."""
+        heads = [" ".join(column.lines) for column in self.columns]
+        rows = [[_plain(cell) for cell in row] for row in self.rows]
+        sides = ["right" if column.kind == "number" else "left" for column in self.columns]
+        frame = pd.DataFrame(rows, columns=heads)
+        text: str = frame.to_markdown(index=False, colalign=sides, disable_numparse=True)
+        return text + "\n"
+
+
+def printed(cell: Cell) -> Value | Sentence | Cite | str:
+    """A cell as it stands on the page."""
+    if cell is None:
+        return ABSENT
+    if isinstance(cell, Interval):
+        return Sentence(("[", cell.low, ", ", cell.high, "]"))
+    if isinstance(cell, Marked):
+        return Sentence((cell.value, f"\N{NO-BREAK SPACE}{cell.mark}"))
+    return cell
+
+
+def _data_columns(column: Column, cells: Sequence[Cell]) -> dict[str, list[Any]]:
+    if any(isinstance(cell, Interval) for cell in cells):
+        limits = [cell if isinstance(cell, Interval) else None for cell in cells]
+        return {
+            f"{column.key}_low": [None if c is None else _number(c.low) for c in limits],
+            f"{column.key}_high": [None if c is None else _number(c.high) for c in limits],
+        }
+    plain = [cell.value if isinstance(cell, Marked) else cell for cell in cells]
+    numbers = column.kind == "number" and all(
+        cell is None or (isinstance(cell, Value) and cell.number is not None) for cell in plain
+    )
+    out = {column.key: [_number(c) if numbers else _text(c) for c in plain]}
+    if any(isinstance(cell, Marked) for cell in cells):
+        marks = [cell.mark if isinstance(cell, Marked) else None for cell in cells]
+        out[f"{column.key}_mark"] = marks
+    return out
+
+
+def _number(cell: Cell) -> float | int | None:
+    return cell.number if isinstance(cell, Value) else None
+
+
+def _text(cell: Cell) -> str | None:
+    if cell is None:
+        return None
+    return ", ".join(cell.keys) if isinstance(cell, Cite) else str(cell)
+
+
+def _plain(cell: Value | Sentence | Cite | str) -> str:
+    return (", ".join(cell.keys) if isinstance(cell, Cite) else str(cell)).replace("|", "\\|")
 
 
 def table(
     name: str,
-    align: str,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
+    columns: Iterable[Column],
+    rows: Iterable[Sequence[Cell]],
     *,
-    widths: Mapping[int, str] | None = None,
-    names: tuple[int, str] = NAMES,
+    wide: bool = True,
+    **notes: Any,
 ) -> Table:
-    """A table from rows of cells; names of networks longer than ``names`` allows are wrapped."""
-    rows = [list(row) for row in rows]
-    widths = {**_wide_names(columns, rows, *names), **(widths or {})}
-    frame = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
-    return Table(name, frame.astype(object).where(frame.notna(), None), align, widths)
+    """A table from rows of cells, whose names of networks wrap where they are long."""
+    cells = tuple(tuple(row) for row in rows)
+    return Table(name, tuple(_wrapped(columns, cells)), cells, wide, notes)
 
 
-def _wide_names(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], longest: int, width: str
-) -> dict[int, str]:
-    """A width for the columns of names where a name is so long that it has to be broken."""
-    return {
-        place: width
-        for place, heading in enumerate(columns)
-        if heading in ("Network", "First", "Second")
-        and any(len(str(row[place])) > longest for row in rows)
-    }
+LONGEST_NAME = 22
+"""Characters of a text that stay on one line."""
 
 
-# ------------------------------------------------------------------------------- output
-
-
-def booktabs(item: Table, printer: Printer, *, long: bool = False) -> Tex:
-    r"""The tabular of a table: no caption, no float; with ``long`` the body of a longtable.
-
-    Cells are printed through ``printer``: strings escaped, values as links.
-    """
-    columns = [
-        f"L{{{item.widths[place]}}}" if place in item.widths else letter
-        for place, letter in enumerate(item.align)
-    ]
-    head = " & ".join(
-        _heading(text, letter, printer)
-        for text, letter in zip(item.frame.columns, item.align, strict=True)
-    )
-    body = "\n".join(" & ".join(_cell(cell, printer) for cell in row) + r" \\" for row in item.rows)
-    start = "@{}" + "".join(columns) + "@{}"
-    if long:
-        return Tex(
-            f"\\begin{{longtable}}{{{start}}}\n\\toprule\n{head} \\\\\n\\midrule\n\\endhead\n"
-            f"\\bottomrule\n\\endfoot\n{body}\n\\end{{longtable}}"
-        )
-    return Tex(
-        f"\\begin{{tabular}}{{{start}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n"
-        f"\\end{{tabular}}"
-    )
-
-
-def _heading(text: str, letter: str, printer: Printer) -> str:
-    r"""A heading over its column; lines are separated by ``|``."""
-    lines = r"\\".join(printer(line) for line in text.split("|"))
-    side = {"r": "r", "c": "c"}.get(letter, "l")
-    return (
-        rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{lines}\end{{tabular}}" if "|" in text else lines
-    )
-
-
-def _cell(cell: Cell, printer: Printer) -> str:
-    return printer(ABSENT if cell is None else cell)
-
-
-def csv(item: Table) -> str:
-    """The table with exact values, comma-separated, one heading line; unknown cells are empty."""
-    out = io.StringIO()
-    writer = csv_module.writer(out, lineterminator="\n")
-    writer.writerow([heading.replace("|", " ") for heading in item.frame.columns])
-    writer.writerows([[_exact(cell) for cell in row] for row in item.rows])
-    return out.getvalue()
-
-
-def _exact(cell: Cell) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, Value):
-        return str(cell.exact)
-    if isinstance(cell, Cite):
-        return cell.keys
-    return str(cell)
-
-
-def markdown(item: Table) -> str:
-    """The table as Markdown, with the printed texts."""
-    rows = [[ABSENT if cell is None else _plain(cell) for cell in row] for row in item.rows]
-    headings = [heading.replace("|", " ") for heading in item.frame.columns]
-    sides = ["right" if letter == "r" else "left" for letter in item.align]
-    text: str = tabulate(rows, headings, tablefmt="pipe", colalign=sides, disable_numparse=True)
-    return text + "\n"
-
-
-def _plain(cell: Cell) -> str:
-    text = cell.keys if isinstance(cell, Cite) else str(cell)
-    return text.replace("|", "\\|")
+def _wrapped(columns: Iterable[Column], cells: Sequence[Sequence[Cell]]) -> Iterable[Column]:
+    for place, column in enumerate(columns):
+        longest = max((len(str(printed(row[place]))) for row in cells), default=0)
+        wrap = column.kind == "text" and longest > LONGEST_NAME
+        yield Column(**{**vars(column), "kind": "wrap"}) if wrap else column

@@ -1,33 +1,23 @@
-r"""Text to TeX: one escape for every string, and templates that print nothing by accident.
+"""The face of TeX, and XeLaTeX in one folder: without a shell, its log in words.
 
-In a template ``\VAR{…}`` prints, ``\BLOCK{…}`` and lines that begin with ``%%`` control, ``\#{…}``
-is a comment. What ``\VAR`` prints is a string (escaped), a :class:`Value` (its text, a link to the
-appendix, and a record of the page), a :class:`Sentence`, or :class:`Tex` (as it is). A bare number
-is an error that names template and line, since its source is unknown.
+What TeX only warns of is an error here, with the name of the table or figure where it happened: an
+overfull box, a float that is too large or lost, a missing glyph, an undefined reference.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import traceback
+import shutil
+import subprocess
 import unicodedata
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import jinja2
+from markupsafe import Markup
 
-from cnnpaper.errors import UserError
-from cnnpaper.paper.ledger import Cite, Sentence, Value
-
-
-class Tex(str):
-    """Source text of TeX, which is printed as it is."""
-
-    __slots__ = ()
-
-
-# ------------------------------------------------------------------------------- escaping
+from cnnpaper.advice import advice
+from cnnpaper.files import UserError
+from cnnpaper.paper.ledger import Value
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -45,70 +35,67 @@ SPECIAL = {
     "\N{NARROW NO-BREAK SPACE}": r"\,",
 }
 """No ligatures stand here: the fonts are loaded without TeX's, so ``--`` and quotes stay."""
-
 MATH = {
-    "≤": r"\leq", "≥": r"\geq", "≈": r"\approx",
-    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\varepsilon",
-    "η": r"\eta", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "ν": r"\nu", "π": r"\pi",
-    "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "φ": r"\varphi", "χ": r"\chi", "ω": r"\omega",
+    "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma",
+    "δ": r"\delta", "ε": r"\varepsilon", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu",
+    "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "χ": r"\chi", "ω": r"\omega",
 }  # fmt: skip
-"""Characters that the text faces lack and the mathematical ones have. Not ``≠``: it is drawn as two
-glyphs, which a reader who copies it gets back as two characters."""
-
-NOT_IN_FACES = frozenset("\N{SOFT HYPHEN}ĲĳĸŉŦŧ")
-PUNCTUATION = frozenset("‐‑–—‘’‚“”„†‡•…‰‹›⁄€₩←↑→↓−∗√∞ΓΔΘΛΞΠΣΦΨΩ、。〈〉《》「」『』【】〔〕")
-
-
-def printable(char: str) -> bool:
-    """Do the paper's faces have ``char``?"""
-    return (
-        " " <= char <= "~"
-        or ("\u00a0" <= char <= "\u017f" and char not in NOT_IN_FACES)
-        or "\uac00" <= char <= "\ud7a3"  # Hangul syllables
-        or ("\u3131" <= char <= "\u318e" and char != "\N{HANGUL FILLER}")  # single Hangul letters
-        or char in PUNCTUATION
-        or char in MATH
-        or char in SPECIAL
-    )
+"""Characters that the text faces lack and the mathematical ones have."""
+LONGEST_WORD, BROKEN_EVERY, LONGEST_LINK = 28, 14, 20
+"""Characters: a longer word may break after every so many; a longer value is a link in part only,
+since a link that is broken over two pages confuses the driver."""
 
 
-LONGEST_WORD, BROKEN_EVERY = 40, 20
-"""Characters; a longer word may break after every so many, since no line would hold it."""
-LONGEST_TEXT = 10_000
-"""Characters; no name, reason or paragraph of the paper is near."""
+class TexFace:
+    """How text, values and citations look in TeX."""
 
+    name = "tex"
 
-def escape(text: str) -> Tex:
-    r"""Any string as TeX that prints this string and does nothing else.
+    def escape(self, text: str) -> Markup:
+        r"""Any string as TeX that prints this string and does nothing else.
 
-    Canonically equivalent characters are composed; white space becomes one space. What begins like
-    an option, ``[…]`` or ``*``, is kept apart from the command that may stand before it, such as
-    the ``\\`` of the table's row above.
+        What starts like an option, ``[…]`` or ``*``, is kept apart from the command that may stand
+        before it, such as the ``\\`` of the table's row above.
 
-    Raises:
-        UserError: a character that would not be printed (a control or format character, a combining
-            mark, another script), by its name; a text that is too long.
-    """
-    if len(text) > LONGEST_TEXT:
-        raise UserError(
-            f"the paper cannot print a text of {len(text):,} characters: {_shorten(text)!r}\n"
-            f"write at most {LONGEST_TEXT:,}"
-        )
-    composed = re.sub(r"[ \t\r\n]+", " ", unicodedata.normalize("NFC", text))
-    for char in composed:
-        if not printable(char):
-            name = unicodedata.name(char, "unnamed control character")
-            shown = composed if composed.isprintable() else repr(composed)
-            raise UserError(
-                f"the paper cannot print U+{ord(char):04X} ({name}) in {_shorten(shown)!r}\n"
-                "write it with Latin letters, Hangul or usual punctuation"
-            )
-    apart = "{}" if composed.lstrip().startswith(("[", "*")) else ""
-    return Tex(apart + " ".join(_escape_word(word) for word in composed.split(" ")))
+        Raises:
+            UserError: a control or format character, by its name.
+        """
+        composed = re.sub(r"[ \t\r\n]+", " ", unicodedata.normalize("NFC", text))
+        for char in composed:
+            if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn"):
+                name = unicodedata.name(char, "unnamed")
+                raise UserError(
+                    f"the paper cannot print U+{ord(char):04X} ({name}) in {composed[:60]!r}"
+                )
+        apart = "{}" if composed.lstrip().startswith(("[", "*")) else ""
+        return Markup(apart + " ".join(_escape_word(word) for word in composed.split(" ")))
+
+    def value(self, value: Value, *, stale: bool) -> Markup:
+        head, blank, tail = value.text.partition(" ")
+        if len(value.text) <= LONGEST_LINK:
+            head, blank, tail = value.text, "", ""
+        text = rf"\ledger{{{value.key}}}{{{self.escape(head)}}}{blank}{self.escape(tail)}"
+        return Markup(text + (r"\stalemark{}" if stale else ""))
+
+    def cite(self, key: str, text: str) -> Markup:
+        return Markup(rf"\hyperlink{{cite.{key}}}{{\mbox{{{self.escape(text)}}}}}")
+
+    def breakable(self, text: str) -> Markup:
+        """A path or a command, which may break after its punctuation."""
+        pieces = re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
+        return Markup(r"\allowbreak{}").join(self.escape(piece) for piece in pieces)
+
+    def target(self, key: str) -> Markup:
+        """A key of the ledger where the links to it lead."""
+        return Markup(rf"\target{{ledger.{key}}}") + self.breakable(key)
+
+    def paragraphs(self, text: str) -> str:
+        """Empty lines separate paragraphs already."""
+        return text
 
 
 def _escape_word(word: str) -> str:
-    step = BROKEN_EVERY if len(word) > LONGEST_WORD else LONGEST_WORD
+    step = BROKEN_EVERY if len(word) > LONGEST_WORD else len(word) + 1
     parts = [word[start : start + step] for start in range(0, len(word), step)]
     return r"\allowbreak{}".join("".join(map(_escape_char, part)) for part in parts)
 
@@ -119,146 +106,179 @@ def _escape_char(char: str) -> str:
     return SPECIAL.get(char, char)
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+def pdf_string(text: str) -> str:
+    """A string of PDF, in hexadecimal digits."""
+    return f"<FEFF{text.encode('utf-16-be').hex().upper()}>"
 
 
-def prose(text: str) -> str:
-    """Plain text of an experiment file with typographic quotes and dashes."""
-    text = re.sub(r"(?<=\w)'", "’", text.strip())
-    text = re.sub(r'(^|[\s(])"', r"\1“", text).replace('"', "”")
-    return text.replace(" -- ", " – ")
+# ---------------------------------------------------------------------------------- XeLaTeX
+
+MAIN = "paper"
+"""Name of the main file, without its ending."""
+TIME_LIMIT_S = 300
+MOST_PASSES = 3
+"""Times that latexmk is started for one paper."""
+AGAIN = re.compile(r"^(?:LaTeX|Package \S+) Warning: .*\bRerun\b", re.MULTILINE)
+"""With this in its log TeX asks for another pass."""
+MARK = re.compile(r"^cnnpaper: (.*)$", re.MULTILINE)
+"""Written by the macros before each float and section, so that a warning finds its place."""
+REFUSED = (
+    (r"^Overfull \\hbox \((?P<by>[\d.]+)pt too wide\)", "is {by} pt wider than its column"),
+    (r"^Overfull \\vbox \((?P<by>[\d.]+)pt too high\)", "is {by} pt too high for the page"),
+    (r"^LaTeX Warning: Float too large for page by (?P<by>[\d.]+)pt",
+     "is {by} pt too high for a page"),
+    (r"^LaTeX Warning: (?P<by>Reference `[^']*' .*undefined)", "{by}"),
+    (r"^LaTeX Warning: (?P<by>Label `[^']*' multiply defined)", "{by}"),
+    (r"^LaTeX Warning: (?P<by>Float\(s\) lost|.*[Ll]ost some float.*)", "{by}"),
+    (r"^(?P<by>Missing character: .*)", "{by}"),
+    (r"^Package \S+ Warning: (?P<by>.*(?:undefined|multiply).*)", "{by}"),
+)  # fmt: skip
+CAUSES = (
+    (r"Undefined control sequence", "a command that no package defines: misspelt, or not escaped"),
+    (r"Missing character", "no face of the paper has this character: use Latin, Hangul or usual "
+     "punctuation"),
+    (r"font.*(not found|cannot be found)|Font .* not loadable", "a font is missing: the paper "
+     "needs Latin Modern (lmodern) and Nanum (fonts-nanum)"),
+    (r"Missing \$ inserted", "mathematics outside of $…$: a '_' or '^' that was not escaped"),
+    (r"Misplaced alignment tab|Extra alignment tab", "a '&' too many in a table, or not escaped"),
+    (r"Environment .* undefined", "an environment that no package defines"),
+    (r"(Runaway argument|Paragraph ended before|File ended while)", "a '}' is missing"),
+    (r"Too many }'s|Extra }", "a '}' too many"),
+    (r"Too many unprocessed floats", "more tables and figures than pages can take"),
+    (r"Unable to load picture or PDF file", "a figure is missing or damaged"),
+    (r"No space left", "the disk is full"),
+)  # fmt: skip
+"""What TeX says, and what it usually means."""
 
 
-def breakable(text: str, *, plain: bool = False) -> Tex:
-    """A path or a digest: it may break after punctuation, between every eight hexadecimal digits,
-    and in longer pieces after every twenty characters. In the mono face unless ``plain``."""
-    out, since = [], 0
-    composed = unicodedata.normalize("NFC", text)
-    for piece in re.findall(r"[0-9a-f]{8}|[/_.:-]|[^/_.:-]", composed):
-        since += 1
-        breaks = len(piece) == 8 or piece in "/_.:-" or since == BROKEN_EVERY
-        out.append(escape(piece) + (r"\allowbreak{}" if breaks else ""))
-        since = 0 if breaks else since
-    return Tex("".join(out) if plain else rf"\code{{{''.join(out)}}}")
+def typeset(folder: Path, epoch: int) -> Path:
+    """Set ``paper.tex`` in ``folder``, which holds all that it reads; returns the PDF.
 
+    TeX runs on relative names, without a shell, cannot read or write outside the folder (but for
+    its own installation), and takes the time from ``epoch``: the same folder gives the same bytes.
 
-LONGEST_LINK = 20
-"""Characters."""
-LONG = re.compile(r"[0-9a-f]{12}|://")
-"""In a value's text: a digest or an address, which need the mono face and places to break."""
-
-# ------------------------------------------------------------------------------- printing
-
-
-class Printer:
-    """Turns what a template prints into TeX, and notes which values were printed."""
-
-    def __init__(self, stale: frozenset[str] = frozenset()) -> None:
-        self.stale = stale
-        """Files whose values are marked, since they are not today's."""
-        self.printed: dict[str, Value] = {}
-        """By key, in the order in which they were first printed as links."""
-        self.links = True
-        """False in the appendix, whose own numbers point nowhere."""
-
-    def __call__(self, thing: Any) -> Tex:
-        """``thing`` as TeX.
-
-        Raises:
-            TypeError: a number or an object that has no text of its own.
-        """
-        if isinstance(thing, Tex):
-            return thing
-        if isinstance(thing, jinja2.Undefined):
-            return Tex(str(thing))  # raises: it is strict
-        if isinstance(thing, str):
-            return escape(thing)
-        if isinstance(thing, Value):
-            return self._value(thing)
-        if isinstance(thing, Sentence):
-            return Tex("".join(self(part) for part in thing.parts))
-        if isinstance(thing, Cite):
-            return Tex(rf"\{'citet' if thing.textual else 'citep'}{{{thing.keys}}}")
-        raise TypeError(
-            f"{thing!r} is a bare {type(thing).__name__}: the paper prints values of the ledger, "
-            "sentences and strings"
-        )
-
-    def _value(self, value: Value) -> Tex:
-        text = breakable(value.text) if LONG.search(value.text) else escape(value.text)
-        if not self.links:
-            return Tex(rf"\ledgerplain{{{value.key}}}{{{text}}}")
-        self.printed.setdefault(value.key, value)
-        mark = r"\stalemark{}" if any(s.file in self.stale for s in value.sources) else ""
-        # a link must not be broken over pages, so long texts have none
-        macro = "ledger" if len(value.text) <= LONGEST_LINK else "ledgerplain"
-        return Tex(rf"\{macro}{{{value.key}}}{{{text}}}{mark}")
-
-
-# ------------------------------------------------------------------------------- templates
-
-
-def environment(folder: Path, printer: Printer) -> jinja2.Environment:
-    """Templates of ``folder``, printing through ``printer``."""
-    env = jinja2.Environment(
-        block_start_string=r"\BLOCK{",
-        block_end_string="}",
-        variable_start_string=r"\VAR{",
-        variable_end_string="}",
-        comment_start_string=r"\#{",
-        comment_end_string="}",
-        line_statement_prefix="%%",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        finalize=printer,
-        loader=jinja2.FileSystemLoader(folder),
-    )
-    env.filters.clear()  # none is needed, and some make a string of a number
-    env.filters.update(prose=prose, breakable=breakable, join=_join(printer))
-    return env
-
-
-def _join(printer: Printer) -> Callable[[Iterable[Any], str], Tex]:
-    def join(things: Iterable[Any], separator: str = ", ") -> Tex:
-        """The things printed one after the other, ``separator`` between them."""
-        return Tex(escape(separator).join(printer(thing) for thing in things))
-
-    return join
-
-
-def render(env: jinja2.Environment, name: str, context: dict[str, Any]) -> str:
-    """The text of one template.
+    Args:
+        epoch: seconds since 1970, the date that the PDF bears.
 
     Raises:
-        UserError: a mistake in the template, or something printed that has no source: template,
-            line and reason.
+        UserError: TeX is missing, or found something that is an error: file, line, likely cause.
     """
+    if shutil.which("latexmk") is None or shutil.which("xelatex") is None:
+        raise UserError(f"XeLaTeX or latexmk is missing\ninstall them with: {advice('tex')}")
+    # latexmk looks at times in whole seconds and at sizes: a page number that changed within a
+    # second, 8 for 9, escapes it, so it is told to go on where TeX still asks for another pass
+    for options in ((), *[("-g",)] * (MOST_PASSES - 1)):
+        done = _latexmk(folder, epoch, *options)
+        log = _read(folder / f"{MAIN}.log")
+        if done.returncode or not AGAIN.search(log):
+            break
+    pdf = folder / f"{MAIN}.pdf"
+    if done.returncode or not pdf.exists():
+        raise UserError(explain(log, done.stdout, folder))
+    if found := refused(log):
+        raise UserError("\n".join([*found[:5], f"the whole log: {folder / MAIN}.log"]))
+    return pdf
+
+
+def refused(log: str) -> list[str]:
+    """What is an error though TeX goes on: where, and what."""
+    found = []
+    for pattern, meaning in REFUSED:
+        for match in re.finditer(pattern, log, re.MULTILINE):
+            marks = MARK.findall(log, 0, match.start())
+            place = marks[-1] if marks else "the first page"
+            found.append(f"{place}: {meaning.format(by=match['by'])}")
+    return list(dict.fromkeys(found))
+
+
+def versions(folder: Path) -> dict[str, str]:
+    """What set the page: programs and packages of TeX by version.
+
+    The bytes of a PDF are those of another one only where these are the same.
+    """
+    log = _read(folder / f"{MAIN}.log")
+    banner = re.search(r"^This is XeTeX, Version (\S+)", log, re.MULTILINE)
+    kernel = re.search(r"^LaTeX2e <([^>]+)>", log, re.MULTILINE)
+    driver = subprocess.run(["xdvipdfmx", "--version"], capture_output=True, text=True, check=False)
+    number = re.search(r"Version (\S+)", driver.stdout)
+    found = {"XeTeX": banner, "LaTeX": kernel, "xdvipdfmx": number}
+    styles = re.findall(
+        r"^Package: (?!cnnpaper)(\S+) (\d{4}[-/]\d\d[-/]\d\d(?: v?\d[\w.]*)?)", log, re.MULTILINE
+    )
+    return {name: match[1] if match else "unknown" for name, match in found.items()} | dict(styles)
+
+
+def _latexmk(folder: Path, epoch: int, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        "latexmk", "-norc", "-xelatex", "-bibtex-", "-interaction=nonstopmode", "-halt-on-error",
+        "-file-line-error", "-no-shell-escape", *options, f"{MAIN}.tex",
+    ]  # fmt: skip
     try:
-        return env.get_template(name).render(context)
-    except jinja2.TemplateNotFound as error:
-        raise UserError(f"report/{error.name}: the template is missing") from None
-    except jinja2.TemplateSyntaxError as error:
-        raise UserError(f"report/{error.name}:{error.lineno}: {error.message}") from None
-    except UserError as error:
-        raise UserError(f"{_place(error, name)}: {error}") from None
-    except (
-        *(TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
-        jinja2.UndefinedError,
-    ) as error:
-        raise UserError(f"{_place(error, name)}: {error}") from error
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=tex_environment(epoch),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIME_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"TeX was stopped after {TIME_LIMIT_S} seconds; it ran in {folder}"
+        ) from None
 
 
-def _place(error: BaseException, name: str) -> str:
-    """Template and line where ``error`` was raised: Jinja rewrites the traceback to say so."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename.endswith(".j2")
-    ]
-    if not frames:
-        return f"report/{name}"
-    return f"report/{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+def tex_environment(epoch: int) -> dict[str, str]:
+    """Environment in which TeX runs: no user's macros, no shell, no time of its own."""
+    keep = ("PATH", "HOME", "TMPDIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME")
+    return {
+        **{name: os.environ[name] for name in keep if name in os.environ},
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "FORCE_SOURCE_DATE": "1",
+        "openin_any": "p",
+        "openout_any": "p",
+        "shell_escape": "f",
+        "max_print_line": "10000",  # or the log breaks its lines at 79 characters
+        "error_line": "254",
+        "half_error_line": "238",
+    }
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace") if path.exists() else ""
+
+
+def explain(log: str, output: str, folder: Path) -> str:
+    """An error of TeX as file, line, what TeX says, the line's text and the likely cause."""
+    end = f"the whole log: {folder / MAIN}.log"
+    match = re.search(r"^(?:\./)?([^\s:]+):(\d+): (.*)$", log, re.MULTILINE)
+    said = re.search(r"^! (.*)", log, re.MULTILINE)
+    if match is None:
+        said = said or re.search(r"^(.*(?:fatal|No space left|not found).*)", output, re.MULTILINE)
+        message = said[1] if said else "it stopped without saying why"
+        return f"TeX could not set the paper: {message}\n{_cause(message)}\n{end}"
+    file, line, message = match[1], int(match[2]), match[3]
+    if said and "Emergency stop" in message:  # the reason stands above it
+        message = said[1]
+    lines = _read(folder / file).splitlines()
+    text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    undefined = re.search(rf"^l\.{line} .*?(\\\w+)\s*$", log, re.MULTILINE)
+    shown = f" {undefined[1]}" if undefined and "Undefined control" in message else ""
+    head = f"{folder / file}:{line}: TeX says: {message}{shown}"
+    return "\n".join([head, *([f"  {text[:160]}"] if text else []), _cause(message), end])
+
+
+def _cause(message: str) -> str:
+    """What an error of TeX usually means."""
+    if match := re.search(r"File `(.*?)' not found", message):
+        return f"likely cause: {match[1]} is missing: put it into report/, or install its package"
+    for pattern, meaning in CAUSES:
+        if re.search(pattern, message, re.IGNORECASE):
+            return f"likely cause: {meaning}"
+    return "likely cause: a mistake in a template of report/ near this line"

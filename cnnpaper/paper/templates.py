@@ -1,0 +1,246 @@
+"""Templates: prose without markup, that prints nothing by accident.
+
+In a template ``[[ … ]]`` prints, ``[% … %]`` and lines that begin with ``%%`` control, ``[# … #]`` is
+a comment. Its own text is plain: it is escaped for the face (TeX or HTML) when the template is
+compiled, and a digit in it is refused, with file and line, unless it belongs to a name of
+:data:`ALLOWED`. Structure comes from the macros of ``report/layout/macros.FACE.j2``.
+What ``[[ … ]]`` prints is a string (escaped), a :class:`Value` (its text as a link), a
+:class:`Sentence`, a :class:`Cite`, or what a macro made; a bare number is an error, since its
+source is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import jinja2
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+from markupsafe import Markup
+
+from cnnpaper.files import UserError
+from cnnpaper.paper.ledger import Cite, Sentence, Value
+
+ALLOWED = {
+    "CIFAR-10": "name of the data set",
+    "2023": "year of the report that this artifact grows from",
+    "0.1.0": "version whose results are quoted from report/history.toml",
+    "CC BY 4.0": "name of the licence",
+    "bfloat16": "name of a number format",
+    "float32": "name of a number format",
+    "SHA-256": "name of a hash function",
+    "top-1": "name of a measure",
+}
+"""What may have a digit in a template, and why: names, none of them measured."""
+_ALLOWED = re.compile("|".join(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])" for name in ALLOWED))
+_NUMBER_IN_STRING = re.compile(r"(?<![\w.:/#-])[\d.,]*\d")
+"""A digit of a string in an expression, unless a letter stands before it: ``he2016deep`` is a key."""
+
+
+class Face(Protocol):
+    """How text, values and links look in one format."""
+
+    name: str
+    """``tex`` or ``html``: of its macros, ``report/layout/macros.NAME.j2``."""
+
+    def escape(self, text: str) -> Markup:
+        """Any string as source that prints this string and does nothing else."""
+
+    def value(self, value: Value, *, stale: bool) -> Markup:
+        """A value's text, linked to its provenance."""
+
+    def cite(self, key: str, text: str) -> Markup:
+        """``text``, linked to an entry of the bibliography."""
+
+
+class Citations(Protocol):
+    """The bibliography, as far as printing needs it."""
+
+    def parts(self, cite: Cite) -> Iterable[str | tuple[str, str]]:
+        """A citation in pieces: a text, or (key, text) for a link."""
+
+
+class Printer:
+    """Turns what a template prints into source of a face, and notes what was printed."""
+
+    def __init__(
+        self, face: Face, citations: Citations, stale: frozenset[str] = frozenset()
+    ) -> None:
+        self.face, self.citations, self.stale = face, citations, stale
+        self.printed: dict[str, Value] = {}
+        """By key, in the order in which they were first printed."""
+
+    def __call__(self, thing: Any) -> Markup:
+        """``thing`` as source.
+
+        Raises:
+            TypeError: a number or an object that has no text of its own.
+        """
+        if isinstance(thing, Markup):
+            return thing
+        if isinstance(thing, jinja2.Undefined):
+            return Markup(str(thing))  # raises: it is strict
+        if isinstance(thing, str):
+            return self.face.escape(thing)
+        if isinstance(thing, Value):
+            self.printed.setdefault(thing.key, thing)
+            old = any(source.file in self.stale for source in thing.sources)
+            return self.face.value(thing, stale=old)
+        if isinstance(thing, Sentence):
+            return Markup("").join(self(part) for part in thing.parts)
+        if isinstance(thing, Cite):
+            pieces = self.citations.parts(thing)
+            return Markup("").join(
+                self.face.escape(piece) if isinstance(piece, str) else self.face.cite(*piece)
+                for piece in pieces
+            )
+        raise TypeError(
+            f"{thing!r} is no value of the ledger and no text, so the paper does not print it"
+        )
+
+
+class Prose(Extension):
+    """Escapes the text of templates and refuses digits in it; files of ``layout/`` are source."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        raw = stream.name is None or stream.name.startswith("layout/")
+        printer: Printer = self.environment.finalize  # type: ignore[assignment]
+        for token in stream:
+            if raw:
+                yield token
+            elif token.type == "data":
+                _refuse(token, _ALLOWED.sub("", token.value), r"\d", stream)
+                yield Token(token.lineno, "data", str(_escaped(printer.face, token.value)))
+            else:
+                if token.type == "string":
+                    _refuse(token, _ALLOWED.sub("", token.value), _NUMBER_IN_STRING, stream)
+                if token.type == "tilde":
+                    raise jinja2.TemplateSyntaxError(
+                        "'~' joins texts before they are escaped: print them one after the other",
+                        token.lineno, stream.name,
+                    )  # fmt: skip
+                yield token
+
+
+def _refuse(token: Token, text: str, pattern: str | re.Pattern[str], stream: TokenStream) -> None:
+    found = re.search(pattern, text)
+    if found is None:
+        return
+    line = token.lineno + text.count("\n", 0, found.start())
+    shown = " ".join(text[max(0, found.start() - 30) : found.end() + 20].split())
+    raise jinja2.TemplateSyntaxError(
+        f"a number is typed here: “{shown}”; print a value of the ledger, or, for a name, add it "
+        "to ALLOWED in cnnpaper/paper/templates.py with the reason",
+        line, stream.name,
+    )  # fmt: skip
+
+
+def _escaped(face: Face, text: str) -> str:
+    """Text of a template with its lines kept: an empty one is a new paragraph."""
+    if "\n" not in text:
+        return str(face.escape(text))
+    lines = text.split("\n")
+    ends = {0, len(lines) - 1}  # a blank there stands beside what is printed
+    return "\n".join(
+        str(face.escape(line)) if line.strip() or place in ends else ""
+        for place, line in enumerate(lines)
+    )
+
+
+def environment(
+    folder: Path, printer: Printer, macros: Mapping[str, Any], **context: Any
+) -> jinja2.Environment:
+    """Templates of ``folder`` (``report/``), printing through ``printer``.
+
+    Args:
+        macros: functions that the templates and the layout's macros may call.
+        context: what the macros read besides.
+    """
+    env = jinja2.Environment(
+        block_start_string="[%",
+        block_end_string="%]",
+        variable_start_string="[[",
+        variable_end_string="]]",
+        comment_start_string="[#",
+        comment_end_string="#]",
+        line_statement_prefix="%%",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=printer,
+        loader=jinja2.FileSystemLoader(folder),
+        extensions=[Prose],
+    )
+    env.filters.clear()  # none is needed, and some make a string of a number
+    env.filters.update(join=_join(printer), id=_id, raw=Markup, trim=lambda text: text.strip())
+    env.globals.clear()
+    env.globals.update(macros, **context)
+    name = f"layout/macros.{printer.face.name}.j2"
+    module = _guarded(name, lambda: env.get_template(name).module)
+    env.globals.update(
+        {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    )
+    return env
+
+
+def _id(text: str) -> Markup:
+    """A label or file name, which needs no escaping.
+
+    Raises:
+        ValueError: it does.
+    """
+    if not re.fullmatch(r"[\w.:-]+", text, re.ASCII):
+        raise ValueError(f"{text!r} cannot be a label")
+    return Markup(text)
+
+
+def _join(printer: Printer) -> Callable[..., Markup]:
+    def join(things: Iterable[Any], separator: str = ", ") -> Markup:
+        """The things printed one after the other, ``separator`` between them."""
+        return Markup(printer(separator)).join(printer(thing) for thing in things)
+
+    return join
+
+
+def render(env: jinja2.Environment, name: str, context: Mapping[str, Any]) -> str:
+    """The text of one template.
+
+    Raises:
+        UserError: a mistake in the template, or something printed that has no source: template,
+            line and reason.
+    """
+    return _guarded(name, lambda: env.get_template(name).render(context))
+
+
+def _guarded(name: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except jinja2.TemplateNotFound as error:
+        raise UserError(f"report/{error.name}: the template is missing") from None
+    except jinja2.TemplateSyntaxError as error:
+        where = f"report/{error.name or name}:{error.lineno}"
+        raise UserError(f"{where}: {error.message}") from None
+    except UserError as error:
+        place = _place(error, name)
+        raise UserError(f"{place}: {error}" if place else str(error)) from None
+    except (
+        *(TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
+        jinja2.UndefinedError,
+    ) as error:
+        raise UserError(f"{_place(error, name) or f'report/{name}'}: {error}") from error
+
+
+def _place(error: BaseException, name: str) -> str:
+    """Template and line where ``error`` was raised: Jinja rewrites the traceback to say so."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".j2")]
+    prose = [frame for frame in frames if "/layout/" not in frame.filename] or frames
+    if not prose:
+        return f"report/{name}"
+    path = Path(prose[-1].filename)
+    return f"report/{path.parent.name}/{path.name}:{prose[-1].lineno}"

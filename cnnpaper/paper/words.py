@@ -1,0 +1,153 @@
+"""The words of one language: ``report/LANGUAGE/words.toml``.
+
+Templates of sentences, table heads, labels of figures: everything that the paper says outside of
+the prose templates. A sentence template has places, ``{name}``, for names, values of the ledger and
+smaller phrases; in Korean a place may ask for the particle that follows it: ``{first_topic}``.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cnnpaper.config import read_toml
+from cnnpaper.files import UserError
+from cnnpaper.paper.ledger import Cite, Part, Sentence, Value
+
+Phrase: TypeAlias = Part | Sentence
+
+PARTICLES: dict[str, tuple[str, str, str]] = {
+    "topic": ("은", "는", "은(는)"),
+    "subject": ("이", "가", "이(가)"),
+    "object": ("을", "를", "을(를)"),
+    "and": ("과", "와", "와(과)"),
+    "by": ("으로", "로", "(으)로"),
+}
+"""After a final consonant, after a vowel, and where the reading does not tell."""
+
+FIRST_SYLLABLE, LAST_SYLLABLE, FINALS, RIEUL = 0xAC00, 0xD7A3, 28, 8
+"""Hangul syllables in Unicode: 28 finals each, none first; after ㄹ, ``로`` stands as after a vowel.
+"""
+DIGITS = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True))
+LETTERS = dict(zip("abcdefghijklmnopqrstuvwxyz", (
+    "에이 비 시 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 아르 에스 티 유 브이 더블유 "
+    "엑스 와이 지").split(), strict=True))  # fmt: skip
+SIGNS = {"%": "퍼센트", ")": ""}
+
+
+def particle(reading: str, kind: str) -> str:
+    """The Korean particle after a word of this reading: ``레즈넷 십팔`` takes ``은``.
+
+    Digits and Latin letters are read one by one; what cannot be read takes both: ``은(는)``.
+    """
+    consonant, vowel, unknown = PARTICLES[kind]
+    while reading and SIGNS.get(reading[-1]) == "":
+        reading = reading[:-1]
+    last = reading[-1:].lower()
+    spoken = DIGITS.get(last) or LETTERS.get(last) or SIGNS.get(last) or last
+    code = ord(spoken[-1]) if spoken else 0
+    if not FIRST_SYLLABLE <= code <= LAST_SYLLABLE:
+        return unknown
+    final = (code - FIRST_SYLLABLE) % FINALS
+    return vowel if final == 0 or (kind == "by" and final == RIEUL) else consonant
+
+
+class Words:
+    """The words of one language.
+
+    Args:
+        path: of ``words.toml``.
+        readings: of names in this language: ``ResNet-18`` → ``레즈넷 십팔``.
+
+    Raises:
+        UserError: the file is missing or no TOML.
+    """
+
+    def __init__(self, path: Path, readings: Mapping[str, str] | None = None) -> None:
+        self.path = path
+        self.values = read_toml(path)
+        self.readings = dict(readings or {})
+        self.language: str = self.text("language")
+
+    def text(self, key: str) -> str:
+        """The entry ``table.key`` as a string, ``~`` standing for a no-break space.
+
+        Raises:
+            UserError: there is none.
+        """
+        found: Any = self.values
+        for part in key.split(".", 1):
+            found = found.get(part) if isinstance(found, dict) else None
+        if not isinstance(found, str):
+            raise UserError(f"{self.path}: {key} is missing, which the paper prints")
+        return found.replace("~", "\N{NO-BREAK SPACE}")
+
+    def table(self, name: str) -> dict[str, str]:
+        """All entries of one table, such as ``figure``."""
+        return {key: self.text(f"{name}.{key}") for key in self.values.get(name, {})}
+
+    def label(self, kind: str, key: str) -> str:
+        """The entry ``kind.key`` where there is one, else the key itself, without underscores."""
+        found = self.values.get(kind, {}).get(key)
+        return self.text(f"{kind}.{key}") if found is not None else key.replace("_", " ")
+
+    def say(self, kind: str, **parts: Phrase) -> Sentence:
+        """The sentence ``sentence.KIND`` with its places filled.
+
+        Raises:
+            UserError: no such sentence, or it has a place that was not given.
+        """
+        out: list[Part] = []
+        template = self.text(f"sentence.{kind}")
+        for literal, place, _, _ in string.Formatter().parse(template):
+            out += [literal] if literal else []
+            if place is not None:
+                out += self._filled(kind, place, parts)
+        return Sentence(tuple(out))
+
+    def _filled(self, kind: str, place: str, parts: Mapping[str, Phrase]) -> list[Part]:
+        name, _, suffix = place.rpartition("_")
+        follows = suffix in PARTICLES and name in parts and place not in parts
+        if not follows:
+            name = place
+        if name not in parts:
+            raise UserError(f"{self.path}: sentence.{kind}: there is no {{{place}}} to print")
+        part = parts[name]
+        found = list(part.parts) if isinstance(part, Sentence) else [part]
+        return found + [particle(self.reading(part), suffix)] if follows else found
+
+    def reading(self, part: Phrase) -> str:
+        """How the end of a phrase is read."""
+        if isinstance(part, Sentence):
+            return self.reading(part.parts[-1]) if part.parts else ""
+        if isinstance(part, Cite):
+            return ""
+        text = part.text if isinstance(part, Value) else part
+        return self.readings.get(text, text)
+
+    def listing(self, items: Iterable[Phrase], join: str = "and") -> Sentence:
+        """``a``, ``a and b``, ``a, b, and c``: a list as a sentence of this language has it.
+
+        Args:
+            join: ``and`` or ``or``.
+        """
+        parts = [item if isinstance(item, Sentence) else Sentence((item,)) for item in items]
+        two, last = self.text(f"join.{join}"), self.text(f"join.{join}_last")
+        out = Sentence(())
+        for index, part in enumerate(parts):
+            if index:
+                final = two if len(parts) == 2 else last
+                out += final if index == len(parts) - 1 else self.text("join.comma")
+            out += part
+        return out
+
+
+def sentences(*found: Sentence) -> Sentence:
+    """Several sentences, one after the other, with spaces between; empty ones are left out."""
+    out = Sentence(())
+    for item in found:
+        if item.parts:
+            out += item if not out.parts else Sentence((" ", *item.parts))
+    return out
