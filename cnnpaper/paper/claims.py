@@ -7,22 +7,32 @@ are those of the edition's language.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from cnnpaper.paper.facts import Facts
+from cnnpaper.paper import findings
+from cnnpaper.paper.facts import ArmFacts, Facts
 from cnnpaper.paper.ledger import Cite, Sentence, Value
+from cnnpaper.paper.tabular import Table
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Phrase, Words, sentences
 
 LISTED = 6
 """With more networks a sentence gives the range instead of each."""
+ENOUGH_SEEDS = 5
+SMALL = 0.01
+"""A difference below one point is called small."""
+MOST_TELLING = 3
+"""Superseded results of one network that make its span worth a sentence."""
 
 
 class Claims:
     """Writes the sentences of one study in one language."""
 
-    def __init__(self, facts: Facts, values: Values, words: Words) -> None:
-        self.facts, self.values, self.words = facts, values, words
+    def __init__(
+        self, facts: Facts, values: Values, words: Words, tables: Mapping[str, Table]
+    ) -> None:
+        self.facts, self.values, self.words, self.tables = facts, values, words, tables
         self.data, self.study = facts.data, facts.study
         self.record: list[tuple[str, str]] = []
         """Sentences said so far: kind and text."""
@@ -60,12 +70,167 @@ class Claims:
             for model in self.study.networks
         ]
 
+    # ------------------------------------------------------------------------- abstract
+
     def abstract(self) -> Sentence:
         """What the abstract says of the results."""
+        counts = {"done": self.facts.done, "declared": self.facts.declared}
+        if self.study.origin == "imported":
+            return Sentence(())
         if not self.data.logs:
-            counts = {"done": self.facts.done, "declared": self.facts.declared}
             return self.say("abstract_none", **counts)
-        return sentences()
+        arm = self.leading_arm()
+        if arm is None:
+            return self.say("abstract_partial", **counts)
+        return sentences(self.accuracies(arm), self.primary(), self.ratios())
+
+    def leading_arm(self) -> str | None:
+        """The arm of the contrast, or else the first one that has accuracies."""
+        arms = [arm.key for arm in self.facts.arms]
+        if self.study.contrast:
+            arms.insert(0, self.study.contrast.arm)
+        return next((arm for arm in arms if self.tested(arm)), None)
+
+    def tested(self, arm: str) -> list[str]:
+        """Networks of an arm that have a test accuracy."""
+        return [e for e in self.facts.entries(arm) if self.values.accuracy(arm, e) is not None]
+
+    # ------------------------------------------------------------------------- accuracy
+
+    def accuracies(self, arm: str) -> Sentence:
+        """Mean test accuracy of every network of an arm, or their range where they are many."""
+        found = {e: self.values.accuracy(arm, e) for e in self.tested(arm)}
+        shown = {entry: estimate for entry, estimate in found.items() if estimate is not None}
+        if not shown:
+            return Sentence(())
+        first = next(iter(shown.values()))
+        assert first.n is not None
+        kind = "accuracies" + ("_one" if first.n.exact == 1 else "")
+        parts: dict[str, Phrase] = {"n": first.n}
+        if arm:
+            kind, parts["arm"] = f"{kind}_of_arm", self.words.label("arm", arm)
+        if len(shown) > LISTED:
+            values = sorted((e.value for e in shown.values()), key=lambda v: float(v.exact or 0))
+            parts["entries"] = self.words.say("range", low=values[0], high=values[-1])
+        else:
+            parts["entries"] = self.words.listing(
+                self.words.say("percent_for", value=e.value, name=self.facts.entry_name(entry))
+                for entry, e in shown.items()
+            )
+        return self.say(kind, **parts)
+
+    def arms(self) -> list[dict[str, Any]]:
+        """Every arm as its part of the results has it."""
+        if not self.data.logs:
+            return []
+        return [self._arm(arm) for arm in self.facts.arms]
+
+    def _arm(self, arm: ArmFacts) -> dict[str, Any]:
+        key, plan = arm.key or "all", self.study.contrast
+        tables = self.tables
+        primary = plan is not None and plan.arm == arm.key
+        accuracy = tables.get(f"accuracy_{key}")
+        return {
+            "title": self.words.label("arm_title", arm.key or "none"),
+            "label": f"arm-{key}",
+            "text": sentences(
+                self._arm_state(arm), self.accuracies(arm.key), self._lost(arm)
+            ),
+            "caption": self._accuracy_caption(arm) if accuracy else Sentence(()),
+            "table": accuracy,
+            "table_label": f"tab:accuracy-{key}",
+            "contrast": tables.get("contrast") if primary else None,
+            "primary": self.primary() if primary else Sentence(()),
+            "is_primary": primary,
+        }  # fmt: skip
+
+    def _accuracy_caption(self, arm: ArmFacts) -> Sentence:
+        title = self.words.say("accuracy_caption")
+        if arm.key:
+            title = self.words.say("accuracy_caption_arm", arm=arm.label)
+        if len(arm.complete) == 1:
+            return sentences(title, self.words.say("accuracy_caption_one"))
+        level = self.values.level()
+        return sentences(title, self.words.say("accuracy_caption_many", level=level))
+
+    def _arm_state(self, arm: ArmFacts) -> Sentence:
+        counts = {"done": arm.done, "declared": arm.declared, "complete": arm.complete_count}
+        if not arm.complete:
+            return self.say("arm_none", **counts)
+        if arm.done.exact == arm.declared.exact:
+            return Sentence(())
+        return self.say("arm_some_one" if len(arm.complete) == 1 else "arm_some", **counts)
+
+    def _lost(self, arm: ArmFacts) -> Sentence:
+        """Networks of which shown runs diverged."""
+        out = []
+        for entry in self.facts.entries(arm.key):
+            count = self.values.diverged(arm.key, entry)
+            if count.exact:
+                kind = "diverged_one" if count.exact == 1 else "diverged"
+                out.append(self.say(kind, name=self.facts.entry_name(entry), count=count))
+        return sentences(*out)
+
+    def few_seeds(self) -> Sentence:
+        """How little the seeds say, where they are few."""
+        counts = [arm.complete_count for arm in self.facts.arms if arm.complete]
+        if not counts:
+            return Sentence(())
+        least = min(counts, key=lambda value: int(value.exact or 0))
+        if least.exact == 1:
+            return self.say("few_seeds_one")
+        if int(least.exact or 0) < ENOUGH_SEEDS:
+            return self.say("few_seeds", n=least)
+        return Sentence(())
+
+    # ------------------------------------------------------------------------- contrast
+
+    def contrast_arm(self) -> str:
+        assert self.study.contrast is not None
+        return self.words.label("arm", self.study.contrast.arm)
+
+    def contrast_baseline(self) -> str:
+        assert self.study.contrast is not None
+        return self.name(self.study.contrast.baseline)
+
+    def primary(self) -> Sentence:
+        """The primary contrast: a ranking where the adjusted test is significant, and only there."""
+        if self.study.contrast is None:
+            return Sentence(())
+        rows = self.values.found.contrasts
+        if not rows:
+            return self.say("contrast_none", arm=self.contrast_arm())
+        if len(rows) <= LISTED:
+            return sentences(*map(self._contrast, rows))
+        significant = [row for row in rows if row.significant]
+        source = self.facts.of_study("contrast")
+        return self.say(
+            "contrast_count", baseline=self.contrast_baseline(),
+            count=self.facts.count("significant", len(significant), source, "contrasts"),
+            all=self.facts.count("contrasts", len(rows), source, "contrasts"),
+        )  # fmt: skip
+
+    def _contrast(self, row: findings.Contrast) -> Sentence:
+        found = self.values.contrast(row)
+        p: Value = found["p_holm"]
+        parts = {
+            "name": self.name(row.model), "baseline": self.contrast_baseline(),
+            "difference": found["difference"], "size": found["size"],
+            "low": found["interval"].low, "high": found["interval"].high,
+            "level": self.values.level(),
+            "p": Sentence((p,)) if p.text.startswith("<") else Sentence(("= ", p)),
+        }  # fmt: skip
+        if row.significant:
+            kind = "more" if row.difference > 0 else "less"
+            small = abs(row.difference) < SMALL
+            return self.say(f"contrast_{kind}{'_small' if small else ''}", **parts)
+        if found["detectable"] is None:
+            return self.say("contrast_open", **parts)
+        arm = self.facts.arm(self.study.contrast.arm if self.study.contrast else "")
+        return self.say("contrast_open_power", **parts, n=arm.complete_count,
+                        detectable=found["detectable"])  # fmt: skip
+
+    # ------------------------------------------------------------------------- time
 
     def budget_epochs(self) -> Phrase:
         assert self.study.budget is not None
@@ -77,19 +242,222 @@ class Claims:
         assert self.study.budget is not None
         return self.name(self.study.budget.like)
 
-    def contrast_arm(self) -> str:
-        assert self.study.contrast is not None
-        return self.words.label("arm", self.study.contrast.arm)
+    def ratios(self) -> Sentence:
+        """Step times relative to the network of the budget; ranked where the interval excludes 1."""
+        like = self.study.budget.like if self.study.budget else None
+        rows = [row for row in self.values.found.timing if row.ratio and row.model != like]
+        if not rows or like is None or len(rows) > LISTED:
+            return Sentence(())
+        entries = []
+        for row in rows:
+            found = self.values.time(row)
+            limits = row.ratio_interval
+            clear = limits is not None and not limits[0] <= 1 <= limits[1]
+            kind = "ratio_of" if clear else "ratio_open"
+            entries.append(self.words.say(kind, ratio=found["ratio"], name=self.name(row.model)))
+        return self.say("ratios", like=self.name(like), entries=self.words.listing(entries))
 
-    def contrast_baseline(self) -> str:
-        assert self.study.contrast is not None
-        return self.name(self.study.contrast.baseline)
+    def timing(self) -> Sentence:
+        """Step times, and whether the machine was idle."""
+        found = self.values.found
+        kind = "timing_contended" if found.timing_contended else "timing_idle"
+        return sentences(self.ratios(), self.say(kind))
 
-    def arms(self) -> list[Any]:
-        return []
+    def timing_caption(self) -> Sentence:
+        """How the step times were measured."""
+        found = self.values.found
+        sources = self.values.time(found.timing[0])["step"].sources
+        parts: dict[str, Phrase] = {
+            name: self.values.number(f"timing.{name}", exact, 0, "as recorded", sources)
+            for name, exact in (
+                ("rounds", found.timing_rounds), ("steps", found.timing_steps),
+                ("batch", found.timing_batch),
+            )
+        }  # fmt: skip
+        machine = self.facts.add("timing.machine", found.timing_machine, sources)
+        caption = self.words.say("timing_caption", machine=machine, **parts)
+        if self.study.budget is None:
+            return caption
+        like = self.words.say("timing_caption_ratio", like=self.budget_like())
+        return sentences(caption, like)
 
-    def throughput(self): return sentences()
-    def gain(self): return sentences()
-    def rates(self): return sentences()
-    def history(self): return sentences()
-    def few_seeds(self): return sentences()
+    def budget(self) -> Sentence:
+        """The time that the budgets are multiples of."""
+        seconds = self.values.found.budget_s
+        if seconds is None or self.study.budget is None:
+            return Sentence(())
+        row = next(r for r in self.values.found.timing if r.model == self.study.budget.like)
+        minutes = self.values.number(
+            "budget.minutes", seconds, 1, "median step × steps of the budget's epochs",
+            self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
+        )  # fmt: skip
+        return self.say("budget", minutes=minutes, epochs=Sentence((self.budget_epochs(),)),
+                        like=self.budget_like())  # fmt: skip
+
+    def throughput(self) -> Sentence:
+        """Why step times differ: operations per second, and what takes the rest."""
+        rows = [row for row in self.values.found.timing if row.gmac_per_s]
+        if len(rows) < 2 or len(rows) > LISTED:
+            return Sentence(())
+        entries = self.words.listing(
+            self.words.say("gmacs_for", value=self.values.time(row)["gmacs"],
+                           name=self.name(row.model))
+            for row in rows
+        )  # fmt: skip
+        out = [self.say("throughput", entries=entries)]
+        slow = min(rows, key=lambda row: row.gmac_per_s or 0.0)
+        layers = {row.model: self.facts.network(row.model)["layers"] for row in rows}
+        own = layers[slow.model]
+        if own is not None and own.exact == max(int(v.exact or 0) for v in layers.values() if v):
+            out.append(self.say("throughput_layers", name=self.name(slow.model), layers=own))
+        return sentences(*out, self._optimizer(rows))
+
+    def _optimizer(self, rows: list[findings.StepTime]) -> Sentence:
+        """The network whose optimizer takes the largest share of a step."""
+        shares = {
+            row.model: row.sections["optimizer"] / sum(row.sections.values())
+            for row in rows if row.sections.get("optimizer")
+        }  # fmt: skip
+        if len(shares) < 2:
+            return Sentence(())
+        model = max(shares, key=lambda name: shares[name])
+        row = next(row for row in rows if row.model == model)
+        share = self.values.percent(
+            f"timing.{model}.optimizer_share", shares[model], "optimizer / sum of the sections",
+            self.values.time(row)["step"].sources, decimals=0,
+        )  # fmt: skip
+        sizes = {row.model: self.facts.network(row.model) for row in rows}
+        loads = {
+            name: float(size["parameters"].exact or 0) / float(size["macs"].exact or 1)
+            for name, size in sizes.items() if size["parameters"] and size["macs"]
+        }  # fmt: skip
+        most = len(loads) == len(rows) and max(loads, key=lambda name: loads[name]) == model
+        kind = "optimizer_parameters" if most else "optimizer"
+        return self.say(kind, name=self.name(model), share=share)
+
+    # ------------------------------------------------------------------------- studies named
+
+    def tuning(self) -> Sentence:
+        """Which rate was chosen for which network."""
+        found = self.values.found
+        if not found.winners:
+            return self.say("tuning_open")
+        entries = [
+            self.words.say("rate_for", name=self.name(model), value=self._rate(model, rate))
+            for model, rate in found.winners.items()
+        ]
+        if len(entries) > LISTED:
+            return self.say("tuning_many")
+        return self.say("tuning", entries=self.words.listing(entries))
+
+    def _rate(self, model: str, rate: float) -> Value:
+        trials = [t for t in self.values.found.trials if t.model == model and t.rate == rate]
+        sources = [self.facts.tuning_source(trial.path) for trial in trials]
+        return self.facts.add(f"tuning.winner.{model}", rate, sources,
+                              formula="best validation accuracy of the last stage")  # fmt: skip
+
+    def rates(self) -> Sentence:
+        """What the rate's choice is worth, in the first stage."""
+        trials = self.values.found.trials
+        if not trials:
+            return Sentence(())
+        first = [trial for trial in trials if trial.stage == trials[0].stage]
+        entries = []
+        for model in dict.fromkeys(trial.model for trial in first):
+            own = [trial for trial in first if trial.model == model]
+            if len(own) < 2:
+                continue
+            scores = [trial.val_acc for trial in own]
+            sources = [self.facts.tuning_source(trial.path) for trial in own]
+            worth = self.values.percent(f"tuning.{model}.range", max(scores) - min(scores),
+                                        "largest minus smallest val_acc over the rates", sources,
+                                        decimals=1)  # fmt: skip
+            entries.append(self.words.say("points_for", value=worth, name=self.name(model)))
+        if not entries or len(entries) > LISTED:
+            return Sentence(())
+        return self.say("rates", entries=self.words.listing(entries))
+
+    def precision(self) -> Sentence:
+        """Whether bfloat16 stands."""
+        found = self.values.found.precision
+        if found is None or found.bound is None:
+            return self.say("precision_open")
+        sources = [self.facts.tuning_source(path) for row in found.changes for path in row.paths]
+        formula = "mean over pairs, bfloat16 minus float32"
+        parts = {
+            "mean": self.values.percent("precision.mean", found.mean, formula, sources,
+                                        signed=True),
+            "bound": self.values.percent("precision.bound", found.bound,
+                                         f"one-sided lower limit of the {formula}", sources),
+            "level": self.values.level(),
+        }  # fmt: skip
+        return self.say("precision_stands" if found.stands else "precision_falls", **parts)
+
+    # ------------------------------------------------------------------------- discussion
+
+    def gain(self) -> Sentence:
+        """What the longer budget buys each network."""
+        found = self.values.found
+        if not found.gains or found.gain_arms is None or len(found.gains) > LISTED:
+            return Sentence(())
+        entries = []
+        for row in found.gains:
+            paths = [p for arm in found.gain_arms for p in self.values.paths(arm, row.model)]
+            sources, key = list(map(self.values.file, paths)), f"gain.{row.model}"
+            formula = f"mean test_acc, {found.gain_arms[1]} minus {found.gain_arms[0]}"
+            value = self.values.percent(key, row.difference, formula, sources, signed=True)
+            name = self.name(row.model)
+            limits = self.values.interval(key, row.interval, 2, formula, sources, scale=100.0,
+                                          unit="fraction")  # fmt: skip
+            if limits is None:
+                entries.append(self.words.say("change_for", value=value, name=name))
+            else:
+                entries.append(self.words.say("change_for_interval", value=value, name=name,
+                                              low=limits.low, high=limits.high))  # fmt: skip
+        shorter, longer = (self.words.label("arm", arm) for arm in found.gain_arms)
+        entry = self.words.listing(entries)
+        return self.say("gain", shorter=shorter, longer=longer, entries=entry)
+
+    def calibration(self) -> Sentence:
+        """On which side confidence errs, and what scaling does."""
+        rows = self.values.found.calibration
+        under = [self.name(row.model) for row in rows if row.temperature < 1]
+        over = [self.name(row.model) for row in rows if row.temperature > 1]
+        out = [self.say("calibration_smoothing")] if self.data.recipe.label_smoothing else []
+        if under:
+            out.append(self.say("underconfident", names=self.words.listing(under)))
+        if over:
+            out.append(self.say("overconfident", names=self.words.listing(over)))
+        better = [row for row in rows if row.ece_scaled < row.ece]
+        kind = "all" if len(better) == len(rows) else "some" if better else "none"
+        names = self.words.listing(self.name(row.model) for row in better)
+        return sentences(*out, self.say(f"scaling_{kind}", names=names))
+
+    def history(self) -> Sentence:
+        """How far apart the scores of one network were that only its recipe tells apart."""
+        spans: dict[str, list[tuple[int, float]]] = {}
+        for place, run in enumerate(self.facts.history.get("run", [])):
+            if run["model"] in self.study.networks:
+                spans.setdefault(run["model"], []).append((place, run["test_acc"]))
+        out = []
+        for model, scores in spans.items():
+            if len(scores) < MOST_TELLING:
+                continue
+            sources = [
+                s for place, _ in scores
+                if (value := self.facts.quoted("history", f"history.{model}.{place}.test_acc",
+                                               "run", place, "test_acc", decimals=2, scale=100.0,
+                                               unit="fraction"))
+                for s in value.sources
+            ]  # fmt: skip
+            accuracies = [score for _, score in scores]
+            span = self.values.percent(f"history.{model}.span", max(accuracies) - min(accuracies),
+                                       "largest minus smallest", sources)  # fmt: skip
+            recipes = self.values.number(f"history.{model}.recipes", len(scores), 0, "counted",
+                                         sources)  # fmt: skip
+            parts: dict[str, Phrase] = {"name": self.name(model), "span": span, "recipes": recipes}
+            out.append(self.say("history_span", **parts))
+        readings = self.facts.quoted("history", "history.readings", "search", "readings")
+        if out and readings is not None:
+            out.append(self.say("history_readings", readings=readings))
+        return sentences(*out)

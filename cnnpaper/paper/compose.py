@@ -21,6 +21,7 @@ from cnnpaper.files import UserError
 from cnnpaper.paper.claims import Claims
 from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.facts import Facts, log_name
+from cnnpaper.paper.findings import Findings, find
 from cnnpaper.paper.html import HtmlFace
 from cnnpaper.paper.ledger import Cite, Ledger, Value
 from cnnpaper.paper.publication import Publication, read_publication
@@ -94,18 +95,23 @@ def compose(
     """
     from cnnpaper.study.load import load
 
-    return compose_data(load(root, study, allow_stale=allow_stale), edition, draw=draw)
+    data = load(root, study, allow_stale=allow_stale)
+    return compose_data(data, find(data), edition, draw=draw)
 
 
-def compose_data(data: StudyData, edition: Edition, *, draw: bool = True) -> Document:
-    """Put a study that was read into the templates of an edition."""
-    return Composer(data, edition, draw=draw).document()
+def compose_data(
+    data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
+) -> Document:
+    """Put a study that was read, and what it found, into the templates of an edition."""
+    return Composer(data, found, edition, draw=draw).document()
 
 
 class Composer:
     """Puts one study into the templates of one edition."""
 
-    def __init__(self, data: StudyData, edition: Edition, *, draw: bool = True) -> None:
+    def __init__(
+        self, data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
+    ) -> None:
         self.data, self.root = data, data.root
         self.face = HtmlFace() if "html" in edition else TexFace()
         self.language = "ko" if edition.startswith("ko") else "en"
@@ -114,12 +120,12 @@ class Composer:
         self.ledger, self.sources = Ledger(), Sources(self.root)
         self.words = self._words(self.language)
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
-        self.values = Values(data, self.ledger, self.sources)
+        self.values = Values(data, found, self.ledger, self.sources)
         stale = frozenset(log_name(self.root, path) for path in data.stale)
         self.printer = Printer(self.face, self.bibliography, stale)
         self.facts = Facts(data, self.ledger, self.sources, self.words)
         self.tables = Tables(self.facts, self.values, self.words).all()
-        self.claims = Claims(self.facts, self.values, self.words)
+        self.claims = Claims(self.facts, self.values, self.words, self.tables)
         self.drawings = drawings(self.facts, self.values, self.words) if draw else {}
 
     def _words(self, language: str) -> Words:
@@ -185,7 +191,7 @@ class Composer:
             return Markup("")
         words = self._words(language)
         facts = Facts(self.data, self.ledger, self.sources, words)
-        claims = Claims(facts, self.values, words)
+        claims = Claims(facts, self.values, words, self.tables)
         return self._part(env, "abstract", self._context(facts, claims, words), language)
 
     def _macros(self) -> dict[str, Any]:
@@ -225,8 +231,7 @@ class Composer:
         shown = [v for v in self.printer.printed.values() if v.sources]
         step = max(1, len(shown) // SAMPLES)
         rows = [
-            [self.face.target(v.key), v.text, v.formula, _where(v)]
-            for v in shown[::step][:SAMPLES]
+            [self.face.target(v.key), v.text, v.formula, _where(v)] for v in shown[::step][:SAMPLES]
         ]
         head = self.words.text
         columns = [

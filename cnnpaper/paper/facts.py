@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnpaper.config import Recipe, RunSpec, read_toml
+from cnnpaper.config import Recipe, RunSpec, read_toml, run_name
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, Run
 from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, setting
@@ -127,6 +127,16 @@ class Facts:
         name = self.data.experiments[model].name
         return f"{name} {variant}" if variant else name
 
+    def entries(self, arm: str) -> list[str]:
+        """The networks of an arm, with the variant of their runs where they have one:
+        ``resnet18``, ``resnet18-rate0.05``."""
+        specs = [spec for spec in self.data.specs if (spec.arm or "") == arm]
+        return list(dict.fromkeys(entry_of(spec) for spec in specs))
+
+    def entry_name(self, entry: str) -> str:
+        model, _, variant = entry.partition("-")
+        return self.name(model, variant)
+
     @cached_property
     def arms(self) -> list[ArmFacts]:
         return [self.arm(key or "") for key in self.study.arms]
@@ -170,6 +180,13 @@ class Facts:
         consecutive = seeds == tuple(range(seeds[0], seeds[-1] + 1))
         kind = "seeds_from_to" if consecutive else "seeds_between"
         return self.words.say(kind, first=values[0], last=values[1])
+
+    def tuning_source(self, path: str) -> Source:
+        """The result of a run of a study that this one names."""
+        for study in (self.data.tuning, self.data.precision):
+            if study is not None and path in study.logs:
+                return self.sources.log(study.logs[path])
+        return self.sources.file(self.root / log_name(self.root, path))
 
     @cached_property
     def date(self) -> Value | None:
@@ -360,7 +377,7 @@ class Facts:
             for name, version in run.header.packages.items():
                 versions.setdefault(name, {}).setdefault(version, self.headers([run])[0])
         return [
-            Sentence((f"{name} ", self.add(f"version.{_slug(name)}", text, found.values())))
+            Sentence((f"{name} ", self.add(f"version.{slug(name)}", text, found.values())))
             for name, found in versions.items()
             for text in [", ".join(found)]
         ]
@@ -422,12 +439,18 @@ class Facts:
         )
 
 
+def entry_of(spec: RunSpec) -> str:
+    """A run's network and variant, which its seeds share."""
+    return run_name(spec.model, spec.variant, None)
+
+
 def _status(run: Run) -> str | None:
     return None if run.result is None else run.result.status
 
 
-def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name.lower())
+def slug(name: str) -> str:
+    """A name as part of a key of the ledger."""
+    return "".join(c if c.isalnum() and c.isascii() else "_" for c in name.lower())
 
 
 def _line_of_table(path: Path, keys: tuple[str | int, ...]) -> int | None:
@@ -447,6 +470,3 @@ def _line_of_table(path: Path, keys: tuple[str | int, ...]) -> int | None:
 def log_name(root: Path, path: str) -> str:
     """A run's log, as the ledger names it."""
     return (root / "results" / "log" / path / LOG_NAME).relative_to(root).as_posix()
-
-
-__all__ = ["ArmFacts", "Facts", "log_name"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnpaper.config import Recipe
-from cnnpaper.paper.facts import Facts
+from cnnpaper.paper.facts import WEIGHTED, Facts
+from cnnpaper.paper.findings import Trial
 from cnnpaper.paper.ledger import Cite, Sentence
-from cnnpaper.paper.tabular import Cell, Column, Table, table
+from cnnpaper.paper.tabular import Cell, Column, Marked, Table, table
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 
@@ -25,10 +26,17 @@ class Tables:
 
     def all(self) -> dict[str, Table]:
         """Every table that has something to show, by name."""
-        makers = [
-            self.networks, self.recipe, self.arms, self.departures, self.checklist, self.history,
-        ]  # fmt: skip
-        found = [make() for make in makers]
+        if self.study.origin == "imported":
+            found = [self.imported()]
+        else:
+            arms = [arm.key for arm in self.facts.arms]
+            found = [
+                self.networks(), self.recipe(), self.arms(), self.timing(), self.sections(),
+                self.budget(), self.tuning(), self.precision(), *map(self.accuracy, arms),
+                self.contrast(), self.calibration(), self.published(), self.history(),
+                self.report2023(), self.checklist(), self.departures(),
+                *map(self.layers, self.models),
+            ]  # fmt: skip
         return {item.name: item for item in found if item is not None and item.cells}
 
     # ------------------------------------------------------------------------- helpers
@@ -118,9 +126,217 @@ class Tables:
         per_epoch = spec.steps_per_epoch
         return [
             number(f"{key}.steps", spec.steps, 0, "as declared", sources, unit="steps"),
-            number(f"{key}.epochs", spec.steps / per_epoch, 2, "steps / steps of an epoch", sources),
+            number(
+                f"{key}.epochs", spec.steps / per_epoch, 2, "steps / steps of an epoch", sources
+            ),
             number(f"{key}.runs", len(done), 0, "runs with a result", self.facts.headers(done)),
         ]
+
+    # ------------------------------------------------------------------------- results
+
+    def accuracy(self, arm: str) -> Table | None:
+        """Test and validation accuracy of one arm, with training time."""
+        rows: list[Sequence[Cell]] = []
+        for model in self.facts.entries(arm):
+            test, validation = self.values.accuracy(arm, model), self.values.validation(arm, model)
+            minutes = self.values.minutes(arm, model)
+            if test is None and validation is None:
+                continue
+            shown = test or validation
+            assert shown is not None
+            rows.append([
+                self.facts.entry_name(model), shown.n, test and test.value, test and test.interval,
+                test and test.spread, validation and validation.value,
+                minutes and minutes.value, self.values.diverged(arm, model),
+            ])  # fmt: skip
+        columns = [
+            self.text("network"), self.col("seeds"), self.col("test_acc_percent", "test"),
+            self.col("test_acc_percent_interval", "interval"),
+            self.col("test_acc_points_sd", "spread"), self.col("val_acc_percent", "validation"),
+            self.col("train_minutes", "minutes"), self.col("diverged"),
+        ]  # fmt: skip
+        return table(f"accuracy_{arm or 'all'}", columns, rows)
+
+    def contrast(self) -> Table | None:
+        """The primary contrast."""
+        rows: list[Sequence[Cell]] = []
+        for row in self.values.found.contrasts:
+            found = self.values.contrast(row)
+            keys = ("difference", "interval", "p", "p_holm", "p_welch")
+            rows.append([self.name(row.model), *(found[key] for key in keys)])
+        columns = [
+            self.text("network"), self.col("difference_points", "difference"),
+            self.col("difference_points_interval", "simultaneous"), self.col("p"),
+            self.col("p_holm"), self.col("p_welch"),
+        ]  # fmt: skip
+        return table("contrast", columns, rows)
+
+    def timing(self) -> Table | None:
+        """Step time, ratio, throughput, memory, start-up and evaluation."""
+        rows: list[Sequence[Cell]] = []
+        for row in self.values.found.timing:
+            found = self.values.time(row)
+            keys = ("step", "interval", "ratio", "ratio_interval", "images", "gmacs", "memory",
+                    "startup", "evaluation")  # fmt: skip
+            rows.append([self.name(row.model), *(found[key] for key in keys)])
+        columns = [
+            self.text("network"), self.col("step_ms"), self.col("step_ms_interval", "interval"),
+            self.col("ratio"), self.col("ratio_interval", "interval"),
+            self.col("images_per_s", "images_s"), self.col("gmac_per_s", "gmacs"),
+            self.col("memory_gib", "memory"), self.col("startup_s", "startup"),
+            self.col("evaluation_s", "evaluation"),
+        ]  # fmt: skip
+        return table("timing", columns, rows)
+
+    def sections(self) -> Table | None:
+        """Where the time of a step goes."""
+        timed = self.values.found.timing
+        names = list(timed[0].sections) if timed else []
+        rows: list[Sequence[Cell]] = [
+            [self.name(row.model), *(self.values.time(row)[f"section.{n}"] for n in names)]
+            for row in timed
+        ]
+        group = self.words.text("table.milliseconds")
+        columns = [self.text("network"), *(self.col(f"{n}_ms", n, group) for n in names)]
+        return table("sections", columns, rows)
+
+    def budget(self) -> Table | None:
+        """How the steps of each network fill the budgets."""
+        found = self.values.found.budgets
+        arms = list(dict.fromkeys(row.arm for row in found))
+        by = {(row.arm, row.model): row for row in found}
+        rows: list[Sequence[Cell]] = []
+        for model in dict.fromkeys(row.model for row in found):
+            cells: list[Cell] = [self.name(model)]
+            for arm in arms:
+                row, key = by.get((arm, model)), f"budget.{arm}.{model}"
+                sources = self.facts.of_study(f"arm.{arm}.steps", f"arm.{arm}")
+                cells += [None, None] if row is None else [
+                    self.values.number(f"{key}.steps", row.steps, 0, "as declared", sources),
+                    self.values.number(f"{key}.residual", row.residual_s, 1, signed=True, unit="s",
+                                       formula="predicted training time minus budget",
+                                       sources=sources),
+                ]  # fmt: skip
+            rows.append(cells)
+        columns = [self.text("network")]
+        for arm in arms:
+            label = self.words.label("arm", arm)
+            columns += [self.col(f"{arm}_steps", "steps", label),
+                        self.col(f"{arm}_residual_s", "residual", label)]  # fmt: skip
+        return table("budget", columns, rows)
+
+    def tuning(self) -> Table | None:
+        """Validation accuracy by rate and stage."""
+        trials = self.values.found.trials
+        rates = sorted({trial.rate for trial in trials})
+        by = {(trial.stage, trial.model, trial.rate): trial for trial in trials}
+        rows: list[Sequence[Cell]] = []
+        for model in dict.fromkeys(trial.model for trial in trials):
+            for stage in dict.fromkeys(trial.stage for trial in trials):
+                cells = [self._trial(by.get((stage, model, rate))) for rate in rates]
+                if any(cells):
+                    rows.append([self.name(model), self.words.label("stage", stage), *cells])
+        group = self.words.text("table.peak_rate")
+        columns = [self.text("network"), self.text("stage")]
+        columns += [Column(key=f"rate_{rate:g}", head=f"{rate:g}", group=group) for rate in rates]
+        return table("tuning", columns, rows)
+
+    def _trial(self, trial: Trial | None) -> Cell:
+        if trial is None:
+            return None
+        key = f"tuning.{trial.stage}.{trial.model}.{trial.rate:g}"
+        sources = [self.facts.tuning_source(trial.path)]
+        value = self.values.percent(key, trial.val_acc, "val_acc of the trial", sources, decimals=1)
+        chosen = self.values.found.winners.get(trial.model) == trial.rate
+        last = trial.stage == self.values.found.trials[-1].stage
+        return Marked(value, "*") if chosen and last else value
+
+    def precision(self) -> Table | None:
+        """What bfloat16 changes."""
+        found = self.values.found.precision
+        rows: list[Sequence[Cell]] = []
+        for row in found.changes if found else ():
+            sources = [self.facts.tuning_source(path) for path in row.paths]
+            key, formula = f"precision.{row.model}", "mean val_acc, bfloat16 minus float32"
+            rows.append([
+                self.name(row.model),
+                self.values.number(f"{key}.n", row.n, 0, "seeds, counted", sources),
+                self.values.percent(f"{key}.change", row.change, formula, sources, signed=True),
+                self.values.interval(key, row.interval, 2, formula, sources, scale=100.0,
+                                     unit="fraction"),
+            ])  # fmt: skip
+        columns = [self.text("network"), self.col("seeds"), self.col("change_points", "change"),
+                   self.col("change_points_interval", "interval")]  # fmt: skip
+        return table("precision", columns, rows)
+
+    def calibration(self) -> Table | None:
+        """Calibration error and likelihood before and after temperature scaling."""
+        rows: list[Sequence[Cell]] = []
+        arm = self.values.found.calibration_arm
+        for row in self.values.found.calibration:
+            paths = self.values.paths(arm, row.model)
+            sources = [self.values.file(path, None) for path in paths]
+            key = f"calibration.{row.model}"
+            number, percent = self.values.number, self.values.percent
+            rows.append([
+                self.name(row.model),
+                number(f"{key}.temperature", row.temperature, 2, "fitted on validation", sources),
+                percent(f"{key}.ece", row.ece, "top-label error, equal-mass bins", sources),
+                percent(f"{key}.ece_scaled", row.ece_scaled, "the same after scaling", sources),
+                number(f"{key}.nll", row.nll, 3, "mean negative log-likelihood", sources),
+                number(f"{key}.nll_scaled", row.nll_scaled, 3, "the same after scaling", sources),
+            ])  # fmt: skip
+        ece, nll = self.words.text("table.ece"), self.words.text("table.nll")
+        columns = [
+            self.text("network"), self.col("temperature"),
+            self.col("ece_percent", "before", ece), self.col("ece_scaled_percent", "after", ece),
+            self.col("nll_nats", "before", nll), self.col("nll_scaled_nats", "after", nll),
+        ]  # fmt: skip
+        return table("calibration", columns, rows)
+
+    def layers(self, model: str) -> Table | None:
+        """Convolutions and linear layers in the order of execution; attached only."""
+        run = self.facts.log_of(model)
+        if run is None:
+            return None
+        source, rows = self.facts.headers([run]), []
+        for place, layer in enumerate(la for la in run.header.network.layers
+                                      if la.type in WEIGHTED):  # fmt: skip
+            key = f"{model}.layer.{place + 1}"
+            sizes = [
+                None if (size := getattr(layer, name)) is None
+                else self.values.number(f"{key}.{name}", size, 0, "as recorded", source)
+                for name in ("kernel", "stride", "channels_in", "parameters", "macs")
+            ]  # fmt: skip
+            rows.append([layer.name, layer.type, " × ".join(map(str, layer.out)), *sizes])
+        keys = ("layer", "type", "output", "kernel", "stride", "channels_in", "parameters", "macs")
+        columns = [Column(key=k, kind="text" if k in keys[:3] else "number") for k in keys]
+        return table(f"layers_{model}", columns, rows)
+
+    def imported(self) -> Table | None:
+        """Imported logs: network, epochs, best validation accuracy, time, status."""
+        rows: list[Sequence[Cell]] = []
+        for place, run in enumerate(self.data.logs.values(), start=1):
+            last = self.facts.headers([run])
+            known = [e for e in run.epochs if e.val_acc is not None]
+            best = max(known, key=lambda e: e.val_acc or 0.0, default=None)
+            result, key = run.result, f"imported.{place}"
+            rows.append([
+                self.facts.name(run.header.model, run.header.variant or ""),
+                self.values.number(f"{key}.epochs", len(run.epochs), 0, "epochs, counted", last),
+                best and self.values.percent(
+                    f"{key}.best", best.val_acc or 0.0, "highest val_acc",
+                    [self.facts.sources.log(run, f"epoch {best.epoch}")]),
+                self.values.number(f"{key}.total", result.total_s, 1, "as recorded",
+                                   [self.facts.sources.log(run)], scale=1 / 60, unit="s")
+                if result and result.total_s is not None else None,
+                result and self.words.label("status", result.status),
+            ])  # fmt: skip
+        columns = [
+            self.text("network"), self.col("epochs"), self.col("best_val_acc_percent", "best_val"),
+            self.col("total_minutes", "total_min"), self.text("status"),
+        ]  # fmt: skip
+        return table("imported", columns, rows)
 
     # ------------------------------------------------------------------------- others' numbers
 
@@ -146,6 +362,72 @@ class Tables:
         ]  # fmt: skip
         return table("history", columns, rows)
 
+    def _ours(self, model: str) -> Cell:
+        """This study's accuracy beside that of others: of its longest arm that has any."""
+        found = [self.values.accuracy(arm.key, model) for arm in self.facts.arms]
+        return next((estimate.value for estimate in reversed(found) if estimate), None)
+
+    def published(self) -> Table | None:
+        """Accuracies of public repositories; for studies of CIFAR-10 alone."""
+        if self.study.data.set not in ("original", "jpeg75"):
+            return None
+        rows: list[Sequence[Cell]] = []
+        for model in self.models:
+            own = self.facts.known.get("published", {}).get(model)
+            if own is None:
+                continue
+            path = ("published", model)
+            rows.append([
+                self.name(model),
+                self.facts.quoted("known", f"published.{model}.accuracy", *path, "accuracy",
+                                  decimals=2, scale=100.0, unit="fraction"),
+                self.facts.quoted("known", f"published.{model}.epochs", *path, "epochs"),
+                Cite((own["source"],), textual=True), self._ours(model),
+            ])  # fmt: skip
+        columns = [
+            self.text("network"), self.col("published_percent", "published"), self.col("epochs"),
+            self.text("source"), self.col("this_study_percent"),
+        ]  # fmt: skip
+        return table("published", columns, rows)
+
+    def report2023(self) -> Table | None:
+        """The report's table beside this study's; for studies of CIFAR-10 alone."""
+        if self.study.data.set not in ("original", "jpeg75"):
+            return None
+        rows: list[Sequence[Cell]] = []
+        for model in self.models:
+            if model not in self.facts.known.get("report2023", {}):
+                continue
+            key = f"report2023.{model}"
+            seconds, accuracy = (
+                self.facts.quoted("known", f"{key}.{name}", "report2023", model, name, **how)  # type: ignore[arg-type]
+                for name, how in (
+                    ("epoch_s", {"unit": "s"}),
+                    ("accuracy", {"decimals": 2, "scale": 100.0, "unit": "fraction"}),
+                )
+            )
+            rows.append([self.name(model), seconds, accuracy, self._epoch(model),
+                         self._ours(model)])  # fmt: skip
+        theirs, ours = self.words.text("table.report2023"), self.words.text("table.this_study")
+        columns = [
+            self.text("network"), self.col("report2023_epoch_s", "epoch_s", theirs),
+            self.col("report2023_accuracy_percent", "accuracy", theirs),
+            self.col("this_study_epoch_s", "epoch_s", ours),
+            self.col("this_study_accuracy_percent", "accuracy", ours),
+        ]  # fmt: skip
+        return table("report2023", columns, rows)
+
+    def _epoch(self, model: str) -> Cell:
+        """Seconds of an epoch, from the step times."""
+        row = next((row for row in self.values.found.timing if row.model == model), None)
+        spec = next((spec for spec in self.data.specs if spec.model == model), None)
+        if row is None or spec is None:
+            return None
+        sources = self.values.time(row)["step"].sources
+        seconds = row.step_s * spec.steps_per_epoch
+        return self.values.number(f"timing.{model}.epoch", seconds, 0, unit="s", sources=sources,
+                                  formula="median step × steps of an epoch")  # fmt: skip
+
     # ------------------------------------------------------------------------- checklist
 
     def checklist(self) -> Table:
@@ -161,6 +443,7 @@ class Tables:
                 "finished_all", done=facts.done, declared=facts.declared, diverged=facts.diverged
             ),
             "readings": self._readings(),
+            "compute": self._compute(),
             "hardware": many(facts.machines) if facts.machines else None,
             "software": many(facts.packages) if facts.packages else None,
             "again": words.say("again"),
@@ -205,3 +488,13 @@ class Tables:
         if not any(run.readings for run in self.data.logs.values()):
             return self.words.say("readings_none")
         return self.words.say("readings", readings=self.facts.readings, done=self.facts.done)
+
+    def _compute(self) -> Cell:
+        seconds = self.values.found.compute_s
+        if seconds is None or not self.data.logs:
+            return None
+        hours = self.values.number(
+            "study.compute", seconds, 1, "sum of total_s over all runs, in hours",
+            [self.values.file(path) for path in self.data.logs], scale=1 / 3600, unit="s",
+        )  # fmt: skip
+        return self.words.say("compute", hours=hours)

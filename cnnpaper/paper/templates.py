@@ -36,7 +36,9 @@ ALLOWED = {
     "top-1": "name of a measure",
 }
 """What may have a digit in a template, and why: names, none of them measured."""
-_ALLOWED = re.compile("|".join(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])" for name in ALLOWED))
+_ALLOWED = re.compile(
+    "|".join(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])" for name in ALLOWED)
+)
 _NUMBER_IN_STRING = re.compile(r"(?<![\w.:/#-])[\d.,]*\d")
 """A digit of a string in an expression, unless a letter stands before it: ``he2016deep`` is a key."""
 

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnpaper.config import read_toml
-from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME
+from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME, Run
+from cnnpaper.paper import findings
+from cnnpaper.paper.facts import entry_of, slug
+from cnnpaper.paper.findings import Findings
 from cnnpaper.paper.ledger import Ledger, Source, Value, fixed
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tabular import Interval
@@ -39,8 +42,9 @@ class Estimate:
 class Values:
     """Enters figures into a ledger; entering one twice gives the same value."""
 
-    def __init__(self, data: StudyData, ledger: Ledger, sources: Sources) -> None:
-        self.data, self.ledger, self.sources = data, ledger, sources
+    def __init__(self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources) -> None:
+        self.data, self.found = data, found
+        self.ledger, self.sources = ledger, sources
         self.root: Path = data.root
 
     # ------------------------------------------------------------------------- sources
@@ -119,44 +123,39 @@ class Values:
 
     # ------------------------------------------------------------------------- runs of an arm
 
-    def rows(self, arm: str, model: str, variant: str = "") -> Any:
-        """The runs of one network in one arm, of the seeds that all its networks have."""
-        runs = self.data.runs
-        seeds = self.data.complete_seeds(arm)
-        chosen = (runs["arm"] == arm) & (runs["model"] == model) & (runs["variant"] == variant)
-        return runs[chosen & runs["seed"].isin(seeds)]
+    def paths(self, arm: str, entry: str) -> list[str]:
+        """The runs of one network (and variant) in one arm, of the seeds that all networks have."""
+        seeds = set(self.data.complete_seeds(arm))
+        return [
+            spec.path
+            for spec in self.data.specs
+            if (spec.arm or "") == arm and entry_of(spec) == entry and spec.seed in seeds
+            and spec.path in self.data.logs
+        ]  # fmt: skip
 
     def mean(
         self, arm: str, model: str, column: str, decimals: int, *, scale: float = 1.0,
-        unit: str | None = None, formula: str = "",
+        unit: str | None = None,
     ) -> Estimate | None:  # fmt: skip
         """Mean over seeds of a column of the runs, with t interval and standard deviation.
 
         A diverged run counts with the accuracy of chance. None where no run has the column.
         """
-        from cnnpaper.study.analysis import summarise
-
-        rows = self.rows(arm, model)
-        found = summarise(rows, column)
+        found = self.found.summaries.get((arm, model, column))
         if found is None:
             return None
-        sources = [self.file(path) for path in rows["path"]]
-        key = f"{arm or 'all'}.{model}.{column}"
-        name = formula or column
-        value = self.number(
-            key, found.mean, decimals, f"mean over seeds of {name}", sources, scale=scale, unit=unit
-        )
+        sources = [self.file(path) for path in self.paths(arm, model)]
+        key = f"{arm or 'all'}.{slug(model)}.{column}"
+        how: dict[str, Any] = {"scale": scale, "unit": unit}
+        formula = f"mean over seeds of {column}"
+        value = self.number(key, found.mean, decimals, formula, sources, **how)
         n = self.number(f"{key}.n", found.n, 0, "seeds, counted", sources, unit="seeds")
         if found.interval is None or found.sd is None:
             return Estimate(value=value, n=n)
-        limits = self.interval(
-            key, found.interval, decimals, f"Student's interval over seeds of {name}", sources,
-            scale=scale, unit=unit,
-        )  # fmt: skip
-        spread = self.number(
-            f"{key}.sd", found.sd, decimals, f"standard deviation over seeds of {name}", sources,
-            scale=scale, unit=unit,
-        )  # fmt: skip
+        formula = f"Student's interval over seeds of {column}"
+        limits = self.interval(key, found.interval, decimals, formula, sources, **how)
+        formula = f"standard deviation over seeds of {column}"
+        spread = self.number(f"{key}.sd", found.sd, decimals, formula, sources, **how)
         return Estimate(value=value, interval=limits, spread=spread, n=n)
 
     def accuracy(self, arm: str, model: str) -> Estimate | None:
@@ -169,4 +168,84 @@ class Values:
 
     def minutes(self, arm: str, model: str) -> Estimate | None:
         """Training time in minutes."""
-        return self.mean(arm, model, "train_s", 1, scale=MINUTES, unit="s", formula="train_s")
+        return self.mean(arm, model, "train_s", 1, scale=MINUTES, unit="s")
+
+    def diverged(self, arm: str, model: str) -> Value:
+        """How many of the shown runs diverged."""
+        paths = self.paths(arm, model)
+        count = sum(_diverged(self.data.logs[path]) for path in paths)
+        key = f"{arm or 'all'}.{slug(model)}.diverged"
+        return self.number(key, count, 0, "runs that diverged", map(self.file, paths), unit="runs")
+
+    # ------------------------------------------------------------------------- contrast
+
+    def contrast(self, row: findings.Contrast) -> dict[str, Any]:
+        """One row of the primary contrast: points and p-values."""
+        plan = self.data.study.contrast
+        assert plan is not None
+        key = f"contrast.{row.model}.{plan.baseline}"
+        paths = [*self.paths(plan.arm, row.model), *self.paths(plan.arm, plan.baseline)]
+        sources = [*map(self.file, paths), *(self.file(path, None) for path in paths)]
+        formula = "difference of mean test_acc, network minus baseline"
+        found: dict[str, Any] = {
+            "difference": self.percent(f"{key}.difference", row.difference, formula, sources,
+                                       signed=True),
+            "size": self.percent(f"{key}.size", abs(row.difference), f"size of the {formula}",
+                                 sources),
+            "interval": self.interval(key, row.interval, 2, f"simultaneous interval, {formula}",
+                                      sources, scale=PERCENT, unit="fraction"),
+            "p": self.p(f"{key}.p", row.p, "t test over seeds and images", sources),
+            "p_holm": self.p(f"{key}.p_holm", row.p_holm, "Holm over the contrasts", sources),
+            "p_welch": None, "detectable": None,
+        }  # fmt: skip
+        if row.p_welch is not None:
+            test = "Welch's t test over seeds, these images"
+            found["p_welch"] = self.p(f"{key}.p_welch", row.p_welch, test, sources)
+        if row.detectable is not None:
+            formula = "difference detected with a power of 80 %"
+            found["detectable"] = self.percent(f"{key}.detectable", row.detectable, formula,
+                                               sources, decimals=1)  # fmt: skip
+        return found
+
+    # ------------------------------------------------------------------------- time
+
+    def time(self, row: findings.StepTime) -> dict[str, Any]:
+        """One network's measurement of step times."""
+        path = self.root / "results" / "log" / self.data.study.name / "timing.jsonl"
+        sources = [self.sources.file(path, row.line)]
+        key = f"timing.{row.model}"
+
+        def add(
+            name: str, exact: float | None, decimals: int, formula: str, scale: float = 1.0,
+            unit: str | None = "s",
+        ) -> Value | None:  # fmt: skip
+            if exact is None:
+                return None
+            return self.number(f"{key}.{name}", exact, decimals, formula, sources, scale=scale,
+                               unit=unit)  # fmt: skip
+
+        return {
+            "step": add("step", row.step_s, 0, "median over rounds of the median step", MS),
+            "interval": self.interval(f"{key}.step", row.interval, 0, "third and tenth round",
+                                      sources, scale=MS, unit="s"),
+            "ratio": add("ratio", row.ratio, 2, "median over rounds of the paired ratio", unit=None),
+            "ratio_interval": self.interval(f"{key}.ratio", row.ratio_interval, 2,
+                                            "third and tenth round of the paired ratio", sources),
+            "images": add("images", row.images_per_s, 0, "batch size / median step",
+                          unit="images/s"),
+            "gmacs": add("gmacs", row.gmac_per_s, 0, "3 × MACs of the forward pass × images per s",
+                         unit="GMAC/s"),
+            "memory": add("memory", row.peak_memory, 2, "peak memory of the process, in GiB", GIB,
+                          "bytes"),
+            "startup": add("startup", row.startup_s, 1, "start of the process to the first step"),
+            "evaluation": add("evaluation", row.eval_s, 1, "evaluation of the validation images"),
+            **{
+                f"section.{name}": add(f"section.{name}", seconds, 0,
+                                       f"median over rounds of {name}", MS)
+                for name, seconds in row.sections.items()
+            },
+        }  # fmt: skip
+
+
+def _diverged(run: Run) -> bool:
+    return run.result is not None and run.result.status == "diverged"

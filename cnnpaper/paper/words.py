@@ -28,12 +28,14 @@ PARTICLES: dict[str, tuple[str, str, str]] = {
 """After a final consonant, after a vowel, and where the reading does not tell."""
 
 FIRST_SYLLABLE, LAST_SYLLABLE, FINALS, RIEUL = 0xAC00, 0xD7A3, 28, 8
-"""Hangul syllables in Unicode: 28 finals each, none first; after ㄹ, ``로`` stands as after a vowel.
-"""
+"""Hangul syllables in Unicode: 28 finals each, none first; ``로`` follows ㄹ as it does a vowel."""
 DIGITS = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True))
-LETTERS = dict(zip("abcdefghijklmnopqrstuvwxyz", (
-    "에이 비 시 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 아르 에스 티 유 브이 더블유 "
-    "엑스 와이 지").split(), strict=True))  # fmt: skip
+LETTERS = {
+    "a": "에이", "b": "비", "c": "시", "d": "디", "e": "이", "f": "에프", "g": "지", "h": "에이치",
+    "i": "아이", "j": "제이", "k": "케이", "l": "엘", "m": "엠", "n": "엔", "o": "오", "p": "피",
+    "q": "큐", "r": "아르", "s": "에스", "t": "티", "u": "유", "v": "브이", "w": "더블유",
+    "x": "엑스", "y": "와이", "z": "제트",
+}  # fmt: skip
 SIGNS = {"%": "퍼센트", ")": ""}
 
 
@@ -116,7 +118,7 @@ class Words:
             raise UserError(f"{self.path}: sentence.{kind}: there is no {{{place}}} to print")
         part = parts[name]
         found = list(part.parts) if isinstance(part, Sentence) else [part]
-        return found + [particle(self.reading(part), suffix)] if follows else found
+        return [*found, particle(self.reading(part), suffix)] if follows else found
 
     def reading(self, part: Phrase) -> str:
         """How the end of a phrase is read."""
