@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from cnnpaper.advice import advice
 from cnnpaper.data import read, sources
-from cnnpaper.data.read import BATCH, BATCH_SHA1, RECORD, Bytes
+from cnnpaper.data.read import RECORD, Bytes
 from cnnpaper.data.sources import Bad, Source
 from cnnpaper.files import UserError, write_atomic
 
@@ -62,20 +61,20 @@ def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:
         UserError: no copy there is what was asked for; why, for each of the first three.
     """
     refused = []
-    for source in sources.find(data_dir):
+    for source in sources.find(data_dir, set):
         try:
-            records = _cached(source, cache) or _decode(source, cache)
-            _refuse_other(set, digest, records)
+            records = records_of(source, cache)
+            refuse_other(set, digest, records)
             return records
         except Bad as error:
             refused.append(f"{source}: {error}")
     raise UserError("\n".join([*_first_three(refused), _remedy(set, digest, data_dir)]))
 
 
-def check(data_dir: Path) -> str:
+def check(data_dir: Path, cache: Path | None = None) -> str:
     """What lies in ``data_dir``, as lines for a person: each copy, its name, digest, images.
 
-    Every copy is decoded; a damaged one beside a good one is mentioned.
+    Every copy is decoded, or taken from ``cache``; a damaged one beside a good one is mentioned.
 
     Raises:
         UserError: there is none that can be used.
@@ -83,7 +82,7 @@ def check(data_dir: Path) -> str:
     good, refused = [], []
     for source in sources.find(data_dir):
         try:
-            records = identified(read.read(source))
+            records = records_of(source, cache)
         except Bad as error:
             refused.append(f"{source}: {error}")
             continue
@@ -92,7 +91,7 @@ def check(data_dir: Path) -> str:
             f"  name     {records.name}",
             f"  digest   {records.digest}",
             f"  address  {records.address or 'not known'}",
-            f"  images   {5 * BATCH:,} for training and validation, {BATCH:,} for the test",
+            f"  images   {5 * read.BATCH:,} to train and validate, {read.BATCH:,} to test",
         ]
     if not good:
         raise UserError("\n".join([*_first_three(refused), _remedy("any", None, data_dir)]))
@@ -104,7 +103,12 @@ def _first_three(refused: list[str]) -> list[str]:
     return [*refused[:3], *more]
 
 
-def _refuse_other(set: str, digest: str | None, records: Records) -> None:
+def refuse_other(set: str, digest: str | None, records: Records) -> None:
+    """Nothing, if ``records`` are those asked for; see :func:`load`.
+
+    Raises:
+        Bad: they are others.
+    """
     wanted = {"original": records.name == ORIGINAL, "jpeg75": records.digest == JPEG75_DIGEST}
     if not wanted.get(set, True):
         raise Bad(f"these images are {records.name!r}, digest {records.digest}, not '{set}'")
@@ -116,8 +120,8 @@ def _remedy(set: str, digest: str | None, data_dir: Path) -> str:
     known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
     if digest and known is None:
         return "name the folder that holds that data by DATA_DIR, or another digest in the study"
-    command = advice("data", SET=known, DATA_DIR=sources.expanded(data_dir))
-    return f"get them (nothing that is there is touched): {command}"
+    command = advice("data", SET=known, DATA_DIR=data_dir)
+    return f"get the images (nothing that is there is touched): {command}"
 
 
 def identified(records: Bytes) -> Records:
@@ -127,17 +131,13 @@ def identified(records: Bytes) -> Records:
         records: (60000, 3073) in official order, with the official labels.
     """
     digest = hashlib.sha256(np.ascontiguousarray(records).data).hexdigest()
-    batches = tuple(read.sha1(records[i * BATCH : (i + 1) * BATCH]) for i in range(6))
+    batches = tuple(read.sha1(batch) for batch in np.split(records, 6))
     address: str | None = None
     name = RE_ENCODED
     if digest == JPEG75_DIGEST:
         address = f"{JPEG75_REPOSITORY} (commit {JPEG75_COMMIT})"
-    elif batches == BATCH_SHA1:
+    elif batches == read.BATCH_SHA1:
         name, address = ORIGINAL, ORIGINAL_ADDRESS
-    return _records(records, name, digest, address)
-
-
-def _records(records: Bytes, name: str, digest: str, address: str | None) -> Records:
     return Records(
         labels=np.ascontiguousarray(records[:, 0]),
         pixels=records[:, 1:].reshape(-1, 3, 32, 32),
@@ -150,55 +150,44 @@ def _records(records: Bytes, name: str, digest: str, address: str | None) -> Rec
 # --- the cache --------------------------------------------------------------------------------
 
 
-def _cached(source: Source, cache: Path) -> Records | None:
-    """What ``source`` was decoded to before, if its files and the cache are unchanged since."""
-    stamp = _stamp(source)
-    try:
-        note = json.loads(_note(source, cache).read_bytes())
-        if note["stamp"] != stamp:
-            return None
-        records = np.fromfile(
-            cache / f"{note['digest']}.bin", dtype=np.uint8, count=6 * BATCH * RECORD
-        )
-        records = records.reshape(6 * BATCH, RECORD)
-        # hashing 184 MB costs a tenth of a second; a flipped byte in the cache would cost a study
-        if hashlib.sha256(records.data).hexdigest() != note["digest"]:
-            return None
-        return _records(records, note["name"], note["digest"], note["address"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+def records_of(source: Source, cache: Path | None) -> Records:
+    """The images of ``source``, decoded now or before.
 
-
-def _decode(source: Source, cache: Path) -> Records:
-    """Decode ``source`` and leave the result in ``cache`` if there is room."""
-    stamp = _stamp(source)
+    Raises:
+        Bad: it is damaged or something else.
+    """
+    note = cache and cache / f"source-{_stamp(source)}.txt"
+    if note is not None and (kept := _kept(note)) is not None:
+        return kept
     array = read.read(source)
     records = identified(array)
-    note = {
-        "stamp": stamp,
-        "name": records.name,
-        "digest": records.digest,
-        "address": records.address,
-    }
-    with contextlib.suppress(OSError):  # a full disk costs the next start a quarter of a minute
-        write_atomic(cache / f"{records.digest}.bin", array.tobytes())
-        write_atomic(_note(source, cache), json.dumps(note).encode())
+    if note is not None:
+        with contextlib.suppress(OSError):  # without room, the next start decodes again
+            write_atomic(note.with_name(f"{records.digest}.bin"), array.tobytes())
+            write_atomic(note, records.digest.encode())
     return records
+
+
+def _kept(note: Path) -> Records | None:
+    """What the source of this note was decoded to before, if the cache is whole."""
+    try:
+        digest = note.read_text("ascii")
+        array = np.fromfile(note.with_name(f"{digest}.bin"), dtype=np.uint8)
+        # hashing 184 MB costs a tenth of a second; a flipped byte in the cache would cost a study
+        records = identified(array.reshape(6 * read.BATCH, RECORD))
+    except (OSError, ValueError):
+        return None
+    return records if records.digest == digest else None
 
 
 def _stamp(source: Source) -> str:
     """A digest over path, size and time of change of every file: equal while nothing changed."""
-    digest = hashlib.sha256()
-    for path in source.files:
+    digest = hashlib.sha256(f"{source.place.resolve()}\0{source.form}".encode(errors="replace"))
+    for name in source.names or ("",):
         try:
-            status = path.stat()
+            status = (source.place / name).stat()
         except OSError as error:
-            raise Bad(f"{path.name} cannot be read ({error.strerror})") from None
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
-    return digest.hexdigest()
-
-
-def _note(source: Source, cache: Path) -> Path:
-    """The small file that remembers what became of ``source``."""
-    place = hashlib.sha256(f"{source.place.resolve()}\0{source}".encode(errors="replace"))
-    return cache / f"source-{place.hexdigest()[:24]}.json"
+            raise Bad(f"{name} cannot be read ({error.strerror})") from None
+        line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        digest.update(line.encode(errors="replace"))
+    return digest.hexdigest()[:32]

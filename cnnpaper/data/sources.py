@@ -14,6 +14,7 @@ import gzip
 import lzma
 import os
 import re
+import shlex
 import tarfile
 import zipfile
 import zlib
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cnnpaper.advice import advice
-from cnnpaper.files import UserError
+from cnnpaper.files import UserError, nearest
 
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
@@ -85,11 +86,6 @@ class Source:
     names: tuple[str, ...] = ()
     """Of the files that make it up, relative to ``place``; an archive's are not known yet."""
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Everything that has to be read."""
-        return tuple(self.place / name for name in self.names) or (self.place,)
-
     def __str__(self) -> str:
         shown = self.place
         if self.names:
@@ -105,22 +101,31 @@ def expanded(data_dir: Path) -> Path:
         raise UserError(f"{data_dir}: there is no such user or home folder") from None
 
 
-def find(data_dir: Path) -> list[Source]:
+def find(data_dir: Path, set: str | None = None) -> list[Source]:
     """Every copy in ``data_dir`` and the folders below it, at least one. No file is opened.
+
+    Args:
+        data_dir: a leading ``~`` is the home folder.
+        set: ``original``, ``jpeg75``: which set the remedy fetches.
 
     Raises:
         UserError: the folder is missing, is a file, cannot be read, or holds nothing of the kind;
             then it names what it holds instead.
     """
     data_dir = expanded(data_dir)
-    remedy = f"get the images: {advice('data', DATA_DIR=data_dir)}"
-    if not data_dir.exists():
-        raise UserError(f"{data_dir}: there is no such folder{_near(data_dir)}")
+    remedy = advice("data", SET=set if set != "any" else None, DATA_DIR=data_dir)
     try:
         with os.scandir(data_dir):
             pass
+    except FileNotFoundError:
+        if data_dir.resolve() != Path("data").resolve():
+            remedy = f"mkdir -p {shlex.quote(str(data_dir))} && {remedy}"
+        raise UserError(
+            f"{data_dir}: there is no such folder{_near(data_dir)}\nto make it: {remedy}"
+        ) from None
     except NotADirectoryError:
-        raise UserError(f"{data_dir}: this is a file; DATA_DIR is the folder it lies in") from None
+        remedy = advice("data", DATA_DIR=data_dir.parent)
+        raise UserError(f"{data_dir}: this is a file; name its folder: {remedy}") from None
     except OSError as error:
         raise UserError(
             f"{data_dir}: cannot be read ({error.strerror})\n"
@@ -132,19 +137,16 @@ def find(data_dir: Path) -> list[Source]:
     if not found:
         seen = other_sets([data_dir.resolve().name, *names])
         here = f"; here is {seen}" if seen else ""
-        raise UserError(f"{data_dir}: no images of CIFAR-10 were found{here}\n{remedy}")
+        raise UserError(
+            f"{data_dir}: no images of CIFAR-10 were found{here}\nget the images: {remedy}"
+        )
     return sorted(found, key=lambda source: FORMS.index(source.form))
 
 
 def _near(data_dir: Path) -> str:
-    from cnnpaper.files import nearest
-
-    parent = data_dir.parent
     with contextlib.suppress(OSError):
-        folders = [path.name for path in parent.iterdir() if path.is_dir()]
-        if hint := nearest(data_dir.name, folders):
-            return hint
-    return "\nname the folder of the images by DATA_DIR"
+        return nearest(data_dir.name, [p.name for p in data_dir.parent.iterdir() if p.is_dir()])
+    return ""
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -220,7 +222,8 @@ def copies(names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
             if not other_sets([file_name]):
                 found[FORMS.index(PARQUET), _family(folder, file_name)].append(name)
         elif match := IMAGE.fullmatch(name):
-            found[FORMS.index(IMAGES), match["folder"] or ""].append(name)
+            kind = "png" if name.lower().endswith("png") else "jpeg"
+            found[FORMS.index(IMAGES), f"{match['folder'] or ''}\0{kind}"].append(name)
     return [(FORMS[rank], tuple(sorted(found[rank, key]))) for rank, key in sorted(found)]
 
 
