@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
+import errno
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnpaper.errors import Interrupted, UserError, nearest
+from cnnpaper.advice import advice
+from cnnpaper.files import Interrupted, UserError, nearest
 
 if TYPE_CHECKING:
     from cnnpaper.config import RunSpec, Study
 
 ROOT = Path()
-"""The current folder is the root of the artifact."""
+"""The current folder is the root of the repository."""
 DEFAULT_EPOCHS = 25
 MOST_EPOCHS = 100_000
-ONLY_FOR_TRAINING = {"torch", "torchvision", "pyarrow"}
+ONLY_FOR_TRAINING = {"torch", "torchvision", "pyarrow", "safetensors"}
 
 
 def whole_number(least: int, most: int, example: str) -> Callable[[str], int]:
@@ -46,6 +48,21 @@ def several_seeds(value: str) -> tuple[int, ...]:
     return seeds
 
 
+def clock(value: str) -> float:
+    """The type of ``--until``: the next time at which the clock shows HH:MM, as ``time.time``."""
+    match = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})", value)
+    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
+        raise click.BadParameter(f"{value[:40]!r} is not a time of day; for instance 02:40")
+    now = time.localtime()
+    asked = time.mktime((*now[:3], int(match[1]), int(match[2]), 0, 0, 0, -1))
+    return asked if asked > time.time() else asked + 86_400
+
+
+def folder(value: str) -> Path:
+    """The type of an option that takes a folder; ``~`` is the user's home."""
+    return Path(value).expanduser()
+
+
 class Commands(click.Group):
     """A group that suggests the nearest command for a wrong one."""
 
@@ -62,10 +79,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def study_option(default: str | None, text: str) -> Decorator:
+def study_option(default: str | None = "reference", text: str = "A study's name.") -> Any:
     return click.option("--study", default=default, metavar="NAME", show_default=True, help=text)
 
 
@@ -77,25 +91,27 @@ seeds_option = click.option(
     metavar="N[,N...]",
     help="Which seeds; without it all of the study's.",
 )
+arm_option = click.option("--arm", metavar="NAME", help="One arm of the study; without it all.")
 gpus_option = click.option(
     "--gpus",
     default="auto",
+    envvar="GPUS",
     show_default=True,
     metavar="LIST",
-    help="auto (GPU 0 if there is one, else the CPU), cpu, a GPU's number, or several: 0,1. "
-    "One run uses one device; several runs spread over several.",
+    help="auto (GPU 0 if there is one, else the CPU), cpu, a GPU's number, or several: 0,1.",
 )
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
+    type=folder,
+    default="data",
     envvar="DATA_DIR",
     show_envvar=True,
     show_default=True,
+    metavar="DIR",
     help="Where the images are.",
 )
 force_option = click.option(
-    "--force", is_flag=True, help="Begin anew what is finished; the old log is kept beside."
+    "--force", is_flag=True, help="Start over what is finished; the old log is kept."
 )
 stale_option = click.option(
     "--allow-stale",
@@ -137,14 +153,15 @@ def commands() -> None:
 @gpus_option
 @seeds_option
 @study_option(None, "A study of experiments/study. Without it: single-EPOCHSep.")
+@arm_option
+@click.option("--variant", metavar="NAME", help="One point of the study's grid.")
 @data_dir_option
 @click.option(
     "--batch-size",
     type=whole_number(2, 65536, "--batch-size 128"),
     metavar="N",
-    help="Images per step; without it the recipe's.",
+    help="Images per step, without --study; else the recipe's.",
 )
-@click.option("--variant", metavar="NAME", help="One trial of a study that has trials.")
 @force_option
 def train(
     model: str,
@@ -152,14 +169,15 @@ def train(
     gpus: str,
     seeds: tuple[int, ...] | None,
     study: str | None,
+    arm: str | None,
+    variant: str | None,
     data_dir: Path,
     batch_size: int | None,
-    variant: str | None,
     force: bool,
 ) -> None:
-    """Train one network; finished runs are skipped, begun ones go on.
+    """Train one network; finished runs are skipped, interrupted ones resume.
 
-    The log goes to results/log/STUDY/MODEL-sSEED.
+    The log goes to results/log/STUDY[/ARM]/MODEL-sSEED.
 
     \b
     Examples:
@@ -172,31 +190,49 @@ def train(
     config.load_experiment(ROOT, model)
     if study is None:
         study = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
+    elif epochs or batch_size:
+        raise UserError(
+            "--epochs and --batch-size make a study of your own, so leave out --study\n"
+            f"with make: {advice(model, EPOCHS=epochs or 10)}"
+        )
     plan = config.load_study(ROOT, study)
-    _check_model(plan, model)
-    chosen = _chosen_seeds(plan, seeds)
-    if variant is not None or config.all_trials(plan):
-        specs = _trials_of(plan, model, chosen, variant)
-    else:
-        specs = [config.run_spec(ROOT, plan, model, seed) for seed in chosen]
-    _check_settings(specs[0], epochs, batch_size)
-    _start(specs, gpus, data_dir, force, f"{model} STUDY={study}")
+    if _is_single(plan):
+        plan = plan.model_copy(update={"networks": (model,), "seeds": seeds or plan.seeds})
+    elif model not in plan.networks:
+        raise config.missing_network(study, model, plan.networks)
+    specs = [
+        spec
+        for spec in _declared(plan, arm, seeds)
+        if spec.model == model and variant in (None, spec.variant)
+    ]
+    if not specs:
+        raise UserError(f"study {study!r} has no such run of {model}: variant {variant!r}")
+    _start(plan, specs, gpus, data_dir, force)
 
 
 @commands.command()
-@study_option("reference", "A study of experiments/study.")
+@study_option()
+@arm_option
 @seeds_option
 @gpus_option
 @data_dir_option
 @force_option
+@click.option("--until", type=clock, metavar="HH:MM", help="Start no run that would end later.")
 def experiments(
-    study: str, seeds: tuple[int, ...] | None, gpus: str, data_dir: Path, force: bool
+    study: str,
+    arm: str | None,
+    seeds: tuple[int, ...] | None,
+    gpus: str,
+    data_dir: Path,
+    force: bool,
+    until: float | None,
 ) -> None:
-    """Do every run of a study that is missing.
+    """Train the missing runs of a study; finished ones are skipped, interrupted ones resume.
 
     \b
     Examples:
       cnnpaper experiments --study smoke
+      cnnpaper experiments --arm short --until 02:40
       cnnpaper experiments --study full --gpus 0,1
     """
     from cnnpaper import config
@@ -204,254 +240,143 @@ def experiments(
     plan = config.load_study(ROOT, study)
     if _is_single(plan) and not (ROOT / "results" / "log" / study).is_dir():
         raise UserError(
-            f"study {study!r} is made of the runs that were begun in it, and there is none yet\n"
-            f"begin one: make alexnet EPOCHS={plan.epochs}"
+            f"study {study!r} is made of the runs that were started in it, and there is none yet\n"
+            f"start one: {advice('alexnet', EPOCHS=plan.epochs)}"
         )
-    chosen = _chosen_seeds(plan, seeds)
-    specs = [spec for spec in config.run_specs(ROOT, plan) if spec.seed in chosen]
-    _start(specs, gpus, data_dir, force, f"experiments STUDY={study}")
+    _start(plan, _declared(plan, arm, seeds), gpus, data_dir, force, until, (arm, seeds))
 
 
-@commands.command()
-@study_option("ablation", "A study with trials.")
-def ablation(study: str) -> None:
-    """Write the tables of a study's trials into experiments/README.md.
+def _declared(plan: Study, arm: str | None, seeds: tuple[int, ...] | None) -> list[RunSpec]:
+    """The runs of a study that were asked for."""
+    from cnnpaper import tuning
 
-    \b
-    Example:
-      cnnpaper experiments --study ablation --gpus cpu:0,cpu:1
-      cnnpaper ablation
-    """
-    from cnnpaper.ablation import write
-
-    click.echo(f"written: {write(ROOT, study)}")
-
-
-def _check_model(plan: Study, model: str) -> None:
-    """Refuse a network that the study is not about; a study of one's own takes any."""
-    if not _is_single(plan) and model not in plan.networks:
-        raise UserError(
-            f"study {plan.name!r} is not about {model!r}, but about {', '.join(plan.networks)}\n"
-            f"train it in another study: make {model} STUDY=full; "
-            f"or in one of your own: make {model} EPOCHS=10"
-        )
-
-
-def _chosen_seeds(plan: Study, seeds: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The seeds that were asked for, which must be the study's; a study of one's own takes any."""
     if plan.origin == "imported":
         raise UserError(
             f"study {plan.name!r} was imported from logs of another program; it cannot be trained"
         )
+    if arm is not None and arm not in plan.arms:
+        known = ", ".join(name for name in plan.arms if name) or "none"
+        raise UserError(f"study {plan.name!r} has no arm {arm!r}; its arms: {known}")
+    specs = [spec for spec in tuning.declared(ROOT, plan) if arm in (None, spec.arm)]
+    has = {seed for name, one in plan.arms.items() if arm in (None, name) for seed in one.seeds}
     for seed in seeds or ():
-        if not _is_single(plan) and seed not in plan.seeds:
+        if seed not in has:
             raise UserError(
-                f"study {plan.name!r} has no seed {seed}; it has {', '.join(map(str, plan.seeds))}"
+                f"study {plan.name!r} has no seed {seed}; it has {', '.join(map(str, sorted(has)))}"
                 f"\nadd it to experiments/study/{plan.name}.toml: the paper is about all of them"
             )
-    return seeds or plan.seeds
-
-
-def _trials_of(
-    plan: Study, model: str, seeds: tuple[int, ...], variant: str | None
-) -> list[RunSpec]:
-    """The trials of one network in a study that has trials; one of them where it is named."""
-    from cnnpaper import config
-
-    specs = [spec for spec in config.run_specs(ROOT, plan) if spec.model == model]
-    known = list(dict.fromkeys(spec.variant for spec in specs if spec.variant))
-    if variant is not None and variant not in known:
-        has = ", ".join(known) or "none"
-        raise UserError(
-            f"--variant {variant}: study {plan.name!r} has no such trial of {model}"
-            f"{nearest(variant, known)}\nits trials: {has}"
-        )
-    return [s for s in specs if s.seed in seeds and variant in (None, s.variant)]
+    return [spec for spec in specs if seeds is None or spec.seed in seeds]
 
 
 def _is_single(plan: Study) -> bool:
-    """Is it a study without a file, which ``train`` writes for itself?"""
+    """Is it a study without a file, which ``train`` makes for itself?"""
     from cnnpaper.config import SINGLE
 
     return SINGLE.match(plan.name) is not None
 
 
-def _check_settings(spec: RunSpec, epochs: int | None, batch_size: int | None) -> None:
-    """Refuse settings other than the study's: its paper says that all its runs have them."""
-    for option, given, has in (
-        ("epochs", epochs, spec.epochs),
-        ("batch-size", batch_size, spec.recipe.batch_size),
-    ):
-        if given not in (None, has):
-            raise UserError(
-                f"--{option} {given}: study {spec.study!r} sets it to {has} for {spec.model}\n"
-                "leave out --study for a study of your own (make: EPOCHS without STUDY), "
-                "or write a study file"
-            )
-
-
-def _start(specs: list[RunSpec], gpus: str, data_dir: Path, force: bool, target: str) -> None:
+def _start(
+    plan: Study,
+    specs: list[RunSpec],
+    gpus: str,
+    data_dir: Path,
+    force: bool,
+    until: float | None = None,
+    chosen: tuple[str | None, tuple[int, ...] | None] = (None, None),
+) -> None:
     """Check what can be checked without torch, then train."""
-    from cnnpaper.learn import runner, sources
+    from cnnpaper import data
+    from cnnpaper.runs import launch
+    from cnnpaper.study import status
 
-    devices = runner.devices_of(gpus)
+    devices = launch.devices_of(gpus)
     if len(specs) == 1 and len(devices) > 1:
         raise UserError(
             f"--gpus {gpus}: one run uses one device, so name one\n"
-            "several devices serve several runs: make experiments GPUS=0,1"
+            "several devices serve several runs of a study"
         )
-    if any(spec.data.set not in ("synthetic", "unknown") for spec in specs):
-        sources.find(data_dir)
-    need_torch(target)
+    if plan.data.set not in ("synthetic", "unknown"):
+        data.find(data_dir)
+    launch.need_torch("training-environment")
     if len(specs) == 1:
-        runner.train_run(specs[0], root=ROOT, data_dir=data_dir, device=devices[0], force=force)
-    else:
-        runner.train_study(specs, root=ROOT, data_dir=data_dir, devices=devices, force=force)
-
-
-def need_torch(target: str) -> None:
-    """Refuse where torch is missing.
-
-    Args:
-        target: of make, which sets it up and does the same.
-    """
-    if importlib.util.find_spec("torch") is None:
-        raise UserError(
-            f"this needs torch, which this environment does not hold: make {target}\n"
-            "sets it up first; .venv-train/bin/cnnpaper is the command line that has it"
-        )
-
-
-def one_device(gpus: str) -> str:
-    """The one device that a measurement uses.
-
-    Raises:
-        UserError: several are named.
-    """
-    from cnnpaper.learn import runner
-
-    devices = runner.devices_of(gpus)
-    if len(devices) > 1:
-        raise UserError(f"--gpus {gpus}: a measurement uses one device, so name one")
-    return devices[0]
+        launch.train_run(specs[0], root=ROOT, data_dir=data_dir, device=devices[0], force=force)
+        return
+    missing = [spec for spec in specs if force or not launch.finished(ROOT, spec)]
+    click.echo(f"{plan.name}: {len(missing)} of {len(specs)} runs to train")
+    launch.train_study(
+        missing,
+        root=ROOT,
+        data_dir=data_dir,
+        devices=devices,
+        force=force,
+        until=until,
+        estimate=lambda spec: status.estimate_s(ROOT, spec),
+        plan=lambda: [spec for spec in _declared(plan, *chosen) if not launch.finished(ROOT, spec)],
+    )
 
 
 @commands.command()
-@study_option("reference", "A study of experiments/study; its networks are measured.")
-@click.option("--model", metavar="NAME", help="This network alone, in this process.")
-@click.option(
-    "--repetitions",
-    type=whole_number(1, 10_000, "--repetitions 20"),
-    default="20",
-    show_default=True,
-    metavar="N",
-    help="Steps that are timed.",
-)
+@study_option()
 @gpus_option
 @data_dir_option
-def timing(study: str, model: str | None, repetitions: int, gpus: str, data_dir: Path) -> None:
-    """Measure how long a step of each network takes, by section, and its peak memory.
+def timing(study: str, gpus: str, data_dir: Path) -> None:
+    """Measure how long a step of each network takes, and its peak memory, on an idle machine.
 
-    The lines go to results/log/STUDY/timing.jsonl, from where the paper takes them. Nothing else
-    trains meanwhile.
+    Twelve rounds of twenty steps of every network in turn. The lines go to
+    results/log/STUDY/timing.jsonl, from where the paper takes them.
 
     \b
-    Examples:
-      cnnpaper timing
-      cnnpaper timing --study smoke --model alexnet --repetitions 5
+    Example:
+      cnnpaper timing --study reference
     """
     from cnnpaper import config
-    from cnnpaper.learn import runner
+    from cnnpaper.runs import launch
 
     plan = config.load_study(ROOT, study)
-    seed = _chosen_seeds(plan, None)[0]
-    device = one_device(gpus)
-    need_torch(f"timing STUDY={study}")
-    if model is None:
-        runner.time_study(
-            plan, root=ROOT, data_dir=data_dir, device=device, repetitions=repetitions
-        )
-        return
-    _check_model(plan, model)
-    spec = config.run_spec(ROOT, plan, model, seed)
-    runner.set_environment(spec)
-    from cnnpaper.learn.timing import summary, time_network
+    launch.need_torch(f"timing STUDY={study}")
+    from cnnpaper.runs.timing import time_session
 
-    line = time_network(ROOT, spec, data_dir=data_dir, device=device, repetitions=repetitions)
-    click.echo(summary(line))
+    arm, first = next(iter(plan.arms.items()))
+    specs = [config.run_spec(ROOT, plan, model, first.seeds[0], arm=arm) for model in plan.networks]
+    with launch.device_lock(gpus, launch.torch_device(gpus)):
+        time_session(ROOT, specs, data_dir=data_dir, device=gpus, say=click.echo)
+
+
+@commands.command(name="timing-worker", hidden=True)
+def timing_worker() -> None:
+    """The process of one network while ``timing`` measures."""
+    from cnnpaper.runs.timing import worker
+
+    worker(ROOT, sys.stdin.readline, lambda line: print(line, flush=True))
 
 
 @commands.command()
-@study_option("reference", "Whose networks, split, threads and first seed are used.")
-@click.option(
-    "--models",
-    default="alexnet,resnet18",
-    show_default=True,
-    metavar="NAME[,NAME...]",
-    help="Networks that the plain loop trains.",
-)
-@click.option(
-    "--epochs",
-    type=whole_number(1, MOST_EPOCHS, "--epochs 3"),
-    metavar="N",
-    help="Epochs of the plain loop; without it the study's.",
-)
-@click.option(
-    "--pairs",
-    type=whole_number(0, 100, "--pairs 5"),
-    default="5",
-    show_default=True,
-    metavar="N",
-    help="How often both loops are timed, for each network of the study; 0: no speed.",
-)
-@click.option(
-    "--steps",
-    type=whole_number(1, 10_000, "--steps 12"),
-    default="12",
-    show_default=True,
-    metavar="N",
-    help="Steps of each timing.",
-)
-@data_dir_option
-def peer(
-    study: str, models: str, epochs: int | None, pairs: int, steps: int, data_dir: Path
-) -> None:
-    """Compare our training with a plain loop: accuracy and images per second, on the CPU.
-
-    The plain loop has the recipe of kuangliu/pytorch-cifar. Its runs go to results/log/peer; those
-    that are finished are skipped, begun ones go on at their last epoch. The tables go to
-    build/bench-peer.md.
+@study_option()
+def budget(study: str) -> None:
+    """Print the steps of each arm of equal time, from the study's timing.
 
     \b
-    Examples:
-      cnnpaper peer
-      cnnpaper peer --models resnet18 --pairs 0
+    Example:
+      cnnpaper budget --study reference
     """
-    from cnnpaper import config
+    from cnnpaper.study.status import budget_text
 
-    plan = config.load_study(ROOT, study)
-    _chosen_seeds(plan, None)
-    networks = [name.strip() for name in models.split(",")]
-    for model in networks:
-        _check_model(plan, model)
-    need_torch(f"bench-peer STUDY={study}")
-    from cnnpaper.learn import runner
+    click.echo(budget_text(ROOT, study))
 
-    # not set_environment: what else ours does to its process is none of a plain loop's
-    runner.set_libraries(config.run_spec(ROOT, plan, networks[0], plan.seeds[0]))
-    from cnnpaper.learn.bench import bench
 
-    text = bench(
-        ROOT,
-        plan,
-        data_dir=data_dir,
-        networks=networks,
-        epochs=epochs or plan.epochs,
-        pairs=pairs,
-        steps=steps,
-        say=click.echo,
-    )
-    click.echo("\n" + text)
+@commands.command()
+@study_option("tuning")
+def tune(study: str) -> None:
+    """Print what a tuning study has decided, and what it still has to try.
+
+    \b
+    Example:
+      cnnpaper experiments --study tuning
+      cnnpaper tune
+    """
+    from cnnpaper.study.status import tuning_text
+
+    click.echo(tuning_text(ROOT, study))
 
 
 @commands.command()
@@ -474,17 +399,16 @@ def data(wanted: str | None, data_dir: Path) -> None:
       cnnpaper data --set jpeg75
       cnnpaper data --data-dir ~/cifar10
     """
-    from cnnpaper.learn import data as images
-    from cnnpaper.learn import download, sources
+    from cnnpaper import data as images
 
     try:
-        sources.find(data_dir)
+        images.find(data_dir)
     except UserError:
         if data_dir.exists() and not data_dir.is_dir():
             raise
         wanted = wanted or "original"
     if wanted is not None:
-        download.fetch(wanted, data_dir)
+        images.fetch(wanted, data_dir, click.echo)
     click.echo(images.check(data_dir))
 
 
@@ -492,107 +416,88 @@ def data(wanted: str | None, data_dir: Path) -> None:
 
 
 @commands.command()
-@study_option("reference", "The study whose runs are executed again.")
+@study_option(text="The study whose runs are executed again.")
 @data_dir_option
 def verify(study: str, data_dir: Path) -> None:
-    """Execute the runs of a study again, in small and in their first steps, and compare.
+    """Execute the miniature and first steps of every run again, and compare.
 
-    Every bit must agree on the processor type and packages that made the run, elsewhere what does
-    not depend on last bits, and losses within a measured tolerance. Writes to build/ only.
+    Where only code of the engine has changed, both its old and its present version are executed
+    here; equal bits make the run fresh (verified.json beside its log).
 
     \b
     Example:
       cnnpaper verify --study reference
     """
-    _check_images(study, data_dir, f"verify STUDY={study}")
-    from cnnpaper.learn.verify import verify_study
+    from cnnpaper.replay import verify_study
+    from cnnpaper.runs.launch import need_torch
 
+    need_torch(f"verify STUDY={study}")
     verify_study(ROOT, study, data_dir, click.echo)
 
 
 @commands.command()
-@study_option("reference", "The study whose runs are executed again.")
-@data_dir_option
-def certify(study: str, data_dir: Path) -> None:
-    """Verify, and write a certificate beside every run that gave each recorded bit.
-
-    It makes a run fresh whose code has changed since, if the replay executed all that changed.
-
-    \b
-    Example:
-      cnnpaper certify --study reference
-    """
-    _check_images(study, data_dir, f"certify STUDY={study}")
-    from cnnpaper.learn.verify import certify_study
-
-    certify_study(ROOT, study, data_dir, click.echo)
-
-
-@commands.command()
 @click.option("--model", required=True, metavar="NAME", help="A network of the study.")
-@click.option(
-    "--seed",
-    type=whole_number(0, 2**32 - 1, "--seed 0"),
-    default="0",
-    show_default=True,
-    metavar="N",
-    help="A seed of the study.",
-)
-@study_option("reference", "The study of the run.")
+@seeds_option
+@study_option(text="The study of the run.")
+@arm_option
 @data_dir_option
-def reproduce(model: str, seed: int, study: str, data_dir: Path) -> None:
-    """Train a finished run anew, below build/reproduce, and compare every logged value.
+def reproduce(
+    model: str, seeds: tuple[int, ...] | None, study: str, arm: str | None, data_dir: Path
+) -> None:
+    """Train a finished run from scratch below build/reproduce, and compare every logged value.
 
     \b
     Example:
-      cnnpaper reproduce --model alexnet --seed 0
+      cnnpaper reproduce --model alexnet --seed 0 --arm short
     """
     from cnnpaper import config
+    from cnnpaper.replay import reproduce as train_and_compare
+    from cnnpaper.runs.launch import need_torch
 
-    config.load_experiment(ROOT, model)
+    need_torch(f"reproduce STUDY={study} MODEL={model}")
     plan = config.load_study(ROOT, study)
-    _check_model(plan, model)
-    _chosen_seeds(plan, (seed,))
-    _check_images(study, data_dir, f"reproduce STUDY={study} MODEL={model} SEED={seed}")
-    from cnnpaper.learn.reproduce import reproduce as train_and_compare
-
-    train_and_compare(ROOT, study, model, seed, data_dir, click.echo)
+    if model not in plan.networks:
+        raise config.missing_network(study, model, plan.networks)
+    specs = [spec for spec in _declared(plan, arm, seeds or (0,)) if spec.model == model]
+    train_and_compare(ROOT, specs[0], data_dir, click.echo)
 
 
-def _check_images(study: str, data_dir: Path, target: str) -> None:
-    """Say what is missing before anything is executed: the study, the images, torch."""
-    from cnnpaper import config
-    from cnnpaper.learn import sources
+@commands.command(hidden=True)
+def replay() -> None:
+    """Execute one run's miniature and first steps; a request on standard input, JSON out."""
+    from cnnpaper.replay import execute
 
-    plan = config.load_study(ROOT, study)
-    if plan.data.set not in ("synthetic", "unknown"):
-        sources.find(data_dir)
-    need_torch(target)
+    print(execute(ROOT, sys.stdin.read()))
 
 
 # -------------------------------------------------------------------------------------- papers
 
 
 @commands.command()
-@study_option("reference", "The study that the paper is about.")
+@study_option(text="The study that the paper is about.")
+@click.option(
+    "--edition",
+    type=click.Choice(["en", "ko", "html", "ko.html"]),
+    default="en",
+    show_default=True,
+    help="English or Korean PDF, English or Korean HTML.",
+)
 @stale_option
-def report(study: str, allow_stale: bool) -> None:
+def report(study: str, edition: str, allow_stale: bool) -> None:
     """Write the paper of a study: report/CNN_report.pdf, or CNN_report-STUDY.pdf.
-
-    Only what has changed, by content, is built again.
 
     \b
     Examples:
       cnnpaper report
-      cnnpaper report --study smoke
+      cnnpaper report --study smoke --edition html
     """
     from cnnpaper.paper.build import build_report
 
-    build_report(ROOT, study, allow_stale=allow_stale, say=click.echo)
+    build_report(ROOT, study, edition=edition, allow_stale=allow_stale, say=click.echo)
 
 
 @commands.command()
-@study_option("reference", "The study that the figures are about.")
+@study_option(text="The study that the figures are about.")
 @stale_option
 def figures(study: str, allow_stale: bool) -> None:
     """Write every figure of a study's paper as PDF, PNG and SVG.
@@ -607,7 +512,7 @@ def figures(study: str, allow_stale: bool) -> None:
 
 
 @commands.command()
-@study_option("reference", "The study that the tables are about.")
+@study_option(text="The study that the tables are about.")
 @stale_option
 def tables(study: str, allow_stale: bool) -> None:
     """Write every table of a study's paper as CSV and Markdown.
@@ -622,7 +527,7 @@ def tables(study: str, allow_stale: bool) -> None:
 
 
 @commands.command()
-@study_option("reference", "The study that the paper is about.")
+@study_option()
 def status(study: str) -> None:
     """Say what is done, what is missing, and what each missing run will cost.
 
@@ -630,16 +535,16 @@ def status(study: str) -> None:
     Example:
       cnnpaper status --study full
     """
-    from cnnpaper.status import status as status_of
+    from cnnpaper.study.status import status as status_of
 
     click.echo(status_of(ROOT, study), nl=False)
 
 
 @commands.command()
 @click.argument("key")
-@study_option("reference", "The study that the paper is about.")
+@study_option(text="The study that the paper is about.")
 def explain(key: str, study: str) -> None:
-    """Follow a number of the paper back: formula, file and line, run, fingerprint, command.
+    """Trace a number of the paper to its source: formula, file and line, run, command.
 
     KEY is a key of the ledger, or a text as the paper prints it.
 
@@ -653,40 +558,21 @@ def explain(key: str, study: str) -> None:
     click.echo(explanation(ROOT, study, key))
 
 
-@commands.command(name="import-logs")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--study", required=True, metavar="NAME", help="Name of the new study.")
-@click.option("--force", is_flag=True, help="Replace a study that was imported before.")
-def import_logs(folder: Path, study: str, force: bool) -> None:
-    """Read the text logs of the 2023 program in FOLDER into a new study.
-
-    Their names are [TIME_]MODEL_Nepoch[_pre]_train.log. What they do not say, such as seed and
-    machine, stays unknown.
-
-    \b
-    Example:
-      cnnpaper import-logs ~/old/results/log --study course2023
-      make report STUDY=course2023
-    """
-    from cnnpaper.imported import import_logs as read_logs
-
-    runs = read_logs(ROOT, folder, study, force=force)
-    many = "run" if len(runs) == 1 else "runs"
-    click.echo(f"study {study}: {len(runs)} {many} imported; next: make report STUDY={study}")
-
-
 # --------------------------------------------------------------------------------------- start
 
 
 def main() -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # a Latin-1 terminal shows a question mark where it lacks a letter
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Carry out one command and return its exit code.
 
-    0; 2 for what the user can mend; 128 + the signal where a run was stopped and saved its state.
+    0; 2 for what the user can fix; 128 + the signal where a run was stopped and saved its state.
     Other exceptions are mistakes of this program and show their traceback.
     """
     debug = "--debug" in arguments
@@ -717,9 +603,21 @@ def _explained(error: Exception) -> tuple[int, str]:
     if isinstance(error, ModuleNotFoundError) and error.name in ONLY_FOR_TRAINING:
         return 2, (
             f"this needs {error.name}, which this environment does not hold\n"
-            "make training-environment sets it up; then call .venv-train/bin/cnnpaper"
+            f"{advice('training-environment')} sets it up; then call .venv-train/bin/cnnpaper"
         )
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return 2, OUT_OF_MEMORY
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return 2, OUT_OF_MEMORY.replace("memory ran out", "the GPU's memory ran out")
+    if isinstance(error, BrokenPipeError):
+        return 141, "the reader of the output has gone away"
+    if isinstance(error, OSError) and error.errno in errno.errorcode:
         where = f"{error.filename}: " if error.filename else ""
-        return 2, f"{where}{error.strerror}\nmend the cause and give the same command again"
+        return 2, f"{where}{error.strerror}\nfix the problem and rerun"
     raise error
+
+
+OUT_OF_MEMORY = (
+    "memory ran out; close other programs, or give each step fewer images:\n"
+    "cnnpaper train --batch-size 32, or batch_size in a study of your own"
+)

@@ -120,7 +120,7 @@ def normal_form(node: object) -> str:
     Empty fields are left out, as versions differ in which they have; strings that stand alone as
     a statement (docstrings) and ``pass`` are nothing.
     """
-    if isinstance(node, ast.Expr) and _is_text(node.value) or isinstance(node, ast.Pass):
+    if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and _is_text(node.value)):
         return ""
     if isinstance(node, ast.JoinedStr):
         return f"JoinedStr({', '.join(_pieces(node))})"
@@ -236,9 +236,15 @@ class Freshness:
     why: tuple[str, ...] = ()
 
 
-def freshness(root: Path, run: Run) -> Freshness:
-    """Compare a run with today's repository; an imported run depends on nothing here."""
-    spec = run.spec
+def freshness(root: Path, run: Run, declared: RunSpec | None = None) -> Freshness:
+    """Compare a run with today's repository; an imported run depends on nothing here.
+
+    Args:
+        root: of the repository.
+        run: whose log was read.
+        declared: what the study's files say of this run today; else what its header says.
+    """
+    spec = declared or run.spec
     if spec is None or run.header.fingerprint is None:
         return Freshness(state="fresh")
     today = of_spec(root, spec, data=run.header.fingerprint.data)

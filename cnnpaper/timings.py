@@ -1,42 +1,38 @@
-"""Measured times: the lines of ``timing.jsonl`` and ``speed.jsonl``. No torch here.
+"""Measured times: the lines of ``results/log/STUDY/timing.jsonl``. No torch here.
 
-``make timing`` writes ``results/log/STUDY/timing.jsonl``, which the paper reads; ``make
-bench-peer`` writes ``results/log/peer/speed.jsonl``. What was measured is written, not its summary:
-medians and quartiles are computed by those who read. As in a run's log, every line carries a digest
-over all lines before it. Of several lines about one network the last one counts.
+``make timing`` measures in sessions of twelve rounds and writes a line for each network. What was
+measured is written, not its summary: medians and intervals are computed by those who read.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from cnnpaper.files import write_atomic
-from cnnpaper.records import GENESIS, LogError, Machine, encode, took_part
+from cnnpaper.files import append_line
+from cnnpaper.log import CONTENDED, LogError, Machine, Part
 
 TIMING_NAME = "timing.jsonl"
-SPEED_NAME = "speed.jsonl"
 SECTIONS = ("data", "forward", "backward", "optimizer", "other")
-"""Of a step, in order: cutting out, mirroring and standardising its images; the network; loss,
+"""Of a step, in order: cropping, mirroring and standardising its images; the network; loss,
 gradients and their clipping; the update of the weights; running sums."""
 
-Positive = Annotated[float, Field(gt=0)]
-Seconds = tuple[Annotated[float, Field(ge=0)], ...]
+Seconds = tuple[Annotated[float, Field(gt=0)], ...]
 
 
-class Measured(BaseModel):
-    """Base of the lines: what every measurement says about itself. More fields may be added."""
+class Timing(Part):
+    """Steps of one network in one session, its real training loop."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
-
+    kind: Literal["timing"] = "timing"
+    study: str
+    session: int
+    """From 1; its networks were measured in turn, each in a process of its own."""
     model: str
-    measured: str
+    started: str
     """UTC, ISO 8601, seconds."""
     commit: str | None
     fingerprint: str
@@ -44,167 +40,92 @@ class Measured(BaseModel):
     machine: Machine
     packages: dict[str, str]
     batch_size: int
-    resolution: int
-    """Side of the images in pixels."""
+    precision: str
     memory_format: str
-
-
-class Timing(Measured):
-    """Steps of one network alone, its real training loop at full resolution."""
-
-    kind: Literal["timing"] = "timing"
-    study: str
     warmup: int
-    """Steps before the first that counts."""
-    sections: dict[str, Seconds]
-    """Wall-clock seconds of each of :data:`SECTIONS`, step by step."""
+    """Steps before each round that do not count."""
+    round_s: tuple[Seconds, ...]
+    """Round by round, wall-clock seconds of each step."""
+    sections: dict[str, tuple[float, ...]]
+    """Of each of :data:`SECTIONS`, the mean seconds a step in one more round, with hooks."""
+    startup_s: float
+    """From the start of the process to the first step: imports, images, weights."""
+    eval_s: float
+    """Evaluation of the validation images."""
+    miniature_s: float
     cpu_s: float
-    """CPU seconds that this process took for all these steps."""
+    """CPU seconds that this process took for the rounds."""
     other_cpu_s: float | None
     """CPU seconds of all other processes meanwhile."""
-    probe_gflops: tuple[Positive, ...]
-    """Speed of a short matrix product before and after; empty on a GPU."""
     peak_memory: int
     """Most bytes that the process held, images included; on a GPU, of its memory."""
+    macs: int
+    """Of one image, forward."""
 
     @model_validator(mode="after")
     def _whole(self) -> Timing:
-        lengths = {len(seconds) for seconds in self.sections.values()}
-        if tuple(self.sections) != SECTIONS or len(lengths) > 1 or 0 in lengths:
-            raise ValueError(f"sections are {', '.join(SECTIONS)}, with one time for each step")
+        if not self.round_s or not all(self.round_s) or tuple(self.sections) != SECTIONS:
+            raise ValueError(f"rounds of steps, and the sections {', '.join(SECTIONS)}")
         return self
 
     @property
-    def step_s(self) -> Seconds:
-        """Seconds of each whole step."""
-        return tuple(sum(parts) for parts in zip(*self.sections.values(), strict=True))
+    def rounds(self) -> tuple[float, ...]:
+        """Seconds a step in each round: the median of its steps."""
+        return tuple(statistics.median(steps) for steps in self.round_s)
 
     @property
-    def shared(self) -> bool:
-        """Did other processes take part of the machine meanwhile?"""
-        return took_part(self.other_cpu_s, self.cpu_s)
-
-
-class Speed(Measured):
-    """The training loop of this package beside a plain one, in pairs, whole loops."""
-
-    kind: Literal["speed"] = "speed"
-    warmup: int
-    steps: int
-    """Timed, of each half of a pair."""
-    macs: int
-    """Multiply-accumulate operations of one image, forward."""
-    ours: tuple[Positive, ...]
-    """Images per second of each pair."""
-    plain: tuple[Positive, ...]
-    sgemm_gflops: tuple[Positive, ...]
-    """Speed of a product of two 4096 x 4096 matrices before each pair, in 10^9 FLOP per second."""
-
-    @model_validator(mode="after")
-    def _whole(self) -> Speed:
-        if not len(self.ours) == len(self.plain) == len(self.sgemm_gflops) >= 1:
-            raise ValueError("ours, plain and sgemm_gflops need one figure for each pair")
-        return self
+    def step_s(self) -> float:
+        """Seconds a step: the median over rounds."""
+        return statistics.median(self.rounds)
 
     @property
-    def ratios(self) -> tuple[float, ...]:
-        """How many times as fast as the plain loop, pair by pair."""
-        return tuple(ours / plain for ours, plain in zip(self.ours, self.plain, strict=True))
-
-    @property
-    def gflops(self) -> float:
-        """Median arithmetic of training in 10^9 FLOP per second: three times the forward pass."""
-        return 3 * 2 * self.macs * statistics.median(self.ours) / 1e9
-
-    @property
-    def share_of_sgemm(self) -> float:
-        return self.gflops / statistics.median(self.sgemm_gflops)
+    def contended(self) -> bool:
+        """Did other processes take a part of the machine meanwhile?"""
+        return (self.other_cpu_s or 0.0) > CONTENDED * self.cpu_s
 
 
-class Profile(Measured):
-    """Where the time of a training step goes, as torch.profiler saw it."""
-
-    kind: Literal["profile"] = "profile"
-    steps: int
-    seconds: dict[str, Annotated[float, Field(ge=0)]]
-    """By kind of operator, of all steps."""
+def append(path: Path, line: Timing) -> None:
+    """Add one line and wait until the disk has it."""
+    append_line(path, line.model_dump_json())
 
 
-AnyMeasured: TypeAlias = Annotated[Timing | Speed | Profile, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[AnyMeasured] = TypeAdapter(AnyMeasured)
-
-
-@dataclass(frozen=True)
-class Quartiles:
-    """Summary of repeated measurements."""
-
-    low: float
-    median: float
-    high: float
-
-
-def quartiles(values: Sequence[float]) -> Quartiles:
-    """Lower quartile, median, upper quartile; linear between neighbours, as numpy has them."""
-    if len(values) == 1:
-        return Quartiles(values[0], values[0], values[0])
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Quartiles(low, median, high)
-
-
-# ------------------------------------------------------------------------------------- the file
-
-
-def append(path: Path, line: AnyMeasured) -> None:
-    """Add one line; the file is replaced as a whole, so it never holds half of one."""
-    before = path.read_bytes() if path.exists() else b""
-    _, digest = _checked(before, path)
-    text, _ = encode(line.model_dump(mode="json"), digest)
-    write_atomic(path, before + f"{text}\n".encode())
-
-
-def read(path: Path) -> dict[tuple[str, str], tuple[int, AnyMeasured]]:
-    """The last line about each (kind, network), with its number from 1; empty without a file.
+def read(path: Path) -> dict[int, dict[str, tuple[int, Timing]]]:
+    """Session → network → (line from 1, what was measured); empty without a file.
 
     Raises:
-        LogError: a line was changed, cut off, or is no such line.
+        LogError: a line is cut off or is no such line.
     """
     if not path.exists():
         return {}
-    found: dict[tuple[str, str], tuple[int, AnyMeasured]] = {}
-    for number, fields in enumerate(_checked(path.read_bytes(), path)[0], start=1):
+    found: dict[int, dict[str, tuple[int, Timing]]] = {}
+    for number, raw in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            line = _ADAPTER.validate_json(json.dumps(fields))
+            line = Timing.model_validate_json(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"][1:])
-            raise LogError(f"{path}:{number}: {key}: {first['msg']}") from None
-        found[line.kind, line.model] = (number, line)
+            key = ".".join(str(part) for part in first["loc"])
+            raise LogError(
+                f"{path}:{number}: {key}: {first['msg']}\n"
+                "restore the file from version control, or remove it and measure again"
+            ) from None
+        found.setdefault(line.session, {})[line.model] = (number, line)
     return found
 
 
-def _checked(data: bytes, path: Path) -> tuple[list[dict[str, Any]], str]:
-    """The fields of every line, and the digest of the last one.
-
-    Raises:
-        LogError: a line is not what was written.
-    """
-    lines, digest = [], GENESIS
-    for number, raw in enumerate(data.splitlines(keepends=True), start=1):
-        fields = _fields(raw)
-        expected, digest = encode(fields, digest)
-        if raw != f"{expected}\n".encode():
-            raise LogError(
-                f"{path}:{number}: not as it was written, or lines before it were removed\n"
-                "restore the file from version control, or remove it and measure again"
-            )
-        lines.append(fields)
-    return lines, digest
+def ratios(session: Mapping[str, tuple[int, Timing]], like: str) -> dict[str, tuple[float, ...]]:
+    """Network → its step time over that of network ``like``, round by round."""
+    base = session[like][1].rounds
+    return {
+        model: tuple(a / b for a, b in zip(line.rounds, base, strict=True))
+        for model, (_, line) in session.items()
+    }
 
 
-def _fields(raw: bytes) -> dict[str, Any]:
-    """The fields of a line without its digest; none where it is no JSON object."""
-    try:
-        values = json.loads(raw, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        return {}
-    return {k: v for k, v in values.items() if k != "digest"} if isinstance(values, dict) else {}
+def budget_steps(
+    session: Mapping[str, tuple[int, Timing]], like: str, steps: float
+) -> dict[str, int]:
+    """Network → steps that take as long as ``steps`` steps of network ``like``, to the nearest."""
+    return {
+        model: max(1, round(steps / statistics.median(values)))
+        for model, values in ratios(session, like).items()
+    }

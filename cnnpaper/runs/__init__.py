@@ -1,0 +1,1 @@
+"""Runs on disk: recorded, resumed, described, timed, launched. Nothing here decides a number."""

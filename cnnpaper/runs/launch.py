@@ -1,0 +1,318 @@
+"""Runs are started here: each trained once, by one process, on one device.
+
+:func:`train_run` does one run in this process, :func:`train_study` the missing ones of a study,
+each in a process of its own. Torch is imported only when a run really starts, so that everything
+wrong with the input is said before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnpaper import files, fingerprint
+from cnnpaper.advice import advice
+from cnnpaper.config import RunSpec
+from cnnpaper.files import Interrupted, UserError
+from cnnpaper.log import LOG_NAME, Run, again, read_run
+from cnnpaper.runs import machine
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICE = re.compile(r"^(cpu|[0-9]+)(:[0-9]+)?$")
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that save the state of a run and stop it."""
+
+
+def devices_of(gpus: str) -> list[str]:
+    """The devices that ``--gpus`` names: ``auto``, ``cpu``, ``0``, ``0,1``.
+
+    ``cpu:0,cpu:1`` lets two runs share the one CPU.
+
+    Raises:
+        UserError: not such a list, or a name twice.
+    """
+    names = [part.strip() for part in gpus.split(",")]
+    for name in names:
+        if name != "auto" and not DEVICE.match(name):
+            raise UserError(
+                f"--gpus {gpus}: {name!r} is no device; "
+                "give auto, cpu, the number of a GPU, or several numbers as 0,1"
+            )
+    if len(set(names)) < len(names) or ("auto" in names and len(names) > 1):
+        raise UserError(f"--gpus {gpus}: each device is named once, and auto stands alone")
+    return names
+
+
+def torch_device(name: str) -> torch.device:
+    """The device behind a name of :func:`devices_of`.
+
+    Raises:
+        UserError: there is no such GPU.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    if name.startswith("cpu"):
+        return torch.device("cpu")
+    if int(name) >= count:
+        found = f"GPUs 0 to {count - 1} are there" if count > 1 else f"{count} found"
+        raise UserError(f"--gpus {name}: there is no GPU {name} ({found}); use --gpus cpu or auto")
+    return torch.device(f"cuda:{int(name)}")
+
+
+# ------------------------------------------------------------------------------- what is there
+
+
+def finished(root: Path, spec: RunSpec) -> Run | None:
+    """The run's log where it ends with a result, else None; a log that is cut off is unfinished."""
+    path = spec.folder(root) / LOG_NAME
+    if not path.exists() or not path.read_bytes().endswith(b"\n"):
+        return None
+    run = read_run(path)
+    return run if run.result is not None else None
+
+
+def explain_finished(root: Path, spec: RunSpec, run: Run) -> str:
+    """Why there is nothing to do, and how to do it again."""
+    assert run.result is not None
+    found = fingerprint.freshness(root, run, spec)
+    stale = f", but stale ({found.why[0]})" if found.state == "stale" else ""
+    over = again(spec, FORCE=1)
+    return f"{spec.path}: {run.result.status}{stale}; to start over (the old log is kept): {over}"
+
+
+# ------------------------------------------------------------------------------------- one run
+
+
+def train_run(
+    spec: RunSpec, *, root: Path, data_dir: Path, device: str = "auto", force: bool = False
+) -> None:
+    """Do one run: start it, resume it, or say that it is finished.
+
+    Args:
+        spec: what to train.
+        root: of the repository.
+        data_dir: where the images are.
+        device: a name of :func:`devices_of`.
+        force: start over; the old log is kept as ``run.jsonl.N``.
+
+    Raises:
+        UserError: wrong data, a device that is not there, a log of another configuration.
+        Interrupted: a signal asked to stop; the state is saved.
+    """
+    if not force and (run := finished(root, spec)) is not None:
+        print(explain_finished(root, spec, run))
+        return
+    fingerprint.of_spec(root, spec)
+    machine.prepare_process()
+    where = torch_device(device)
+    with (
+        files.lock(spec.folder(root) / "run.lock", what=f"the run {spec.path}"),
+        device_lock(device, where),
+    ):
+        # another process may have finished it while this one waited for the device
+        if not force and (run := finished(root, spec)) is not None:
+            print(explain_finished(root, spec, run))
+            return
+        from cnnpaper.runs.recorder import record
+
+        record(spec, root=root, data_dir=data_dir, device=where, force=force)
+
+
+@contextlib.contextmanager
+def device_lock(name: str, device: torch.device) -> Iterator[None]:
+    """Wait until the device is free: one run, or one measurement, at a time uses it.
+
+    The lock is of this host, not of the repository, which a cluster's nodes may share; inside a
+    Slurm job the device has been given to the job alone.
+    """
+    if os.environ.get("SLURM_JOB_ID"):
+        yield
+        return
+    slot = f"gpu{device.index}" if device.type == "cuda" else name.replace("auto", "cpu")
+    folder = Path(tempfile.gettempdir()) / f"cnnpaper-{os.getuid()}-{socket.gethostname()}"
+    path = folder / f"{slot.replace(':', '-')}.lock"
+    waiting = False
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(files.lock(path, what=f"device {slot}"))
+            except UserError as busy:
+                if not waiting:
+                    print(f"{str(busy).splitlines()[0]}; waiting for it", flush=True)
+                waiting = True
+            else:
+                yield
+                return
+        time.sleep(1)
+
+
+# ----------------------------------------------------------------------------------- all of them
+
+
+def train_study(
+    missing: Sequence[RunSpec],
+    *,
+    root: Path,
+    data_dir: Path,
+    devices: Sequence[str] = ("auto",),
+    force: bool = False,
+    until: float | None = None,
+    estimate: Callable[[RunSpec], float | None] = lambda _: None,
+    plan: Callable[[], Sequence[RunSpec]] | None = None,
+) -> None:
+    """Do the runs of a study that are missing, each on the first device that is free.
+
+    Args:
+        missing: the runs, in order.
+        root: of the repository.
+        data_dir: where the images are.
+        devices: names of :func:`devices_of`.
+        force: start over.
+        until: time (as ``time.time``) after which no run may end, by its estimate.
+        estimate: seconds that a run takes; None where that is not known.
+        plan: asked for more runs when all are done, as a tuning study decides by what is there.
+
+    Raises:
+        UserError: some runs failed; the others were done all the same.
+        Interrupted: a signal asked to stop; every run under way saved its state.
+    """
+    waiting: queue.SimpleQueue[RunSpec] = queue.SimpleQueue()
+    started: set[str] = set()
+    failed: list[str] = []
+    left_out: list[str] = []
+    total = 0
+
+    def add(specs: Sequence[RunSpec]) -> bool:
+        nonlocal total
+        new = [spec for spec in specs if spec.path not in started]
+        for spec in new:
+            started.add(spec.path)
+            waiting.put(spec)
+        total += len(new)
+        return bool(new)
+
+    with ProcessGroup() as group:
+
+        def work(device: str) -> None:
+            with contextlib.suppress(queue.Empty):
+                while not group.stopped:
+                    spec = waiting.get_nowait()
+                    needs = estimate(spec)
+                    if until is not None and time.time() + (needs or 0) > until:
+                        left_out.append(spec.path)
+                        continue
+                    number = total - waiting.qsize()
+                    cost = f", about {needs / 60:.0f} minutes" if needs else ""
+                    print(f"run {number} of {total}: {spec.path}{cost}", flush=True)
+                    status = group.run(_command(spec, data_dir, device, force), cwd=root)
+                    if status and not group.stopped:
+                        failed.append(f"{spec.path}: {why_ended(status)}")
+
+        add(missing)
+        while True:
+            threads = [threading.Thread(target=work, args=(device,)) for device in devices]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if group.stopped or failed or plan is None or not add(plan()):
+                break
+    if group.stopped:
+        raise Interrupted(group.stopped, "stopped; the same command resumes")
+    if left_out:
+        print(f"not started, since they would end too late: {', '.join(left_out)}")
+    if failed:
+        raise UserError("not finished:\n" + "\n".join(failed[:4]))
+
+
+def why_ended(status: int) -> str:
+    """What the exit status of a run means, with a remedy."""
+    if status == -signal.SIGKILL:
+        return (
+            "killed (signal 9), as the system does when memory runs out; close other programs, "
+            "or give each step fewer images (batch_size) in a study of your own"
+        )
+    if status < 0:
+        return f"ended by signal {-status} ({signal.strsignal(-status)}); the same command resumes"
+    return f"exit status {status}; its message is above"
+
+
+def _command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[str]:
+    """A process of its own for each run: its memory and threads are its own."""
+    command = [
+        *(sys.executable, "-m", "cnnpaper", "train"),
+        *("--study", spec.study, "--model", spec.model, "--seeds", str(spec.seed)),
+        *("--gpus", device, "--data-dir", str(data_dir.resolve())),
+        *(("--arm", spec.arm) if spec.arm else ()),
+        *(("--variant", spec.variant) if spec.variant else ()),
+    ]
+    return [*command, "--force"] if force else command
+
+
+class ProcessGroup:
+    """Processes that are told to stop when this one is."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+        """The signal that asked to stop, or 0."""
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.RLock()  # the handler may come while the main thread holds it
+
+    def __enter__(self) -> ProcessGroup:
+        self._before = {number: signal.signal(number, self._stop) for number in STOPPING}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        self.stopped = number
+        with self._lock:
+            for child in self._running:
+                # Ctrl-C reaches the whole foreground group; a second signal does no harm
+                child.send_signal(signal.SIGTERM)
+
+    def run(self, command: list[str], cwd: Path) -> int:
+        """Start a process, wait for it, and return its exit status."""
+        with self._lock:
+            if self.stopped:
+                return 0
+            child = subprocess.Popen(command, cwd=cwd)
+            self._running.add(child)
+        status = child.wait()
+        with self._lock:
+            self._running.discard(child)
+        return status
+
+
+def need_torch(target: str) -> None:
+    """Refuse where torch is missing.
+
+    Args:
+        target: of make, which sets it up and does the same.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        raise UserError(
+            "this needs torch, which this environment does not hold; this sets it up and does it: "
+            f"{advice(target)}"
+        )

@@ -1,0 +1,460 @@
+"""One run on disk: its log, its checkpoints, its signals, its progress.
+
+Order of writing, so that a kill at any moment loses at most the time since the last checkpoint and
+the log never holds an epoch twice: at an epoch's end the checkpoint is written first, with the
+epoch's line inside it and the number of lines that the log has before it; then the line is
+appended; then it is printed. Resuming cuts the log to that number and appends that line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cnnpaper import fingerprint, log, metrics
+from cnnpaper.config import RunSpec
+from cnnpaper.engine.images import DataSet
+from cnnpaper.engine.training import EpochMetrics, Listener, Outcome, Training, fit
+from cnnpaper.files import Interrupted, UserError, write_atomic
+from cnnpaper.log import Epoch, Fingerprint, Header, LogWriter, Predictions, Result
+from cnnpaper.runs import checkpoint, machine, miniature, provenance
+from cnnpaper.runs.dataset import load_images
+from cnnpaper.runs.describe import describe
+from cnnpaper.runs.launch import STOPPING
+from cnnpaper.runs.machine import Stopwatch
+
+CHECKPOINT_EVERY_S = 120.0
+"""Seconds between checkpoints; so much is lost at most when a run is killed."""
+LINE_EVERY_S = 30.0
+"""Seconds between plain lines of progress where there is no terminal."""
+
+
+def record(
+    spec: RunSpec,
+    *,
+    root: Path,
+    data_dir: Path,
+    device: torch.device,
+    force: bool,
+    folder: Path | None = None,
+) -> None:
+    """Start or resume a run and write everything about it; the caller holds its locks.
+
+    Args:
+        spec: what to train.
+        root: of the repository.
+        data_dir: where the images are.
+        device: where it is trained.
+        force: start over.
+        folder: where to write; without it that of the run below ``results/log``.
+    """
+    folder = folder or spec.folder(root)
+    torch.set_num_threads(spec.threads or machine.physical_cores())
+    images = load_images(spec.data, data_dir, root)
+    today = fingerprint.of_spec(root, spec, data=images.digest)
+    recorder = Recorder(folder, spec, Training(spec, images, device))
+    try:
+        with recorder:
+            if force or not recorder.resume(today):
+                recorder.start(root, today, images)
+            recorder.finish(fit(recorder.training, recorder))
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: {error.strerror}; the last good state is kept\n"
+            f"fix the problem and rerun: {log.again(spec, DATA_DIR=data_dir)}"
+        ) from error
+
+
+class Recorder(Listener):
+    """Writes down what a training tells.
+
+    Args:
+        folder: of the run.
+        spec: of the run.
+        training: that is recorded.
+    """
+
+    def __init__(self, folder: Path, spec: RunSpec, training: Training) -> None:
+        self.folder, self.spec, self.training = folder, spec, training
+        self.watch, self.evaluation = Stopwatch(), Stopwatch()
+        """Of the epoch so far."""
+        self.train_s = self.total_s = 0.0
+        """Of all finished epochs."""
+        self._last: EpochMetrics | None = None
+        self._saved = time.monotonic()
+        self._signal = 0
+        self._progress = Progress(spec)
+
+    # ----------------------------------------------------------------------------- starting
+
+    def start(self, root: Path, today: Fingerprint, images: DataSet) -> None:
+        """Save an old log, write the header, execute the miniature and write it."""
+        path = self.folder / log.LOG_NAME
+        saved = _save_old(path)
+        (self.folder / fingerprint.VERIFIED_NAME).unlink(missing_ok=True)
+        checkpoint.keep(self.folder, 0)
+        if saved is not None:
+            say(f"{self.spec.run}: starting over; previous log saved as {saved.name}")
+        device = self.training.device
+        header = Header(
+            schema=log.SCHEMA,
+            origin="trained",
+            study=self.spec.study,
+            arm=self.spec.arm,
+            model=self.spec.model,
+            variant=self.spec.variant,
+            seed=self.spec.seed,
+            spec=self.spec.model_dump(mode="json"),
+            fingerprint=today,
+            data=log.Data(name=images.name, digest=images.digest, address=images.address),
+            machine=machine.describe_machine(device),
+            precision=self.spec.recipe.precision,
+            packages=provenance.packages(),
+            commit=provenance.commit(root),
+            started=provenance.now_utc(),
+            network=describe(self.training.net),
+        )
+        self._log = LogWriter(path)
+        self._log.append(header)
+        say(f"{self.spec.run}: {_where(header)}, {self.spec.recipe.precision}; miniature first")
+        if warning := slow_bfloat16(self.spec, header.machine):
+            say(f"{self.spec.run}: {warning}")
+        self._log.append(miniature.miniature(self.spec, images, device))
+
+    def resume(self, today: Fingerprint) -> bool:
+        """Resume from the newest valid checkpoint; False where there is none.
+
+        Raises:
+            UserError: the run was started with other code or another configuration, or elsewhere.
+        """
+        path = self.folder / log.LOG_NAME
+        if not path.exists():
+            return False
+        if dropped := log.cut_to(path, log.whole_lines(path)):
+            say(f"{path}: the last line was cut off; its {dropped} bytes were dropped")
+        if log.whole_lines(path) == 0:
+            return False
+        run = log.read_run(path)
+        if run.header.fingerprint is None:
+            raise UserError(f"{path}: an imported log cannot be trained; use another study")
+        over = f"start over, the old log is kept: {log.again(self.spec, FORCE=1)}"
+        changed = fingerprint.differences(run.header.fingerprint, today)
+        if changed and run.epochs:
+            raise UserError(
+                f"{self.spec.run} was started with different code or settings: {changed[0]}\n{over}"
+            )
+        for state in checkpoint.load_newest(self.folder, self.training.device, say):
+            if changed:
+                return False
+            if other := started_elsewhere(run.header, self.training.device):
+                raise UserError(
+                    f"{self.spec.run} was started on different hardware: {other}\n"
+                    f"resume it there; or {over}"
+                )
+            if self._restore(path, state):
+                return True
+        return False
+
+    def _restore(self, path: Path, state: dict[str, Any]) -> bool:
+        """Bring training and log to where ``state`` was saved, if it belongs to this log."""
+        if log.whole_lines(path) < state["log_lines"] or state["header"] != _first_line(path):
+            return False
+        self.training.restore(state["training"])
+        self.watch = Stopwatch(**state["watch"])
+        self.train_s, self.total_s = state["train_s"], state["total_s"]
+        self._last = EpochMetrics(**state["last"]) if state["last"] else None
+        log.cut_to(path, state["log_lines"])
+        self._log = LogWriter(path)
+        if state["pending"] is not None:
+            self._log.append(Epoch.model_validate_json(state["pending"]))
+        at = self.training.at
+        say(f"{self.spec.run}: resuming at epoch {at.epoch + 1}, step {at.step}")
+        return True
+
+    # ------------------------------------------------------------------------------- signals
+
+    def __enter__(self) -> Recorder:
+        self._before = {number: signal.signal(number, self._asked_to_stop) for number in STOPPING}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.close()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _asked_to_stop(self, number: int, _frame: object) -> None:
+        self._signal = number
+
+    def tick(self) -> None:
+        """Between two steps or two batches of an evaluation: save and stop if asked to."""
+        if not self._signal:
+            return
+        if hasattr(self, "_log"):
+            self._save(None)
+        raise Interrupted(
+            self._signal,
+            f"{self.spec.run}: stopped, its state is saved; resume: {log.again(self.spec)}",
+        )
+
+    # -------------------------------------------------------------------------------- events
+
+    def before_epoch(self, training: Training) -> None:
+        self.watch.start()
+
+    def after_step(self, training: Training, loss: Tensor) -> None:
+        self.watch.lap()
+        due = time.monotonic() - self._saved > CHECKPOINT_EVERY_S
+        line = miniature.step_line(training, loss)
+        if line is not None or due or self._signal:  # work that is not training
+            self.watch.stop()
+            if line is not None:
+                self._log.append(line)
+            self.tick()
+            if due:
+                self._save(None)
+            self.watch.start()
+        self._progress.step(training, self.watch)
+
+    def after_steps(self, training: Training) -> None:
+        self.watch.stop()
+        self.evaluation.start()
+
+    def after_epoch(self, training: Training, epoch: EpochMetrics) -> None:
+        self.evaluation.stop()
+        watch, evaluation = self.watch, self.evaluation
+        line = Epoch(
+            epoch=epoch.epoch,
+            steps=epoch.steps,
+            train_acc=epoch.train_acc,
+            val_acc=epoch.val_acc,
+            learning_rate=epoch.learning_rate,
+            train_s=watch.wall_s,
+            train_cpu_s=watch.cpu_s,
+            other_cpu_s=watch.other_cpu_s,
+            eval_s=evaluation.wall_s,
+            suspended_s=watch.suspended_s + evaluation.suspended_s,
+            contended=watch.contended,
+            **log.finite(train_loss=epoch.train_loss, val_loss=epoch.val_loss),
+        )
+        self.train_s += watch.wall_s
+        self.total_s += watch.wall_s + evaluation.wall_s
+        self.watch, self.evaluation, self._last = Stopwatch(), Stopwatch(), epoch
+        self._save(line)
+        self._log.append(line)
+        self._write_text()
+        self._progress.epoch(epoch, line)
+
+    def before_test(self, training: Training) -> None:
+        """Every reading of the test images is a line of the log, also of a run given up later."""
+        images = len(training.data.test.labels)
+        self._log.append(log.Reading(at=provenance.now_utc(), images=images))
+
+    def finish(self, outcome: Outcome | None) -> None:
+        """Write predictions and weights, then the result line, and say what came out.
+
+        That line comes last: once the log has it, the run is finished and nothing more is done.
+        """
+        values: dict[str, Any] = {"val_loss": None, "test_loss": None}
+        accuracies: dict[str, Any] = {"val_acc": None, "test_acc": None}
+        digests: dict[str, Any] = {"predictions_sha256": None, "weights_sha256": None}
+        if outcome is not None:
+            predicted = Predictions(**vars(outcome))
+            digests = self._write_results(predicted)
+            for part in ("val", "test") if len(predicted.test_labels) else ("val",):
+                labels = getattr(predicted, f"{part}_labels")
+                logits = getattr(predicted, f"{part}_logits")
+                values[f"{part}_loss"] = metrics.cross_entropy(labels, logits)
+                accuracies[f"{part}_acc"] = metrics.accuracy(labels, logits)
+        result = Result(
+            status="finished" if outcome is not None else "diverged",
+            train_s=self.train_s,
+            total_s=self.total_s,
+            peak_memory=machine.peak_memory(self.training.device),
+            **accuracies,
+            **digests,
+            **log.finite(**values),
+        )
+        self._write_text(result)
+        self._log.append(result)
+        checkpoint.keep(self.folder, 0)
+        self._progress.result(result)
+
+    def _write_results(self, predicted: Predictions) -> dict[str, str | None]:
+        weights = {
+            name: value.detach().cpu().contiguous()
+            for name, value in self.training.net.state_dict().items()
+        }
+        files = {
+            log.PREDICTIONS_NAME: predicted.to_bytes(),
+            log.WEIGHTS_NAME: safetensors.torch.save(weights),
+        }
+        for name, data in files.items():
+            write_atomic(self.folder / name, data)
+        sha256 = [hashlib.sha256(data).hexdigest() for data in files.values()]
+        return {"predictions_sha256": sha256[0], "weights_sha256": sha256[1]}
+
+    def _save(self, line: Epoch | None) -> None:
+        at = self.training.at
+        state = {
+            "training": self.training.state(),
+            "watch": asdict(self.watch),
+            "train_s": self.train_s,
+            "total_s": self.total_s,
+            "last": None if self._last is None else asdict(self._last),
+            "header": _first_line(self._log.path),
+            "log_lines": self._log.lines,
+            "pending": None if line is None else line.model_dump_json(by_alias=True),
+        }
+        checkpoint.save(self.folder, state, epoch=at.epoch, step=at.step)
+        self._saved = time.monotonic()
+
+    def _write_text(self, result: Result | None = None) -> None:
+        run = log.read_run(self._log.path)
+        values = {**vars(run), "result": result or run.result}
+        text = log.text_log(log.Run(**values))
+        write_atomic(self.folder / log.TEXT_NAME, text.encode())
+
+
+def _first_line(path: Path) -> str:
+    """Digest of the header, which says whether a checkpoint belongs to a log."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.readline()).hexdigest()
+
+
+def _where(header: Header) -> str:
+    """``on the CPU (AuthenticAMD 25-17, 2 threads)``, or the GPU's name."""
+    here = header.machine
+    return (
+        f"on {here.gpu}" if here.gpu else f"on the CPU ({here.processor}, {here.threads} threads)"
+    )
+
+
+def slow_bfloat16(spec: RunSpec, here: log.Machine) -> str:
+    """A warning where the processor has to emulate bfloat16; empty where it does not."""
+    if spec.recipe.precision != "bfloat16" or here.gpu or here.native_bfloat16 is not False:
+        return ""
+    return (
+        "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take about 1.4 to "
+        "2 times as long as in float32; the study's precision is kept"
+    )
+
+
+def started_elsewhere(header: Header, device: torch.device) -> str:
+    """What differs from the machine on which the run was started; empty where it may resume.
+
+    A run has one header, so all its epochs come from one kind of machine.
+    """
+    then, now = header.machine, machine.describe_machine(device)
+    names = ("processor", "isa", "threads", "gpu")
+    found = [
+        f"{name}: {getattr(then, name)} -> {getattr(now, name)}"
+        for name in names
+        if getattr(then, name) != getattr(now, name)
+    ]
+    packages = provenance.packages()
+    found += [
+        f"{name}: {header.packages.get(name)} -> {packages[name]}"
+        for name in ("torch", "torchvision", "numpy")
+        if header.packages.get(name) != packages[name]
+    ]
+    return ", ".join(found)
+
+
+class Progress:
+    """A bar on a terminal; a plain line now and then elsewhere."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        self._spec = spec
+        self._done = 0
+        self._said = self._began = time.monotonic()
+        self._bar: tqdm[Any] | None = None
+
+    def step(self, training: Training, watch: Stopwatch) -> None:
+        """A step is done."""
+        at, steps = training.at, training.steps_of(training.at.epoch)
+        if self._done == 0:  # set-up and miniature are no measure of what is left
+            self._began = time.monotonic()
+        self._done += 1
+        speed = at.seen / max(watch.wall_s, 1e-9)
+        seen = max(at.seen, 1)
+        now = f"loss {at.loss_sum / seen:.3f}, acc {at.correct / seen:.3f}, {speed:.0f} images/s"
+        if sys.stderr.isatty():
+            if self._bar is None:
+                name = f"{self._spec.run} {at.epoch + 1}/{self._spec.epochs}"
+                self._bar = tqdm(
+                    total=steps, initial=at.step - 1, desc=name, unit="step", leave=False
+                )
+            self._bar.set_postfix_str(now, refresh=False)
+            self._bar.update()
+        elif time.monotonic() - self._said > LINE_EVERY_S:
+            self._said = time.monotonic()
+            say(
+                f"{self._spec.run}: epoch {at.epoch + 1}/{self._spec.epochs}, "
+                f"step {at.step}/{steps}, {now}, {self._left(training)} left"
+            )
+
+    def _left(self, training: Training) -> str:
+        at, spec = training.at, self._spec
+        left = spec.steps - at.epoch * spec.steps_per_epoch - at.step
+        each = (time.monotonic() - self._began) / max(self._done - 1, 1)
+        return tqdm.format_interval(left * each)
+
+    def epoch(self, epoch: EpochMetrics, line: Epoch) -> None:
+        """An epoch is evaluated."""
+        self.close()
+        numbers = (
+            ("train loss", epoch.train_loss),
+            ("acc", epoch.train_acc),
+            ("val loss", epoch.val_loss),
+            ("acc", epoch.val_acc),
+        )
+        values = " ".join(f"{n} {'–' if v is None else f'{v:.4f}'}" for n, v in numbers)
+        say(
+            f"{self._spec.run}: epoch {epoch.epoch + 1}/{self._spec.epochs} {values} "
+            f"{line.train_s:.0f} s"
+        )
+
+    def result(self, result: Result) -> None:
+        """The run is over."""
+        name, value = ("test", result.test_acc) if result.test_acc else ("val", result.val_acc)
+        found = "" if value is None else f", {name} accuracy {100 * value:.2f}%"
+        say(f"{self._spec.run}: {result.status}{found}")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def say(text: str) -> None:
+    """A line for people; a reader that has gone away is no reason to stop."""
+    try:
+        tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:
+        pass
+
+
+def _save_old(path: Path) -> Path | None:
+    """Rename an old log to the first free ``run.jsonl.N``; one without an epoch is dropped."""
+    if not path.exists():
+        return None
+    if b'{"kind":"epoch",' not in path.read_bytes():
+        path.unlink()
+        return None
+    number = 1
+    while (saved := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(saved)
+    return saved
