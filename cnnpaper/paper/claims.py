@@ -1,4 +1,4 @@
-"""Sentences of the paper that depend on results, each bound to the condition under which it is true.
+"""Sentences that depend on results, each bound to the condition under which it is true.
 
 Ranking words stand only where the adjusted test of the primary contrast and its simultaneous
 interval say so; everything else is an estimate. Every number is a value of the ledger; the words
@@ -47,7 +47,7 @@ class Claims:
         return found
 
     def name(self, model: str) -> str:
-        return self.data.experiments[model].name
+        return self.facts.name(model)
 
     # ------------------------------------------------------------------------- runs
 
@@ -56,7 +56,8 @@ class Claims:
         facts = self.facts
         counts = {"done": facts.done, "declared": facts.declared, "missing": facts.missing}
         done, missing = len(self.data.logs), len(self.data.missing)
-        return self.say(f"state_{'none' if not done else 'some' if missing else 'all'}", **counts)
+        kind = "none" if not done else "some" if missing else "all_one" if done == 1 else "all"
+        return self.say(f"state_{kind}", **counts)
 
     def networks(self) -> list[dict[str, Any]]:
         """Name, paper, idea and stem of each network."""
@@ -93,29 +94,28 @@ class Claims:
 
     def tested(self, arm: str) -> list[str]:
         """Networks of an arm that have a test accuracy."""
-        return [e for e in self.facts.entries(arm) if self.values.accuracy(arm, e) is not None]
+        return [e for e in self.facts.entries(arm) if self.values.accuracy(arm, e)]
 
     # ------------------------------------------------------------------------- accuracy
 
     def accuracies(self, arm: str) -> Sentence:
         """Mean test accuracy of every network of an arm, or their range where they are many."""
-        found = {e: self.values.accuracy(arm, e) for e in self.tested(arm)}
-        shown = {entry: estimate for entry, estimate in found.items() if estimate is not None}
-        if not shown:
+        entries = self.tested(arm)
+        values = [v for e in entries if (v := self.values.accuracy(arm, e).value)]
+        n = next((n for e in entries if (n := self.values.accuracy(arm, e).n)), None)
+        if n is None:
             return Sentence(())
-        first = next(iter(shown.values()))
-        assert first.n is not None
-        kind = "accuracies" + ("_one" if first.n.exact == 1 else "")
-        parts: dict[str, Phrase] = {"n": first.n}
+        kind = "accuracies" + ("_one" if n.exact == 1 else "")
+        parts: dict[str, Phrase] = {"n": n}
         if arm:
             kind, parts["arm"] = f"{kind}_of_arm", self.words.label("arm", arm)
-        if len(shown) > LISTED:
-            values = sorted((e.value for e in shown.values()), key=lambda v: float(v.exact or 0))
-            parts["entries"] = self.words.say("range", low=values[0], high=values[-1])
+        if len(values) > LISTED:
+            low, *_, high = sorted(values, key=lambda v: float(v.exact or 0))
+            parts["entries"] = self.words.say("range", low=low, high=high)
         else:
             parts["entries"] = self.words.listing(
-                self.words.say("percent_for", value=e.value, name=self.facts.entry_name(entry))
-                for entry, e in shown.items()
+                self.words.say("percent_for", value=value, name=self.facts.entry_name(entry))
+                for entry, value in zip(entries, values, strict=True)
             )
         return self.say(kind, **parts)
 
@@ -194,7 +194,7 @@ class Claims:
         return self.name(self.study.contrast.baseline)
 
     def primary(self) -> Sentence:
-        """The primary contrast: a ranking where the adjusted test is significant, and only there."""
+        """The primary contrast: it ranks where the adjusted test is significant, and only there."""
         if self.study.contrast is None:
             return Sentence(())
         rows = self.values.found.contrasts
@@ -243,7 +243,7 @@ class Claims:
         return self.name(self.study.budget.like)
 
     def ratios(self) -> Sentence:
-        """Step times relative to the network of the budget; ranked where the interval excludes 1."""
+        """Step times relative to the budget's network; ranked where the interval excludes 1."""
         like = self.study.budget.like if self.study.budget else None
         rows = [row for row in self.values.found.timing if row.ratio and row.model != like]
         if not rows or like is None or len(rows) > LISTED:
@@ -291,7 +291,7 @@ class Claims:
             "budget.minutes", seconds, 1, "median step × steps of the budget's epochs",
             self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
         )  # fmt: skip
-        return self.say("budget", minutes=minutes, epochs=Sentence((self.budget_epochs(),)),
+        return self.say("budget", minutes=minutes, epochs=self.budget_epochs(),
                         like=self.budget_like())  # fmt: skip
 
     def throughput(self) -> Sentence:

@@ -176,7 +176,7 @@ class Composer:
         for extra in self.publication.section:
             if extra.after not in known:
                 raise UserError(
-                    f"report/paper.toml: section after {extra.after!r}: there are {', '.join(names)}"
+                    f"report/paper.toml: no section {extra.after!r}; there are {', '.join(names)}"
                 )
         for name in names:
             out.append(self._part(env, name, context))
@@ -286,6 +286,7 @@ def flags(data: StudyData) -> dict[str, bool]:
     return {
         "several_networks": len(study.networks) > 1,
         "arms": bool(study.arm),
+        "several_seeds": any(len(arm.seeds) > 1 for arm in study.arms.values()),
         "several_arms": len(study.arm) > 1,
         "any": bool(logs),
         "all": not data.missing,

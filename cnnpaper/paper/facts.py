@@ -124,7 +124,7 @@ class Facts:
 
     def name(self, model: str, variant: str = "") -> str:
         """A network's name, with the variant of its run."""
-        name = self.data.experiments[model].name
+        name: str = self.data.experiments[model].name
         return f"{name} {variant}" if variant else name
 
     def entries(self, arm: str) -> list[str]:

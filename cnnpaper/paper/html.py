@@ -41,9 +41,8 @@ class HtmlFace:
     def value(self, value: Value, *, stale: bool) -> Markup:
         mark = "<sup>stale</sup>" if stale else ""
         about = self.escape(value.formula)
-        return Markup(
-            f'<a class="v" href="#v.{value.key}" title="{about}">{self.escape(value.text)}</a>{mark}'
-        )
+        start = f'<a class="v" href="#v.{value.key}" title="{about}">'
+        return Markup(f"{start}{self.escape(value.text)}</a>{mark}")
 
     def cite(self, key: str, text: str) -> Markup:
         return Markup(f'<a href="#cite.{key}">{self.escape(text)}</a>')

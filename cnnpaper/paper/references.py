@@ -36,7 +36,7 @@ class Entry:
         return [name.strip() for name in re.split(r"\s+and\s+", self.fields["author"])]
 
     def family(self, name: str) -> str:
-        """``Krizhevsky`` of ``Alex Krizhevsky`` and of ``Krizhevsky, Alex``; a Korean name whole."""
+        """``Krizhevsky`` of ``Alex Krizhevsky`` or ``Krizhevsky, Alex``; a Korean name whole."""
         if "," in name:
             return name.partition(",")[0].strip()
         words = name.split()
@@ -55,8 +55,8 @@ def read_bibliography(path: Path) -> dict[str, Entry]:
     """The entries by key.
 
     Raises:
-        UserError: an entry that is cut off or lacks author, title or year, a command of TeX in it, or a
-            key that is there twice.
+        UserError: an entry that is cut off or lacks author, title or year, has a command of TeX, or
+            is there twice.
     """
     text = path.read_text("utf-8")
     found: dict[str, Entry] = {}
@@ -104,7 +104,7 @@ class Bibliography:
         families = [entry.family(name) for name in entry.authors]
         many = len(families) > 2 or (self._korean(entry) and len(families) > 1)
         if many:
-            return families[0] + self.words.text("join.et_al")
+            return families[0] + (" 외" if self._korean(entry) else self.words.text("join.et_al"))
         return str(self.words.listing(families))
 
     @staticmethod

@@ -13,7 +13,9 @@ from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 
 SIDE_BY_SIDE = 5
-"""With more networks the recipe lists departures instead of a column for each."""
+"""With more networks, or longer names, the recipe has no column for each."""
+LONGEST_HEAD = 16
+"""Characters."""
 
 
 class Tables:
@@ -56,8 +58,12 @@ class Tables:
         head = self.words.text(f"table.{name or key}")
         return Column(key=key, head=head, kind=kind, group=group)  # type: ignore[arg-type]
 
+    @property
+    def _cifar(self) -> bool:
+        return self.study.data.set in ("original", "jpeg75")
+
     def name(self, model: str) -> str:
-        return self.data.experiments[model].name
+        return self.facts.name(model)
 
     # ------------------------------------------------------------------------- set-up
 
@@ -79,7 +85,8 @@ class Tables:
         """Every setting: a column for each network, or, where they are many, the departures."""
         label = self.words.label
         keys = list(Recipe.model_fields)
-        if len(self.models) <= SIDE_BY_SIDE:
+        short = all(len(self.name(model)) <= LONGEST_HEAD for model in self.models)
+        if len(self.models) <= SIDE_BY_SIDE and short:
             columns = [self.text("setting")]
             columns += [Column(key=m, head=self.name(m), kind="number") for m in self.models]
             rows: list[Sequence[Cell]] = [
@@ -140,14 +147,11 @@ class Tables:
         for model in self.facts.entries(arm):
             test, validation = self.values.accuracy(arm, model), self.values.validation(arm, model)
             minutes = self.values.minutes(arm, model)
-            if test is None and validation is None:
+            if not test and not validation:
                 continue
-            shown = test or validation
-            assert shown is not None
             rows.append([
-                self.facts.entry_name(model), shown.n, test and test.value, test and test.interval,
-                test and test.spread, validation and validation.value,
-                minutes and minutes.value, self.values.diverged(arm, model),
+                self.facts.entry_name(model), (test or validation).n, test.value, test.interval,
+                test.spread, validation.value, minutes.value, self.values.diverged(arm, model),
             ])  # fmt: skip
         columns = [
             self.text("network"), self.col("seeds"), self.col("test_acc_percent", "test"),
@@ -341,7 +345,9 @@ class Tables:
     # ------------------------------------------------------------------------- others' numbers
 
     def history(self) -> Table | None:
-        """Superseded results of version 0.1.0; for the study of this repository."""
+        """Superseded results of version 0.1.0; for studies of CIFAR-10 alone."""
+        if not self._cifar:
+            return None
         rows: list[Sequence[Cell]] = []
         for place, run in enumerate(self.facts.history.get("run", [])):
             if run.get("model") not in self.models:
@@ -364,12 +370,12 @@ class Tables:
 
     def _ours(self, model: str) -> Cell:
         """This study's accuracy beside that of others: of its longest arm that has any."""
-        found = [self.values.accuracy(arm.key, model) for arm in self.facts.arms]
-        return next((estimate.value for estimate in reversed(found) if estimate), None)
+        found = [self.values.accuracy(arm.key, model).value for arm in self.facts.arms]
+        return next(filter(None, reversed(found)), None)
 
     def published(self) -> Table | None:
         """Accuracies of public repositories; for studies of CIFAR-10 alone."""
-        if self.study.data.set not in ("original", "jpeg75"):
+        if not self._cifar:
             return None
         rows: list[Sequence[Cell]] = []
         for model in self.models:
@@ -392,20 +398,17 @@ class Tables:
 
     def report2023(self) -> Table | None:
         """The report's table beside this study's; for studies of CIFAR-10 alone."""
-        if self.study.data.set not in ("original", "jpeg75"):
+        if not self._cifar:
             return None
         rows: list[Sequence[Cell]] = []
         for model in self.models:
             if model not in self.facts.known.get("report2023", {}):
                 continue
             key = f"report2023.{model}"
-            seconds, accuracy = (
-                self.facts.quoted("known", f"{key}.{name}", "report2023", model, name, **how)  # type: ignore[arg-type]
-                for name, how in (
-                    ("epoch_s", {"unit": "s"}),
-                    ("accuracy", {"decimals": 2, "scale": 100.0, "unit": "fraction"}),
-                )
-            )
+            path = ("report2023", model)
+            seconds = self.facts.quoted("known", f"{key}.epoch_s", *path, "epoch_s", unit="s")
+            accuracy = self.facts.quoted("known", f"{key}.accuracy", *path, "accuracy", decimals=2,
+                                         scale=100.0, unit="fraction")  # fmt: skip
             rows.append([self.name(model), seconds, accuracy, self._epoch(model),
                          self._ours(model)])  # fmt: skip
         theirs, ours = self.words.text("table.report2023"), self.words.text("table.this_study")
@@ -451,7 +454,7 @@ class Tables:
         }
         unknown = words.say("none_yet" if not self.data.logs else "unknown")
         rows = [[words.text(f"question.{k}"), a or unknown] for k, a in answers.items()]
-        return table("checklist", [self.wrap("question"), self.wrap("answer")], rows)
+        return table("checklist", [self.text("question"), self.wrap("answer")], rows)
 
     def _freshness(self) -> Cell:
         if not self.data.logs:
@@ -487,7 +490,9 @@ class Tables:
     def _readings(self) -> Cell:
         if not any(run.readings for run in self.data.logs.values()):
             return self.words.say("readings_none")
-        return self.words.say("readings", readings=self.facts.readings, done=self.facts.done)
+        one = self.facts.readings.exact == 1 and self.facts.done.exact == 1
+        kind = "readings_one" if one else "readings"
+        return self.words.say(kind, readings=self.facts.readings, done=self.facts.done)
 
     def _compute(self) -> Cell:
         seconds = self.values.found.compute_s

@@ -1,5 +1,6 @@
-"""A table as data: cells that are values of the ledger, set for TeX and HTML by the macro ``table``,
-written as CSV and Markdown by pandas.
+"""A table as data: cells that are values of the ledger.
+
+The macro ``table`` sets it in TeX and HTML, pandas writes it as CSV and Markdown.
 
 In the CSV a column of numbers holds numbers in the unit of its heading, and nothing else: a mark
 stands in a column of its own, an interval in two.
@@ -179,7 +180,7 @@ def _data_columns(column: Column, cells: Sequence[Cell]) -> dict[str, list[Any]]
     numbers = column.kind == "number" and all(
         cell is None or (isinstance(cell, Value) and cell.number is not None) for cell in plain
     )
-    out = {column.key: [_number(c) if numbers else _text(c) for c in plain]}
+    out: dict[str, list[Any]] = {column.key: [_number(c) if numbers else _text(c) for c in plain]}
     if any(isinstance(cell, Marked) for cell in cells):
         marks = [cell.mark if isinstance(cell, Marked) else None for cell in cells]
         out[f"{column.key}_mark"] = marks
@@ -213,12 +214,12 @@ def table(
     return Table(name, tuple(_wrapped(columns, cells)), cells, wide, notes)
 
 
-LONGEST_NAME = 22
-"""Characters of a text that stay on one line."""
+LONGEST_NAMES = {"network": 24, "paper": 34, "source": 34}
+"""Columns of names, and the characters that stay on one line there."""
 
 
 def _wrapped(columns: Iterable[Column], cells: Sequence[Sequence[Cell]]) -> Iterable[Column]:
     for place, column in enumerate(columns):
         longest = max((len(str(printed(row[place]))) for row in cells), default=0)
-        wrap = column.kind == "text" and longest > LONGEST_NAME
+        wrap = longest > LONGEST_NAMES.get(column.key, longest)
         yield Column(**{**vars(column), "kind": "wrap"}) if wrap else column

@@ -1,9 +1,10 @@
 """Templates: prose without markup, that prints nothing by accident.
 
-In a template ``[[ … ]]`` prints, ``[% … %]`` and lines that begin with ``%%`` control, ``[# … #]`` is
-a comment. Its own text is plain: it is escaped for the face (TeX or HTML) when the template is
+In a template ``[[ … ]]`` prints, ``[% … %]`` and lines that begin with ``%%`` control, ``[# … #]``
+is a comment. Its own text is plain: it is escaped for the face (TeX or HTML) when the template is
 compiled, and a digit in it is refused, with file and line, unless it belongs to a name of
-:data:`ALLOWED`. Structure comes from the macros of ``report/layout/macros.FACE.j2``.
+:data:`cnnpaper.paper.words.ALLOWED`.
+Structure comes from the macros of ``report/layout/macros.FACE.j2``.
 What ``[[ … ]]`` prints is a string (escaped), a :class:`Value` (its text as a link), a
 :class:`Sentence`, a :class:`Cite`, or what a macro made; a bare number is an error, since its
 source is unknown.
@@ -24,23 +25,10 @@ from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Cite, Sentence, Value
+from cnnpaper.paper.words import without_names
 
-ALLOWED = {
-    "CIFAR-10": "name of the data set",
-    "2023": "year of the report that this artifact grows from",
-    "0.1.0": "version whose results are quoted from report/history.toml",
-    "CC BY 4.0": "name of the licence",
-    "bfloat16": "name of a number format",
-    "float32": "name of a number format",
-    "SHA-256": "name of a hash function",
-    "top-1": "name of a measure",
-}
-"""What may have a digit in a template, and why: names, none of them measured."""
-_ALLOWED = re.compile(
-    "|".join(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])" for name in ALLOWED)
-)
 _NUMBER_IN_STRING = re.compile(r"(?<![\w.:/#-])[\d.,]*\d")
-"""A digit of a string in an expression, unless a letter stands before it: ``he2016deep`` is a key."""
+"""A digit of a string in an expression, unless a letter is before it: ``he2016deep`` is a key."""
 
 
 class Face(Protocol):
@@ -108,6 +96,10 @@ class Printer:
 class Prose(Extension):
     """Escapes the text of templates and refuses digits in it; files of ``layout/`` are source."""
 
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Lines that begin with ``%%`` as blocks: Jinja's own would swallow empty lines after."""
+        return re.sub(r"^[ \t]*%%[ \t]*(.*?)[ \t]*$", r"[% \1 %]", source, flags=re.MULTILINE)
+
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
         raw = stream.name is None or stream.name.startswith("layout/")
         printer: Printer = self.environment.finalize  # type: ignore[assignment]
@@ -115,11 +107,11 @@ class Prose(Extension):
             if raw:
                 yield token
             elif token.type == "data":
-                _refuse(token, _ALLOWED.sub("", token.value), r"\d", stream)
+                _refuse(token, without_names(token.value), r"\d", stream)
                 yield Token(token.lineno, "data", str(_escaped(printer.face, token.value)))
             else:
                 if token.type == "string":
-                    _refuse(token, _ALLOWED.sub("", token.value), _NUMBER_IN_STRING, stream)
+                    _refuse(token, without_names(token.value), _NUMBER_IN_STRING, stream)
                 if token.type == "tilde":
                     raise jinja2.TemplateSyntaxError(
                         "'~' joins texts before they are escaped: print them one after the other",
@@ -136,7 +128,7 @@ def _refuse(token: Token, text: str, pattern: str | re.Pattern[str], stream: Tok
     shown = " ".join(text[max(0, found.start() - 30) : found.end() + 20].split())
     raise jinja2.TemplateSyntaxError(
         f"a number is typed here: “{shown}”; print a value of the ledger, or, for a name, add it "
-        "to ALLOWED in cnnpaper/paper/templates.py with the reason",
+        "to ALLOWED in cnnpaper/paper/words.py with the reason",
         line, stream.name,
     )  # fmt: skip
 
@@ -169,7 +161,6 @@ def environment(
         variable_end_string="]]",
         comment_start_string="[#",
         comment_end_string="#]",
-        line_statement_prefix="%%",
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -217,7 +208,8 @@ def render(env: jinja2.Environment, name: str, context: Mapping[str, Any]) -> st
         UserError: a mistake in the template, or something printed that has no source: template,
             line and reason.
     """
-    return _guarded(name, lambda: env.get_template(name).render(context))
+    text: str = _guarded(name, lambda: env.get_template(name).render(context))
+    return text
 
 
 def _guarded(name: str, make: Callable[[], Any]) -> Any:

@@ -31,12 +31,16 @@ PERCENT, MS, MINUTES, GIB = 100.0, 1000.0, 1 / 60, 2.0**-30
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds as printed; interval and deviation are None for one seed."""
+    """A mean over seeds as printed; interval and deviation are None for one seed, and all is where
+    no run has the number."""
 
-    value: Value
+    value: Value | None = None
     interval: Interval | None = None
     spread: Value | None = None
     n: Value | None = None
+
+    def __bool__(self) -> bool:
+        return self.value is not None
 
 
 class Values:
@@ -136,14 +140,14 @@ class Values:
     def mean(
         self, arm: str, model: str, column: str, decimals: int, *, scale: float = 1.0,
         unit: str | None = None,
-    ) -> Estimate | None:  # fmt: skip
+    ) -> Estimate:  # fmt: skip
         """Mean over seeds of a column of the runs, with t interval and standard deviation.
 
-        A diverged run counts with the accuracy of chance. None where no run has the column.
+        A diverged run counts with the accuracy of chance.
         """
         found = self.found.summaries.get((arm, model, column))
         if found is None:
-            return None
+            return Estimate()
         sources = [self.file(path) for path in self.paths(arm, model)]
         key = f"{arm or 'all'}.{slug(model)}.{column}"
         how: dict[str, Any] = {"scale": scale, "unit": unit}
@@ -158,15 +162,15 @@ class Values:
         spread = self.number(f"{key}.sd", found.sd, decimals, formula, sources, **how)
         return Estimate(value=value, interval=limits, spread=spread, n=n)
 
-    def accuracy(self, arm: str, model: str) -> Estimate | None:
+    def accuracy(self, arm: str, model: str) -> Estimate:
         """Test accuracy in percent."""
         return self.mean(arm, model, "test_acc", 2, scale=PERCENT, unit="fraction")
 
-    def validation(self, arm: str, model: str) -> Estimate | None:
+    def validation(self, arm: str, model: str) -> Estimate:
         """Validation accuracy in percent."""
         return self.mean(arm, model, "val_acc", 2, scale=PERCENT, unit="fraction")
 
-    def minutes(self, arm: str, model: str) -> Estimate | None:
+    def minutes(self, arm: str, model: str) -> Estimate:
         """Training time in minutes."""
         return self.mean(arm, model, "train_s", 1, scale=MINUTES, unit="s")
 
@@ -228,7 +232,7 @@ class Values:
             "step": add("step", row.step_s, 0, "median over rounds of the median step", MS),
             "interval": self.interval(f"{key}.step", row.interval, 0, "third and tenth round",
                                       sources, scale=MS, unit="s"),
-            "ratio": add("ratio", row.ratio, 2, "median over rounds of the paired ratio", unit=None),
+            "ratio": add("ratio", row.ratio, 2, "median of the paired ratio", unit=None),
             "ratio_interval": self.interval(f"{key}.ratio", row.ratio_interval, 2,
                                             "third and tenth round of the paired ratio", sources),
             "images": add("images", row.images_per_s, 0, "batch size / median step",

@@ -7,6 +7,7 @@ smaller phrases; in Korean a place may ask for the particle that follows it: ``{
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,27 @@ from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Cite, Part, Sentence, Value
 
 Phrase: TypeAlias = Part | Sentence
+
+ALLOWED = {
+    "CIFAR-10": "name of the data set",
+    "2023": "year of the report that this artifact grows from",
+    "0.1.0": "version whose results are quoted from report/history.toml",
+    "CC BY 4.0": "name of the licence",
+    "bfloat16": "name of a number format",
+    "float32": "name of a number format",
+    "SHA-256": "name of a hash function",
+    "top-1": "name of a measure",
+}
+"""What may have a digit in a template or in these words, and why: names, none of them measured."""
+_ALLOWED = re.compile(
+    "|".join(rf"(?<![0-9A-Za-z]){re.escape(name)}(?![0-9A-Za-z])" for name in ALLOWED)
+)
+
+
+def without_names(text: str) -> str:
+    """``text`` without the names that may have digits, so that any digit left is a number."""
+    return _ALLOWED.sub("", text)
+
 
 PARTICLES: dict[str, tuple[str, str, str]] = {
     "topic": ("은", "는", "은(는)"),
@@ -72,6 +94,13 @@ class Words:
         self.values = read_toml(path)
         self.readings = dict(readings or {})
         self.language: str = self.text("language")
+        for table, entries in self.values.items():
+            for key, text in entries.items() if isinstance(entries, dict) else ():
+                if re.search(r"\d", without_names(str(text))):
+                    raise UserError(
+                        f"{path}: {table}.{key} = {str(text)[:60]!r}: a number is typed here; put "
+                        "a place in braces, which a value of the ledger fills"
+                    )
 
     def text(self, key: str) -> str:
         """The entry ``table.key`` as a string, ``~`` standing for a no-break space.

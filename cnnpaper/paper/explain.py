@@ -1,0 +1,116 @@
+"""``make explain KEY=…``: a printed number, traced to the lines that it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnpaper import fingerprint
+from cnnpaper.files import UserError
+from cnnpaper.log import Run
+from cnnpaper.paper.ledger import MINUS, Ledger, Value
+
+if TYPE_CHECKING:
+    from cnnpaper.study.load import StudyData
+
+MOST_VALUES, MOST_SOURCES, MOST_CHARACTERS = 5, 6, 150
+"""What is shown where several values are printed alike, have many sources, or long lines."""
+
+
+def explain(root: Path, study: str, key: str) -> str:
+    """Where a value of the paper comes from, as lines for people.
+
+    Args:
+        root: of the repository.
+        study: name of the study.
+        key: of the ledger (``short.resnet18.test_acc``), or a text as printed (``77.61``).
+
+    Raises:
+        UserError: no value has that key or text; the message has the nearest keys.
+    """
+    from cnnpaper.paper.compose import compose_data
+    from cnnpaper.paper.findings import find
+    from cnnpaper.study.load import load
+
+    data = load(root, study, allow_stale=True)
+    document = compose_data(data, find(data), "en", draw=False)
+    return explanation(data, document.ledger, key)
+
+
+def explanation(data: StudyData, ledger: Ledger, key: str) -> str:
+    """The lines about the values that :func:`find_values` gives."""
+    found = find_values(ledger, key)
+    blocks = ["\n".join(_chain(data, value)) for value in found[:MOST_VALUES]]
+    if len(found) > MOST_VALUES:
+        others = ", ".join(value.key for value in found[MOST_VALUES:])
+        blocks.append(f"also printed as {key}: {others}")
+    return "\n\n".join(blocks)
+
+
+def find_values(ledger: Ledger, key: str) -> list[Value]:
+    """The value of ``key``, or those that are printed as ``key``.
+
+    Raises:
+        UserError: there is none.
+    """
+    key = key.strip()
+    if key in ledger:
+        return [ledger[key]]
+    plain = key.removesuffix("%").strip().replace("-", MINUS)
+    found = [value for value in ledger if value.text in (key, plain)]
+    if not found:
+        near = ", ".join(ledger.nearest(key)) or "none"
+        raise UserError(
+            f"KEY={key}: no value of the paper has this key, and none is printed like this\n"
+            f"nearest keys: {near}"
+        )
+    return found
+
+
+def _chain(data: StudyData, value: Value) -> Iterator[str]:
+    unit = f" ({value.unit})" if value.unit else ""
+    yield value.key
+    yield f"  printed   {value.text}"
+    yield f"  exact     {value.exact!r}{unit}"
+    yield f"  computed  {value.formula}"
+    for source in value.sources[:MOST_SOURCES]:
+        yield f"  from      {source}   (SHA-256 {source.digest[:12]}…)"
+        path = data.root / source.file
+        if source.line is not None and path.is_file():
+            text = path.read_text("utf-8").split("\n")[source.line - 1]
+            yield f"              {_relevant(text, value)}"
+    if len(value.sources) > MOST_SOURCES:
+        yield f"  and {len(value.sources) - MOST_SOURCES} more lines, in the ledger"
+    if not value.sources:
+        yield "  from      the code: a constant of the method"
+    files = {source.file.rpartition("/")[0] for source in value.sources}
+    for study in filter(None, (data, data.tuning, data.precision)):
+        for run in study.logs.values():
+            if run.path.parent.relative_to(data.root).as_posix() in files:
+                yield from _run(study, run)
+
+
+def _relevant(line: str, value: Value) -> str:
+    """The fields of a log line that the formula names, or its beginning."""
+    words = set(re.findall(r"[a-z_]{3,}", f"{value.formula} {value.key}"))
+    fields = re.findall(r'"([a-z_]+)":("[^"]*"|[^,\[{}]+)', line) if line.startswith("{") else []
+    line = ", ".join(f"{name} = {text}" for name, text in fields if name in words) or line.strip()
+    return line if len(line) <= MOST_CHARACTERS else line[:MOST_CHARACTERS] + "…"
+
+
+def _run(data: StudyData, run: Run) -> Iterator[str]:
+    header = run.header
+    if header.fingerprint is None:
+        yield f"  run       {run.name}, imported from a text log"
+        return
+    path = run.path.parent.relative_to(data.root / "results" / "log").as_posix()
+    verified = "verified" if path in data.verified else "fresh"
+    state = "stale" if path in data.stale else verified
+    yield f"  run       {path}, fingerprint {fingerprint.short(header.fingerprint)} ({state})"
+    arm = f" ARM={header.arm}" if header.arm else ""
+    yield (
+        f"  made by   make {header.model} STUDY={header.study}{arm} SEEDS={header.seed}, "
+        f"at commit {(header.commit or 'unknown')[:12]}"
+    )
