@@ -208,7 +208,7 @@ def copies(names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     """The copies of the set that ``names``, those of a folder or an archive, make up.
 
     Returns:
-        Form and names of each, the surest form first.
+        Form and names of each, the surest form first, the fullest first.
     """
     found: dict[tuple[int, str], list[str]] = defaultdict(list)
     for name in names:
@@ -224,7 +224,8 @@ def copies(names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
         elif match := IMAGE.fullmatch(name):
             kind = "png" if name.lower().endswith("png") else "jpeg"
             found[FORMS.index(IMAGES), f"{match['folder'] or ''}\0{kind}"].append(name)
-    return [(FORMS[rank], tuple(sorted(found[rank, key]))) for rank, key in sorted(found)]
+    order = sorted(found, key=lambda key: (key[0], -len(found[key]), key))
+    return [(FORMS[key[0]], tuple(sorted(found[key]))) for key in order]
 
 
 def _family(folder: str, file_name: str) -> str:

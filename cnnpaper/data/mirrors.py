@@ -17,13 +17,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cnnpaper.advice import advice
-from cnnpaper.data import load, sources
-from cnnpaper.data.load import JPEG75_COMMIT, JPEG75_REPOSITORY
+from cnnpaper.data import records, sources
+from cnnpaper.data.records import JPEG75_COMMIT, JPEG75_REPOSITORY
 from cnnpaper.data.sources import ARCHIVE, PARQUET, Bad, Source
 from cnnpaper.files import UserError, fsync_folder, lock, naming, sha256_file
 
@@ -105,7 +105,7 @@ def fetch(which: str, data_dir: Path, say: Say, cache: Path | None = None) -> No
         data_dir: made if it is the default, ``data``; another one has to exist, since a mistyped
             name should not start a download.
         say: gets each line of progress.
-        cache: for the decoded images, see :func:`cnnpaper.data.load.load`.
+        cache: for the decoded images, see :func:`cnnpaper.data.records.load`.
 
     Raises:
         UserError: no mirror gave it; the message names every way to get it by hand.
@@ -134,7 +134,7 @@ def _good_copy(which: str, data_dir: Path, cache: Path | None) -> Source | None:
         found = sources.find(data_dir)
     for source in found:
         with contextlib.suppress(Bad):
-            load.refuse_other(which, None, load.records_of(source, cache))
+            records.refuse_other(which, None, records.records_of(source, cache))
             return source
     return None
 
@@ -142,11 +142,8 @@ def _good_copy(which: str, data_dir: Path, cache: Path | None) -> Source | None:
 def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
     mirrors = MIRRORS[which]
     if own := os.environ.get("CNNPAPER_MIRROR"):
-        first, base = mirrors[0], own.rstrip("/")
-        file = first.files[0]
-        near = Mirror(
-            name=own, form=first.form, urls=(f"{base}/{file}",), files=(file,), sha256=first.sha256
-        )
+        urls = tuple(f"{own.rstrip('/')}/{file}" for file in mirrors[0].files)
+        near = replace(mirrors[0], name=own, urls=urls)
         mirrors = (near, *mirrors)
     failures = []
     for mirror in mirrors:
@@ -195,7 +192,7 @@ def _compare_images(mirror: Mirror, which: str, folder: Path) -> None:
     else:
         source = Source(form=mirror.form, place=folder, names=mirror.files)
     try:
-        load.refuse_other(which, None, load.records_of(source, None))
+        records.refuse_other(which, None, records.records_of(source, None))
     except Bad as error:
         shutil.rmtree(folder)
         raise Failed(str(error)) from None
@@ -240,15 +237,15 @@ def _receive(url: str, part: Path, say: Say) -> None:
                 raise Failed(f"answers {error.code} {error.reason}") from None
             if error.headers.get("Content-Range") != f"bytes */{have}":
                 part.unlink()  # longer than the file: of another one
-                raise Cut("sends no such part") from None
-            return  # it is whole
+                return _receive(url, part, say)
+            return None  # it is whole
     with response:
         start, total = _extent(response)
         if start not in (0, have) or (total or 0) > MAX_BYTES:
             raise Failed(f"sends another part, or more than {MAX_BYTES:,} bytes")
         if response.headers.get_content_type() == "text/html":
             raise Failed("answers a web page")
-        _append(response, part, start, total, say)
+        return _append(response, part, start, total, say)
 
 
 def _extent(response: Any) -> tuple[int, int | None]:

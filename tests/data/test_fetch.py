@@ -1,0 +1,361 @@
+"""Fetching the images: a server on this machine that behaves as servers do, and worse."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.server
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnpaper import data
+from cnnpaper.data import mirrors
+from cnnpaper.data.mirrors import Mirror
+from cnnpaper.files import UserError
+from tests.data import cifar_files as files
+
+NAME = "cifar-10-python.tar.gz"
+
+
+@dataclass
+class Server:
+    """A web server whose answers a test writes."""
+
+    address: str
+    answers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    """Path and range of every request."""
+
+
+class Request(http.server.BaseHTTPRequestHandler):
+    """One request, with the ways to answer it."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        server = self.server.test
+        server.asked.append((self.path, self.headers.get("Range")))
+        try:
+            server.answers[self.path](self)
+        except KeyError:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def whole(self, content: bytes, length: int | None = None, kind: str = "x/y") -> None:
+        """The content from its start, whatever was asked for."""
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content) if length is None else length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def part(self, content: bytes, stop: int | None = None) -> None:
+        """The part that was asked for, cut at ``stop``."""
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.end_headers()
+            return
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(content[start:stop])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(mirrors, "STALL_S", 0.5)
+    monkeypatch.setattr(mirrors, "PAUSE_S", 0.0)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Request) as web:
+        web.test = Server(address=f"http://127.0.0.1:{web.server_port}")
+        threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
+        yield web.test
+        web.shutdown()
+
+
+@pytest.fixture
+def content(tmp_path: Path, made: files.Bytes) -> bytes:
+    """The python archive of the small set."""
+    files.write_form("python archive", tmp_path / "made", made)
+    return (tmp_path / "made" / "cifar-10-python (1).tar.gz").read_bytes()
+
+
+@pytest.fixture
+def fetch(
+    server: Server, content: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Fetches from the mirrors at these paths of the server; gives what was said."""
+
+    def call(*paths: str) -> list[str]:
+        sha256 = hashlib.sha256(content).hexdigest()
+        found = tuple(
+            Mirror(
+                name=f"mirror {path}",
+                form="archive",
+                urls=(f"{server.address}{path}",),
+                files=(NAME,),
+                sha256=sha256,
+            )
+            for path in paths or ("/a",)
+        )
+        monkeypatch.setitem(mirrors.MIRRORS, "original", found)
+        said: list[str] = []
+        data.fetch("original", folder, said.append)
+        assert (folder / NAME).read_bytes() == content
+        assert not (folder / ".fetch").exists()
+        return said
+
+    return call
+
+
+def started(folder: Path, contents: bytes) -> None:
+    """What an earlier start left of the first mirror's file."""
+    part = folder / ".fetch" / "mirror-a" / NAME
+    part.parent.mkdir(parents=True)
+    part.write_bytes(contents)
+
+
+# --- servers that help ------------------------------------------------------------------------
+
+
+def test_a_file_is_fetched_once_with_progress(
+    server: Server, fetch: Callable[..., list[str]], content: bytes, folder: Path, digest: str
+) -> None:
+    server.answers["/a"] = lambda request: request.whole(content)
+    said = fetch()
+    size = f"{len(content) / 1e6:.1f}"
+    assert said[0] == "fetching from mirror /a"
+    assert said[-2] == f"{NAME}: {size} of {size} MB, 0 s left"
+    assert said[-1] == f"saved as {folder / NAME}"
+    assert fetch() == [f"{folder / NAME} (archive) is there"]
+    assert server.asked == [("/a", None)]
+    assert data.load("original", digest, folder, folder.parent / "cache").name == "CIFAR-10"
+
+
+def test_a_cut_connection_is_resumed(server: Server, fetch: Any, content: bytes) -> None:
+    stops = iter([1000, 2000, None])
+    server.answers["/a"] = lambda request: request.part(content, next(stops))
+    fetch()
+    assert [asked for _, asked in server.asked] == [None, "bytes=1000-", "bytes=2000-"]
+
+
+def test_an_earlier_start_is_resumed(
+    server: Server, fetch: Any, content: bytes, folder: Path
+) -> None:
+    started(folder, content[:3000])
+    server.answers["/a"] = lambda request: request.part(content)
+    fetch()
+    assert server.asked == [("/a", "bytes=3000-")]
+
+
+def test_a_whole_file_without_its_name_is_used(
+    server: Server, fetch: Any, content: bytes, folder: Path
+) -> None:
+    started(folder, content)
+    server.answers["/a"] = lambda request: request.part(content)
+    fetch()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("form", ["other", "spoilt", "longer"])
+def test_what_was_left_of_another_file_is_fetched_again(
+    form: str, server: Server, fetch: Any, content: bytes, folder: Path
+) -> None:
+    left = {"other": b"x" * 50, "spoilt": content[:9] + b"x", "longer": content + b"more"}
+    started(folder, left[form])
+    server.answers["/a"] = lambda request: request.part(content)
+    fetch()
+    assert server.asked[-1] == ("/a", None)
+
+
+def test_a_server_without_ranges_or_length_is_read_from_the_start(
+    server: Server, fetch: Any, content: bytes, folder: Path
+) -> None:
+    def answer(request: Request) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(content)
+
+    started(folder, content[:3000])
+    server.answers["/a"] = answer
+    fetch()
+
+
+# --- servers that do not ----------------------------------------------------------------------
+
+
+def stall(request: Request) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "99999")
+    request.end_headers()
+    request.wfile.write(b"\x1f\x8b")
+    request.wfile.flush()
+    time.sleep(1.5)
+
+
+def trickle(request: Request) -> None:
+    request.send_response(200)
+    request.end_headers()
+    for _ in range(12):
+        request.wfile.write(b"\x1f\x8b")
+        request.wfile.flush()
+        time.sleep(0.1)
+
+
+BAD: dict[str, tuple[Callable[[Request], None], str]] = {
+    "missing": (lambda request: request.send_error(404), "answers 404"),
+    "failing": (lambda request: request.send_error(500, "No luck"), "answers 500 No luck"),
+    "a web page": (lambda r: r.whole(b"<html>", kind="text/html; charset=x"), "a web page"),
+    "other bytes": (lambda request: request.whole(b"\x1f\x8b other"), "another SHA-256"),
+    "too many bytes": (lambda r: r.whole(b"", length=1 << 40), "more than 268,435,456 bytes"),
+    "silent": (lambda request: time.sleep(1.5), "no answer for 0 s"),
+    "stalling": (stall, "no answer for 0 s"),
+    "trickling": (trickle, "sent only"),
+    "cut at once": (lambda request: request.whole(b"", length=5000), "after 0 of 5,000 bytes"),
+    "no HTTP": (lambda request: request.wfile.write(b"\0" * 50), "the connection broke"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_mirror_is_left_for_the_next(
+    name: str, server: Server, fetch: Any, content: bytes
+) -> None:
+    answer, reason = BAD[name]
+    server.answers.update({"/bad": answer, "/a": lambda request: request.whole(content)})
+    said = fetch("/bad", "/a")
+    assert any(line.startswith("mirror /bad: ") and reason in line for line in said)
+    assert server.asked[-1] == ("/a", None)
+
+
+def test_without_any_mirror_every_way_by_hand_is_named(
+    folder: Path, fetch: Any, server: Server, content: bytes
+) -> None:
+    with pytest.raises(UserError) as raised:
+        fetch("/b", "/c")
+    message = str(raised.value)
+    assert "mirror /b: answers 404" in message
+    assert f"make data SET=original DATA_DIR={folder}" in message
+    assert f"{server.address}/b" in message
+    # and once the mirror is up, the same command ends well
+    server.answers["/c"] = lambda request: request.whole(content)
+    fetch("/b", "/c")
+
+
+# --- mirrors whose files have no published hash -----------------------------------------------
+
+
+@pytest.fixture
+def tables(
+    server: Server, folder: Path, made: files.Bytes, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, bytes]:
+    """Two parquet files, as a mirror of the original."""
+    files.write_parquet(folder.parent / "tables", made)
+    names = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
+    mirror = Mirror(
+        name="mirror",
+        form="parquet files",
+        urls=tuple(f"{server.address}/{name}" for name in names),
+        files=tuple(f"cifar10-parquet/{name}" for name in names),
+    )
+    monkeypatch.setitem(mirrors.MIRRORS, "original", (mirror,))
+    contents = {name: (folder.parent / "tables" / name).read_bytes() for name in names}
+    for name in names:
+        server.answers[f"/{name}"] = lambda request, name=name: request.part(contents[name])
+    return contents
+
+
+def test_the_images_are_compared(tables: dict[str, bytes], folder: Path, digest: str) -> None:
+    data.fetch("original", folder, lambda line: None)
+    assert sorted(path.name for path in (folder / "cifar10-parquet").iterdir()) == sorted(tables)
+    assert digest in data.check(folder)
+
+
+@pytest.mark.usefixtures("tables", "other_pixels")
+def test_other_images_are_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="mirror: these images are 'CIFAR-10, re-encoded'"):
+        data.fetch("original", folder, lambda line: None)
+    assert not [path for path in folder.rglob("*") if path.is_file() and "lock" not in path.name]
+
+
+def test_damaged_files_stay_and_a_good_copy_comes_beside_them(
+    tables: dict[str, bytes], folder: Path, digest: str
+) -> None:
+    place = folder / "cifar10-parquet"
+    place.mkdir()
+    for name, contents in tables.items():
+        (place / name).write_bytes(contents[:-100])
+    with pytest.raises(UserError, match="damaged or cut off") as raised:
+        data.load("original", None, folder, folder.parent / "cache")
+    assert f"make data SET=original DATA_DIR={folder}" in str(raised.value)
+    data.fetch("original", folder, lambda line: None)
+    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
+    assert (folder / "cifar10-parquet-2").is_dir()
+    assert all((place / n).read_bytes() == contents[:-100] for n, contents in tables.items())
+    data.fetch("original", folder, lambda line: None)  # a third time nothing happens
+    assert not (folder / "cifar10-parquet-3").exists()
+
+
+def test_an_own_mirror_is_tried_first(
+    tables: dict[str, bytes], server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in tables:
+        server.answers[f"/mine/cifar10-parquet/{name}"] = server.answers[f"/{name}"]
+    monkeypatch.setenv("CNNPAPER_MIRROR", f"{server.address}/mine/")
+    data.fetch("original", folder, lambda line: None)
+    assert all(path.startswith("/mine/") for path, _ in server.asked)
+
+
+# --- the user's folder and disk ---------------------------------------------------------------
+
+
+def test_a_mistyped_folder_starts_no_download(
+    tables: dict[str, bytes], server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    missing = folder / "my imgaes"
+    with pytest.raises(UserError, match="there is no such folder") as raised:
+        data.fetch("original", missing, lambda line: None)
+    assert f"mkdir -p '{missing}' && make data SET=original DATA_DIR='{missing}'" in str(
+        raised.value
+    )
+    assert not missing.exists()
+    assert not server.asked
+    data.fetch("original", Path("data"), lambda line: None)  # the default one is made
+    assert (folder / "data" / "cifar10-parquet").is_dir()
+
+
+def test_a_file_in_the_folder_s_place_is_refused(folder: Path) -> None:
+    (folder / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="this is a file"):
+        data.fetch("original", folder / "file", lambda line: None)
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_full_disk_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = Path.open
+
+    def full(path: Path, mode: str = "r", **rest: Any) -> Any:
+        return Full() if mode == "wb" and ".fetch" in path.parts else real(path, mode, **rest)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(UserError, match=r"train-.*: cannot be written \(No space left on device\)"):
+        data.fetch("original", folder, lambda line: None)

