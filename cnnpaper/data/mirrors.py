@@ -237,15 +237,15 @@ def _receive(url: str, part: Path, say: Say) -> None:
                 raise Failed(f"answers {error.code} {error.reason}") from None
             if error.headers.get("Content-Range") != f"bytes */{have}":
                 part.unlink()  # longer than the file: of another one
-                return _receive(url, part, say)
-            return None  # it is whole
+                _receive(url, part, say)
+            return  # it is whole
     with response:
         start, total = _extent(response)
         if start not in (0, have) or (total or 0) > MAX_BYTES:
             raise Failed(f"sends another part, or more than {MAX_BYTES:,} bytes")
         if response.headers.get_content_type() == "text/html":
             raise Failed("answers a web page")
-        return _append(response, part, start, total, say)
+        _append(response, part, start, total, say)
 
 
 def _extent(response: Any) -> tuple[int, int | None]:

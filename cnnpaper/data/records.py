@@ -67,7 +67,7 @@ def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:
             refuse_other(set, digest, records)
             return records
         except Bad as error:
-            refused.append(f"{source}: {error}")
+            refused.append(sources.shown(f"{source}: {error}"))
     raise UserError("\n".join([*_first_three(refused), _remedy(set, digest, data_dir)]))
 
 
@@ -84,7 +84,7 @@ def check(data_dir: Path, cache: Path | None = None) -> str:
         try:
             records = records_of(source, cache)
         except Bad as error:
-            refused.append(f"{source}: {error}")
+            refused.append(sources.shown(f"{source}: {error}"))
             continue
         good += [
             f"{source}",

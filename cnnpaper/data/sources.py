@@ -87,10 +87,10 @@ class Source:
     """Of the files that make it up, relative to ``place``; an archive's are not known yet."""
 
     def __str__(self) -> str:
-        shown = self.place
+        place = self.place
         if self.names:
-            shown /= os.path.commonpath({name.rpartition("/")[0] for name in self.names})
-        return f"{shown} ({self.form})"
+            place /= os.path.commonpath({name.rpartition("/")[0] for name in self.names})
+        return f"{place} ({self.form})"
 
 
 def expanded(data_dir: Path) -> Path:
@@ -201,7 +201,12 @@ def other_sets(names: Iterable[str]) -> str:
             if pattern.search(name):
                 seen.setdefault(what, name)
                 break
-    return ", ".join(f"{name} ({what})" for what, name in list(seen.items())[:3])
+    return shown(", ".join(f"{name} ({what})" for what, name in list(seen.items())[:3]))
+
+
+def shown(text: str) -> str:
+    """``text`` without what terminals act on: names in archives are anybody's."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def copies(names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -232,7 +237,9 @@ def _family(folder: str, file_name: str) -> str:
     """What the parquet files of one copy have in common: their folder, and ``" (1)"``, say."""
     if folder.rpartition("/")[2] in ("train", "test"):
         folder = folder.rpartition("/")[0]
-    rest = re.sub(r"train|test|\d+-of-\d+|^\d+", "", file_name.lower())
+    # what tells parts of one copy from each other: 00000-of-00002, Hugging Face's old hashes
+    parts = r"train|test|\d+-of-\d+|-[0-9a-f]{16}(?=\.)|[-_]?\d+(?=\.)"
+    rest = re.sub(parts, "", file_name.lower())
     return f"{folder}\0{rest}"
 
 

@@ -92,6 +92,27 @@ def test_the_reference_study_s_images_where_they_are_at_hand(tmp_path: Path) -> 
     np.testing.assert_allclose(train.std(axis=(0, 2, 3)), [0.2452, 0.2428, 0.2606], atol=6e-5)
 
 
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("train/0000.parquet", "test/0000.parquet"),
+        (
+            "train-00000-of-00001-b42a5d2b4b4d9b3b.parquet",
+            "test-0123456789abcdef.parquet",
+        ),
+        ("cifar10_train_0.parquet", "cifar10_test_1.parquet"),
+    ],
+)
+def test_parquet_files_under_other_names_belong_together(
+    train: str, test: str, folder: Path, made: files.Bytes, digest: str
+) -> None:
+    files.write_parquet(folder.parent / "tables", made)
+    for part, name in (("train", train), ("test", test)):
+        path = folder.parent / "tables" / f"{part}-00000-of-00001.parquet"
+        write(folder / name, path.read_bytes())
+    assert data.load("any", None, folder, folder.parent / "cache").digest == digest
+
+
 def test_a_home_folder_is_expanded(
     tmp_path: Path, made: files.Bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
