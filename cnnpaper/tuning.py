@@ -1,0 +1,175 @@
+"""The rule by which a tuning study decides: two stages, the same for every network.
+
+Stage 1 tries the whole grid. Stage 2, the arm that ``refines`` it, tries the best value and its two
+neighbours for longer; while the best of stage 2 is an end of those tried, the next value is added,
+beyond the grid by its factor. The best of stage 2 wins, ties go to the lower value, and a run that
+diverged scores as guessing. What is tried next follows from the logs, so nobody chooses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cnnpaper.advice import advice
+from cnnpaper.config import Experiment, Refined, RunSpec, Study, load_study, run_spec, run_specs
+from cnnpaper.files import UserError
+from cnnpaper.log import LOG_NAME, read_run
+
+GUESSING = 0.1
+"""Score of a run that diverged."""
+Scores = Mapping[float, float | None]
+"""Value → validation accuracy, None where the run is not finished."""
+
+
+def plan(
+    grid: Sequence[float], stage1: Scores, stage2: Scores
+) -> tuple[tuple[float, ...], float | None]:
+    """The values that stage 2 tries by now, and the winner once it is decided.
+
+    Args:
+        grid: of stage 1, ascending, each value the same factor above the one before.
+        stage1: scores of the grid.
+        stage2: scores of whatever stage 2 has tried.
+
+    Returns:
+        Values in ascending order (none before stage 1 is complete), and the winner or None.
+    """
+    if any(stage1.get(value) is None for value in grid):
+        return (), None
+    best = _best({value: stage1[value] or 0.0 for value in grid})
+    tried = [_below(grid, best), best, _above(grid, best)]
+    while True:
+        scores = {value: stage2.get(value) for value in tried}
+        known = {value: score for value, score in scores.items() if score is not None}
+        if len(known) < len(tried):
+            return tuple(tried), None
+        best = _best(known)
+        if best == tried[0]:
+            tried.insert(0, _below(grid, best))
+        elif best == tried[-1]:
+            tried.append(_above(grid, best))
+        else:
+            return tuple(tried), best
+
+
+def _best(scores: Mapping[float, float]) -> float:
+    """The value with the highest score; the lower one of equal ones."""
+    return max(sorted(scores), key=lambda value: scores[value])
+
+
+def _below(grid: Sequence[float], value: float) -> float:
+    lower = [other for other in grid if other < value]
+    return lower[-1] if lower else _rounded(value * grid[0] / grid[1])
+
+
+def _above(grid: Sequence[float], value: float) -> float:
+    higher = [other for other in grid if other > value]
+    return higher[0] if higher else _rounded(value * grid[1] / grid[0])
+
+
+def _rounded(value: float) -> float:
+    """Without the last bits that a factor leaves: 0.3 and not 0.30000000000000004."""
+    return float(f"{value:.9g}")
+
+
+# ------------------------------------------------------------------------------------- the logs
+
+
+def refined(root: Path, study: Study) -> Refined:
+    """(arm, network) → the values that the arm tries by now, for arms that refine another one."""
+    return {
+        (str(arm), model): _planned(root, study, str(arm), model)[0]
+        for arm, settings in study.arms.items()
+        if settings.refines is not None
+        for model in study.networks
+    }
+
+
+def declared(root: Path, study: Study) -> list[RunSpec]:
+    """All runs that a study declares by now."""
+    return run_specs(root, study, refined(root, study))
+
+
+def winner(root: Path, study: Study, model: str) -> float | None:
+    """The value that the study chose for a network; None while runs are missing."""
+    for arm, settings in study.arms.items():
+        if settings.refines is not None:
+            return _planned(root, study, str(arm), model)[1]
+    return None
+
+
+def scores(root: Path, study: Study, arm: str, model: str, values: Sequence[float]) -> Scores:
+    """Value → mean validation accuracy over the arm's seeds; None where a run is not finished."""
+    found: dict[float, float | None] = {}
+    for value in values:
+        each = [_score(root, study, arm, model, value, seed) for seed in study.arms[arm].seeds]
+        done = [score for score in each if score is not None]
+        found[value] = sum(done) / len(done) if len(done) == len(each) else None
+    return found
+
+
+def _score(root: Path, study: Study, arm: str, model: str, value: float, seed: int) -> float | None:
+    point = dict.fromkeys(study.grid, value)
+    path = run_spec(root, study, model, seed, arm=arm, point=point).folder(root) / LOG_NAME
+    if not path.exists() or not path.read_bytes().endswith(b"\n"):
+        return None
+    result = read_run(path).result
+    if result is None:
+        return None
+    if result.status == "diverged" or result.val_acc is None:
+        return GUESSING
+    return result.val_acc
+
+
+def _planned(
+    root: Path, study: Study, arm: str, model: str
+) -> tuple[tuple[float, ...], float | None]:
+    """What :func:`plan` says of the logs that are there."""
+    if len(study.grid) != 1:
+        raise UserError(
+            f"experiments/study/{study.name}.toml: arm.{arm}.refines needs a [grid] of one key"
+        )
+    (key, raw), settings = next(iter(study.grid.items())), study.arms[arm]
+    grid = sorted(float(value) for value in raw)
+    if len(grid) < 2 or grid[0] <= 0:
+        raise UserError(
+            f"experiments/study/{study.name}.toml: grid.{key} = {list(raw)}: "
+            "at least two positive values, each the same factor above the one before"
+        )
+    stage1 = scores(root, study, str(settings.refines), model, grid)
+    stage2: dict[float, float | None] = {}
+    while True:  # each call names the values that count by now, at most one more than before
+        tried, won = plan(grid, stage1, stage2)
+        unknown = [value for value in tried if value not in stage2]
+        if not unknown:
+            return tried, won
+        stage2 |= scores(root, study, arm, model, unknown)
+
+
+def check_override(root: Path, model: str, experiment: Experiment) -> None:
+    """Refuse a value that is said to come from a tuning study and does not.
+
+    Raises:
+        UserError: the study has not decided yet, or it decided otherwise.
+    """
+    path = root / "experiments" / f"{model}.toml"
+    for key, entry in experiment.override.items():
+        if entry.from_study is None:
+            continue
+        study = load_study(root, entry.from_study)
+        if key not in study.grid or model not in study.networks:
+            raise UserError(
+                f"{path}: override.{key}: study {study.name!r} does not tune {key} of {model}"
+            )
+        won = winner(root, study, model)
+        if won is None or won != entry.value:
+            chose = "has not decided yet" if won is None else f"chose {won:g}"
+            remedy = (
+                f"train what it still has to try: {advice('experiments', STUDY=study.name)}"
+                if won is None
+                else f"write value = {won:g} there; runs with another value are stale"
+            )
+            raise UserError(
+                f"{path}: override.{key} = {entry.value}: study {study.name!r} {chose}\n{remedy}"
+            )
