@@ -285,9 +285,8 @@ def _start(
     chosen: tuple[str | None, tuple[int, ...] | None] = (None, None),
 ) -> None:
     """Check what can be checked without torch, then train."""
-    from cnnpaper import data
+    from cnnpaper import data, timings
     from cnnpaper.runs import launch
-    from cnnpaper.study import status
 
     devices = launch.devices_of(gpus)
     if len(specs) == 1 and len(devices) > 1:
@@ -310,7 +309,7 @@ def _start(
         devices=devices,
         force=force,
         until=until,
-        estimate=lambda spec: status.estimate_s(ROOT, spec),
+        estimate=lambda spec: timings.estimate_s(ROOT, spec),
         plan=lambda: [spec for spec in _declared(plan, *chosen) if not launch.finished(ROOT, spec)],
     )
 

@@ -158,14 +158,16 @@ class Contrast(Model):
 
 
 class Budget(Model):
-    """Equal time, in steps: as many as fit into ``epochs`` epochs of network ``like``."""
+    """Equal time, in steps: every network gets the time that ``like`` needs for its own steps."""
 
     like: Slug
-    epochs: int = Field(ge=1)
+    timing: StudyName
+    """Whose ``timing.jsonl`` has the step times."""
+    session: int = Field(default=1, ge=1)
     processor: str = Field(min_length=3)
-    """Whose step times of ``timing.jsonl`` count, as ``machine.processor`` has it there."""
-    times: dict[Slug, Annotated[float, Field(gt=0)]]
-    """Arm → multiple of that time."""
+    """On which they were measured, as ``machine.processor`` has it there."""
+    steps: dict[Slug, Length]
+    """Arm → steps of network ``like``; ``cnnpaper budget`` prints those of the others."""
 
 
 class Study(Model):
@@ -223,7 +225,7 @@ class Study(Model):
         ):
             raise ValueError("contrast names an arm or a network that the study does not have")
         if self.budget and (
-            self.budget.like not in self.networks or set(self.budget.times) - set(self.arm)
+            self.budget.like not in self.networks or set(self.budget.steps) - set(self.arm)
         ):
             raise ValueError("budget names an arm or a network that the study does not have")
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from cnnpaper.config import RunSpec
 from cnnpaper.files import append_line
 from cnnpaper.log import CONTENDED, LogError, Machine, Part
 
@@ -129,3 +130,26 @@ def budget_steps(
         model: max(1, round(steps / statistics.median(values)))
         for model, values in ratios(session, like).items()
     }
+
+
+def estimate_s(root: Path, spec: RunSpec) -> float | None:
+    """Seconds that a run takes, start-up and evaluation included; None where nothing was measured.
+
+    From the newest session of any study that timed this network; a float32 run is taken to need
+    twice the time of one in bfloat16.
+    """
+    found = [
+        sessions[number][spec.model][1]
+        for path in sorted((root / "results" / "log").glob(f"*/{TIMING_NAME}"))
+        for sessions in [read(path)]
+        for number in sorted(sessions)
+        if spec.model in sessions[number]
+    ]
+    if not found:
+        return None
+    line = max(found, key=lambda one: one.started)
+    factor = {("bfloat16", "float32"): 2.0, ("float32", "bfloat16"): 0.5}
+    step_s = line.step_s * factor.get((line.precision, spec.recipe.precision), 1.0)
+    step_s *= spec.recipe.batch_size / line.batch_size
+    evaluation = line.eval_s * (spec.epochs + spec.data.test_images / 5_000)
+    return line.startup_s + line.miniature_s + spec.steps * step_s + evaluation

@@ -1,0 +1,334 @@
+"""Runs executed again: ``make verify`` in small, ``make reproduce`` in full.
+
+``verify`` executes a run's miniature and first steps with today's engine and, where the engine has
+changed, also with that of the run's commit, taken from git, both on this machine. Equal bits mean
+that the change did not change a number, whatever the processor: ``verified.json`` beside the log
+says so, and the run is fresh. Where processor and packages are those of the run, the recorded bits
+must come out too; elsewhere the losses of the first steps are compared within a tolerance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cnnpaper import fingerprint, log, tuning
+from cnnpaper.config import RunSpec, load_study
+from cnnpaper.files import UserError, append_line, sha256_file, write_atomic
+from cnnpaper.fingerprint import VERIFIED_NAME
+from cnnpaper.log import LOG_NAME, Run
+
+TOLERANCE = {"float32": 0.02, "bfloat16": 0.05}
+"""Largest relative difference of a first step's loss between processors. Kernels add the same
+numbers in another order there, and a step amplifies that, up to a hundred times with batch norm."""
+Say = Callable[[str], None]
+
+
+# ------------------------------------------------------------------------------------- execute
+
+
+def execute(root: Path, request: str) -> str:
+    """One run's miniature and first steps with the code of ``root``.
+
+    Args:
+        root: of the repository, or of a checkout of another commit.
+        request: JSON with ``spec``, ``data_dir``, ``cache_root`` and ``gpu``.
+
+    Returns:
+        JSON with ``network``, ``machine``, ``packages``, ``miniature`` and ``steps``.
+    """
+    from cnnpaper.runs import machine
+
+    asked = json.loads(request)
+    spec = RunSpec.model_validate_json(json.dumps(asked["spec"]))
+    machine.prepare_process()
+    import torch
+
+    from cnnpaper.engine.initialise import build
+    from cnnpaper.runs import provenance
+    from cnnpaper.runs.dataset import load_images
+    from cnnpaper.runs.describe import describe
+    from cnnpaper.runs.launch import torch_device
+    from cnnpaper.runs.miniature import first_steps, miniature
+
+    device = torch_device("0" if asked["gpu"] else "cpu")
+    torch.set_num_threads(spec.threads or machine.physical_cores())
+    data = load_images(spec.data, Path(asked["data_dir"]), Path(asked["cache_root"]))
+    found = {
+        "network": describe(build(spec.builder)).model_dump(mode="json"),
+        "miniature": miniature(spec, data, device).model_dump(mode="json"),
+        "steps": [step.model_dump(mode="json") for step in first_steps(spec, data, device)],
+        "machine": machine.describe_machine(device).model_dump(mode="json"),
+        "packages": provenance.packages(),
+    }
+    return json.dumps(found)
+
+
+def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path) -> dict[str, Any]:
+    """What a process of its own, with the code of ``folder``, gives."""
+    request = {
+        "spec": spec.model_dump(mode="json") | {"threads": run.header.machine.threads},
+        "data_dir": str(data_dir.resolve()),
+        "cache_root": str(root.resolve()),
+        "gpu": run.header.machine.gpu is not None,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnpaper", "replay"],
+        cwd=folder,
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )
+    if done.returncode:
+        raise UserError(f"{run.name} could not be executed: {done.stderr.strip()[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _engine_of(root: Path, run: Run, spec: RunSpec) -> Path:
+    """A checkout of the package as it was when the run was made.
+
+    Raises:
+        UserError: git does not have it, or it is not what the run's header describes.
+    """
+    commit = (run.header.commit or "").rstrip("+")
+    folder = root / "build" / "verify" / commit[:12]
+    over = f"train it again: {log.again(run.header, FORCE=1)}"
+    if not (folder / "cnnpaper").is_dir():
+        done = subprocess.run(
+            ["git", "-C", str(root), "archive", commit, "cnnpaper", "uv.lock"],
+            capture_output=True,
+            check=False,
+        )
+        if not commit or done.returncode:
+            raise UserError(
+                f"{run.name}: commit {commit[:12] or 'unknown'}, which made it, is not in this "
+                f"repository\nfetch its history (git fetch --unshallow), or {over}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        archive = folder / "archive.tar"
+        archive.write_bytes(done.stdout)
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        archive.unlink()
+    recorded = run.header.fingerprint
+    assert recorded is not None
+    if fingerprint.of_spec(folder, spec).code != recorded.code:
+        raise UserError(
+            f"{run.name}: its engine was not that of commit {commit[:12]} (uncommitted changes)\n"
+            f"{over}"
+        )
+    return folder
+
+
+# -------------------------------------------------------------------------------------- verify
+
+
+def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
+    """Verify every finished run of a study and of the studies that it names.
+
+    Raises:
+        UserError: a run differs, or cannot be verified; the others were verified all the same.
+    """
+    study = load_study(root, name)
+    failed: list[str] = []
+    checkouts: set[Path] = set()
+    for each in (name, study.tuning, study.precision):
+        if each is None:
+            continue
+        for spec in tuning.declared(root, load_study(root, each)):
+            path = spec.folder(root) / LOG_NAME
+            if not path.exists():
+                continue
+            try:
+                verdict = verify(root, log.read_run(path), spec, data_dir, checkouts)
+            except UserError as error:
+                verdict = f"not verified: {error}"
+            say(f"{spec.path}: {verdict}")
+            if not verdict.startswith("verified"):
+                failed.append(spec.path)
+    for folder in checkouts:
+        shutil.rmtree(folder)
+    if failed:
+        raise UserError(f"not verified: {', '.join(failed)}")
+
+
+def verify(
+    root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: set[Path] | None = None
+) -> str:
+    """``verified …`` or the first thing that differs; writes ``verified.json`` where that helps."""
+    recorded = run.header.fingerprint
+    assert recorded is not None
+    if run.result is None:
+        return f"incomplete; train it first: {log.again(run.header)}"
+    today = fingerprint.of_spec(root, spec, data=recorded.data)
+    changed = fingerprint.code_differences(recorded, today)
+    if other := [why for why in fingerprint.differences(recorded, today) if why not in changed]:
+        return f"stale: {other[0]}; train it again: {log.again(run.header, FORCE=1)}"
+    now = _executed(root, root, run, spec, data_dir)
+    if changed:
+        folder = _engine_of(root, run, spec)
+        if checkouts is not None:
+            checkouts.add(folder)
+        before = _executed(folder, root, run, spec, data_dir)
+        if found := _first_difference(before, now):
+            return f"differs between its engine and today's ({'; '.join(changed)}): {found}"
+    verdict = _against_recorded(run, now)
+    if changed and verdict.startswith("verified"):
+        values = {
+            "fingerprint": fingerprint.digest(today),
+            "log_sha256": sha256_file(run.path),
+            "commit": run.header.commit,
+            "processor": now["machine"]["processor"],
+            "changed": changed,
+        }
+        text = json.dumps(values, indent=1) + "\n"
+        write_atomic(run.path.with_name(VERIFIED_NAME), text.encode())
+        verdict += "; its engine and today's give the same bits"
+    return verdict
+
+
+def _against_recorded(run: Run, now: dict[str, Any]) -> str:
+    """Compare what came out now with what the log recorded."""
+    if run.miniature is None or not run.steps:
+        return "its log has no miniature or first steps to compare"
+    recorded = {
+        "network": run.header.network.model_dump(mode="json"),
+        "miniature": run.miniature.model_dump(mode="json"),
+        "steps": [step.model_dump(mode="json") for step in run.steps],
+    }
+    here, then = now["machine"], run.header.machine.model_dump(mode="json")
+    same = all(here[key] == then[key] for key in ("processor", "isa", "threads", "gpu"))
+    packages = ("torch", "torchvision", "numpy")
+    if same and all(now["packages"][key] == run.header.packages.get(key) for key in packages):
+        found = _first_difference(recorded, now)
+        return f"differs from its log: {found}" if found else "verified, reproduced bit for bit"
+    tolerance = TOLERANCE[run.header.precision or "float32"]
+    if found := _first_difference({"network": recorded["network"]}, now):
+        return f"differs from its log: {found}"
+    for key in ("images_sha256", "schedule_sha256"):
+        if recorded["miniature"][key] != now["miniature"][key]:
+            return f"differs from its log: {key}"
+    for step, (old, new) in enumerate(zip(recorded["steps"], now["steps"], strict=True)):
+        if old["loss"] is None or abs(new["loss"] / old["loss"] - 1) > tolerance:
+            return f"differs from its log: loss of step {step}: {old['loss']} -> {new['loss']}"
+    return (
+        f"verified within {tolerance:.0%} (made on {then['processor']}, {then['threads']} threads)"
+    )
+
+
+def _first_difference(expected: dict[str, Any], actual: dict[str, Any]) -> str:
+    """Key and values of the first difference in what both have; empty where there is none."""
+    keys = [key for key in ("network", "miniature", "steps") if key in expected]
+    for key, old, new in _leaves(
+        key="", old=[expected[k] for k in keys], new=[actual[k] for k in keys]
+    ):
+        if old != new:
+            return f"{key.lstrip('.')}: {str(old)[:40]} -> {str(new)[:40]}"
+    return ""
+
+
+def _leaves(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*old, *new]):
+            yield from _leaves(f"{key}.{name}", old.get(name), new.get(name))
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
+        for number, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(f"{key}.{number}", a, b)
+    else:
+        yield key, old, new
+
+
+# ----------------------------------------------------------------------------------- reproduce
+
+MEASURED = {
+    "train_s",
+    "train_cpu_s",
+    "other_cpu_s",
+    "eval_s",
+    "suspended_s",
+    "contended",
+    "total_s",
+    "peak_memory",
+    "at",
+    "started",
+    "commit",
+    "packages",
+    "machine",
+}
+"""Fields of a log that another execution may have otherwise."""
+REPRODUCED_NAME = "reproduced.jsonl"
+
+
+def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
+    """Train a finished run from scratch below ``build/reproduce`` and compare every logged value.
+
+    It reads the test images once more, to give the published numbers again; that reading is listed
+    in the study's ``reproduced.jsonl``, not among the study's own.
+
+    Raises:
+        UserError: the run is not there, or a value differs.
+    """
+    path = spec.folder(root) / LOG_NAME
+    if not path.exists():
+        raise UserError(f"{spec.path} has not been trained yet: {log.again(spec)}")
+    recorded = log.read_run(path)
+    if recorded.result is None:
+        raise UserError(f"{spec.path} is incomplete; train it first: {log.again(spec)}")
+    from cnnpaper import files
+    from cnnpaper.runs import launch, machine, provenance
+
+    machine.prepare_process()
+    device = launch.torch_device("0" if recorded.header.machine.gpu else "cpu")
+    folder = root / "build" / "reproduce" / spec.path
+    threads = recorded.header.machine.threads
+    with files.lock(folder / "run.lock", what=f"the reproduction of {spec.path}"):
+        from cnnpaper.runs.recorder import record
+
+        asked = spec.model_copy(update={"threads": threads})
+        again = folder / LOG_NAME
+        force = (
+            again.exists()
+            and again.read_bytes().endswith(b"\n")
+            and (log.read_run(again).result is not None)
+        )
+        record(asked, root=root, data_dir=data_dir, device=device, force=force, folder=folder)
+    lines = [
+        f"{key}: {old} -> {new}"
+        for key, old, new in _leaves("", _values(recorded), _values(log.read_run(again)))
+        if old != new
+    ]
+    entry = {"run": spec.path, "at": provenance.now_utc(), "identical": not lines}
+    append_line(root / "results" / "log" / spec.study / REPRODUCED_NAME, json.dumps(entry))
+    if lines:
+        shown = "\n".join(line.lstrip(".") for line in lines[:20])
+        raise UserError(f"{spec.path} differs in {len(lines)} logged values\n{shown}")
+    say(f"{spec.path}: identical in every logged value and all predictions")
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """Everything that a run logged, but what may differ."""
+    parts = {
+        "header": run.header,
+        "miniature": run.miniature,
+        **{f"step {line.step}": line for line in run.steps},
+        **{f"epoch {line.epoch}": line for line in run.epochs},
+        "result": run.result,
+    }
+    left_out = MEASURED | {"spec", "fingerprint"}
+    return {
+        name: {
+            key: value for key, value in line.model_dump(mode="json").items() if key not in left_out
+        }
+        for name, line in parts.items()
+        if line is not None
+    }
