@@ -238,7 +238,7 @@ def _family(folder: str, file_name: str) -> str:
     if folder.rpartition("/")[2] in ("train", "test"):
         folder = folder.rpartition("/")[0]
     # what tells parts of one copy from each other: 00000-of-00002, Hugging Face's old hashes
-    parts = r"train|test|\d+-of-\d+|-[0-9a-f]{16}(?=\.)|[-_]?\d+(?=\.)"
+    parts = r"train|test|[-_]?\d+-of-\d+|-[0-9a-f]{16}(?=\.)|[-_]?\d+(?=\.)"
     rest = re.sub(parts, "", file_name.lower())
     return f"{folder}\0{rest}"
 
