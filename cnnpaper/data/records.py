@@ -120,7 +120,8 @@ def _remedy(set: str, digest: str | None, data_dir: Path) -> str:
     known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
     if digest and known is None:
         return "name the folder that holds that data by DATA_DIR, or another digest in the study"
-    command = advice("data", SET=known, DATA_DIR=data_dir)
+    # always with SET: a bare `make data` is content with what it finds
+    command = advice("data", SET=known or "original", DATA_DIR=sources.expanded(data_dir))
     return f"get the images (nothing that is there is touched): {command}"
 
 

@@ -274,7 +274,7 @@ def test_damaged_and_incomplete_copies_are_refused_by_name(folder: Path, made: f
     contents[3000] ^= 1
     (batches / "data_batch_3").write_bytes(contents)
     assert "data_batch_3 is damaged or altered: its MD5" in refusal(folder)
-    assert f"make data DATA_DIR={folder}" in refusal(folder)
+    assert f"make data SET=original DATA_DIR={folder}" in refusal(folder)
     (batches / "data_batch_3").unlink()
     (batches / "test_batch").unlink()
     assert "data_batch_3, test_batch not there" in refusal(folder)
