@@ -1,23 +1,35 @@
 # Everything that a user does. `make` alone lists the targets; the list is read from this file.
 # Written for GNU make 3.81 (macOS), tried with 4.3. Variables reach the commands by the environment,
-# so values with blanks and quotes are safe: DATA_DIR='my data' make alexnet
+# so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
-PYTHON ?= python3
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep,reference)
-export STUDY SEEDS EPOCHS GPUS DATA_DIR SET KEY MODEL SEED
+export STUDY ARM SEEDS VARIANT EPOCHS GPUS UNTIL DATA_DIR SET KEY MODEL SEED EDITION PYTHON
 
-NETWORKS := $(filter-out recipe,$(basename $(notdir $(wildcard experiments/*.toml))))
+# The one place where make's commands get a clean environment: what a module of a cluster, a notebook
+# or a profile sets must not reach Python, TeX or the numbers (cnnpaper/files.py has the same list).
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE \
+	PYTHONWARNINGS PYTHONINSPECT PYTHONIOENCODING PYTHONPLATLIBDIR PYTHONCASEOK PYTHONDEVMODE \
+	VIRTUAL_ENV CONDA_PREFIX UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT UV_PROJECT_ENVIRONMENT \
+	UV_WORKING_DIRECTORY UV_CONFIG_FILE PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT \
+	PIP_REQUIRE_VIRTUALENV PYTEST_ADDOPTS PYTEST_PLUGINS MYPYPATH RUFF_CONFIG \
+	GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE MPLBACKEND MATPLOTLIBRC SOURCE_DATE_EPOCH \
+	TEXINPUTS BIBINPUTS BSTINPUTS TEXMFCNF TEXMFHOME TEXFONTS OSFONTDIR CDPATH GREP_OPTIONS \
+	TORCH_ALLOW_TF32_CUBLAS_OVERRIDE NVIDIA_TF32_OVERRIDE ONEDNN_DEFAULT_FPMATH_MODE \
+	DNNL_DEFAULT_FPMATH_MODE ONEDNN_MAX_CPU_ISA DNNL_MAX_CPU_ISA
+
+NETWORKS := $(filter-out recipe cluster,$(basename $(notdir $(wildcard experiments/[a-z0-9]*.toml))))
 PAPER := .venv/bin/python -m cnnpaper
 TRAIN := .venv-train/bin/python -m cnnpaper
 TOOL := .venv-train/bin/python -m
 TESTS := $(TOOL) pytest -n 2 --dist loadfile
-RUNS = $${SEEDS:+--seeds "$$SEEDS"} $${GPUS:+--gpus "$$GPUS"} \
-	$(if $(filter-out 0 no false,$(FORCE)),--force)
-STALE = $(if $(filter-out 0 no false,$(ALLOW_STALE)),--allow-stale)
+ON = $(filter-out 0 no false,$(1))
+WHICH = --study "$$STUDY" $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"}
+RUNS = $${GPUS:+--gpus "$$GPUS"} $(if $(call ON,$(FORCE)),--force)
+STALE = $(if $(call ON,$(ALLOW_STALE)),--allow-stale)
 
-TARGETS := help report test experiments smoke data status figures tables explain preview \
-	verify certify reproduce ablation timing bench-peer soak bench lint audit licences clean \
-	environment training-environment tex python
+TARGETS := help report editions test experiments smoke data status timing tune budget verify \
+	reproduce figures tables explain lint audit licences soak bench clean environment \
+	training-environment tex
 TAKEN := $(filter $(TARGETS),$(NETWORKS))
 $(if $(TAKEN),$(error experiments/$(firstword $(TAKEN)).toml: "$(firstword $(TAKEN))" is a target of \
 	the Makefile; give the network's file another name))
@@ -35,7 +47,7 @@ help: ## this list
 		return name } \
 	function show(target, text) { printf "  %-22s %s\n", target, text } \
 	/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	/^#: / { split(substr($$0, 4), part, ": "); show(part[1], part[2]) } \
+	/^#: / { name = text = substr($$0, 4); sub(/: .*/, "", name); sub(/^[^:]*: /, "", text); show(name, text) } \
 	/^\$$\(NETWORKS\):.*## / { \
 		count = split(networks, each, " "); \
 		for (i = 1; i <= count; i++) show(each[i], "train " title(each[i])) } \
@@ -43,64 +55,60 @@ help: ## this list
 		target = $$0; sub(/:.*/, "", target); text = $$0; sub(/.*## /, "", text); \
 		show(target, text) }' Makefile
 
-report: environment tex ## the paper of STUDY from its logs: report/CNN_report.pdf (no GPU, no torch)
-	@$(PAPER) report --study "$$STUDY" $(STALE)
+report: environment $(if $(filter %html,$(EDITION)),,tex) ## the paper of STUDY from its logs: report/CNN_report.pdf (no GPU, no torch)
+	@$(PAPER) report --study "$$STUDY" $${EDITION:+--edition "$$EDITION"} $(STALE)
 
-test: environment training-environment tex ## everything that the artifact promises, tried
+test: environment training-environment tex ## run the test suite
 	@$(TESTS)
 
-smoke: environment training-environment tex ## the whole way in minutes: tiny runs on invented images, then their paper
-	@$(TRAIN) experiments --study smoke $(RUNS)
+smoke: environment training-environment tex ## a smoke test in minutes: small runs on synthetic images, then their paper
+	@$(TRAIN) experiments --study smoke $${GPUS:+--gpus "$$GPUS"}
 	@$(PAPER) report --study smoke
 
 ##@ Experiments
-experiments: training-environment ## every missing run of STUDY; finished ones are skipped, begun ones go on
-	@$(TRAIN) experiments --study "$$STUDY" $(RUNS)
+experiments: training-environment ## train the missing runs of STUDY (skips finished, resumes interrupted)
+	@$(TRAIN) experiments $(WHICH) $${UNTIL:+--until "$$UNTIL"} $(RUNS)
 
+# with EPOCHS and no STUDY the run is one of a study of its own, single-EPOCHSep
 $(NETWORKS): training-environment ## the missing runs of one network
-	@$(TRAIN) train --model $@ --study "$$STUDY" $${EPOCHS:+--epochs "$$EPOCHS"} $(RUNS)
+	@$(TRAIN) train --model $@ $(WHICH) $${VARIANT:+--variant "$$VARIANT"} $(RUNS) \
+		$(if $(filter file,$(origin STUDY)),,$${EPOCHS:+--epochs "$$EPOCHS"})
 
 data: training-environment ## find, fetch and check the images; SET=original or SET=jpeg75 (the reference study)
 	@$(TRAIN) data $${SET:+--set "$$SET"}
 
-status: environment ## what of STUDY is done, what is missing, what it will cost
+status: environment ## what of STUDY is done, what is missing, how long it will take
 	@$(PAPER) status --study "$$STUDY"
 
-ablation: training-environment ## the trials that chose the recipe, and their table in experiments/README.md
-	@$(TRAIN) experiments --study ablation $(RUNS)
-	@$(TRAIN) ablation
-
-timing: training-environment ## step time of each network of STUDY by section, and its memory; for an idle machine
+timing: training-environment ## step time of each network of STUDY by section, and its memory; on an idle machine
 	@$(TRAIN) timing --study "$$STUDY" $${GPUS:+--gpus "$$GPUS"}
 
-bench-peer: training-environment ## a plain training loop beside ours: accuracy and speed; hours on an idle machine
-	@$(TRAIN) peer --study "$$STUDY"
+budget: environment ## the steps of each arm of equal time, from the study's timing
+	@$(PAPER) budget --study "$$STUDY"
+
+tune: environment ## what study tuning has decided, and what it still has to try
+	@$(PAPER) tune $(if $(filter file,$(origin STUDY)),,--study "$$STUDY")
 
 ##@ Verify and reproduce
-verify: training-environment ## the runs of STUDY in small and in their first steps: the same bits?
+verify: training-environment ## execute miniature and first steps of STUDY's runs again: the same bits?
 	@$(TRAIN) verify --study "$$STUDY"
 
-certify: training-environment ## verify, then a certificate beside every run with the same bits
-	@$(TRAIN) certify --study "$$STUDY"
-
-reproduce: training-environment ## one run from nothing, every value compared: MODEL=alexnet SEED=0
-	@$(TRAIN) reproduce --model "$$MODEL" --seed "$${SEED:-0}" --study "$$STUDY"
+reproduce: training-environment ## train one run from scratch and compare every value: MODEL=alexnet SEED=0 ARM=short
+	@$(TRAIN) reproduce --model "$$MODEL" --seed "$${SEED:-0}" --study "$$STUDY" $${ARM:+--arm "$$ARM"}
 
 ##@ From the same logs
+editions: environment tex ## all four papers: English and Korean, PDF and HTML
+	@for edition in en html ko ko.html; do \
+		$(PAPER) report --study "$$STUDY" --edition $$edition $(STALE) || exit; done
+
 figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides
 	@$(PAPER) figures --study "$$STUDY" $(STALE)
 
 tables: environment ## every table of STUDY as CSV and Markdown
 	@$(PAPER) tables --study "$$STUDY" $(STALE)
 
-explain: environment ## where a number comes from: KEY=resnet18.test_acc, or as printed: KEY=77.61
+explain: environment ## trace a number to its source: KEY=resnet18.test_acc, or as printed: KEY=77.61
 	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
-
-preview: override STUDY := reference
-preview: report figures ## the README's pictures, from the paper of study reference
-	@mkdir -p report/preview
-	@pdftoppm -r 80 -png -singlefile report/CNN_report.pdf report/preview/page1
-	@cp build/report/reference/figures/architecture_resnet18.png report/preview/
 
 ##@ For those who change it
 lint: training-environment ## ruff and mypy
@@ -108,11 +116,11 @@ lint: training-environment ## ruff and mypy
 	@$(TOOL) ruff format --check
 	@$(TOOL) mypy
 
-audit: training-environment ## known vulnerabilities of every locked package, asked of osv.dev
-	@$(TOOL) cnnpaper.dependencies audit
+audit: training-environment ## known vulnerabilities of the locked packages
+	@.venv-train/bin/uv audit --frozen
 
-licences: training-environment ## the licence of every locked package
-	@$(TOOL) cnnpaper.dependencies licences
+licences: training-environment ## the licence of every package
+	@.venv-train/bin/uv tool run pip-licenses==5.5.5 --python .venv-train/bin/python
 
 soak: environment training-environment tex ## the long tests: kills, simulations, every kind of document
 	@$(TESTS) -m soak
@@ -120,32 +128,33 @@ soak: environment training-environment tex ## the long tests: kills, simulations
 bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
 	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only
 
-clean: python ## remove what can be made again; never a log, a checkpoint, an image, an environment
-	@$(PYTHON) -m cnnpaper.clean
+clean: ## remove generated files; never a log, a checkpoint, an image, an environment
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@find cnnpaper tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Set-up, which the targets above call by themselves
-environment: python ## .venv: report and command line
-	@$(PYTHON) -m cnnpaper.environment .venv
+environment: ## .venv: report and command line
+	@sh cnnpaper/environment.sh .venv
 
-training-environment: python ## .venv-train: torch and the developer's tools (5.6 GB)
-	@$(PYTHON) -m cnnpaper.environment .venv-train train dev
+training-environment: ## .venv-train: torch and the developer's tools (5.6 GB)
+	@sh cnnpaper/environment.sh .venv-train train dev
 
-tex: python ## TeX, where it is missing: apt as root or with sudo, elsewhere the command to type
-	@$(PYTHON) -m cnnpaper.texsetup
-
-python:
-	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 to 3.13" \
-		"with venv, or name one: make report PYTHON=python3.12" >&2; exit 2; }
+tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the command to type
+	@sh report/install-tex.sh
 
 ##@ Variables, as in: make resnet18 STUDY=full SEEDS=0,1 GPUS=0
 #: STUDY: a file of experiments/study (reference)
+#: ARM: one arm of the study (all)
 #: SEEDS: some of the study's seeds (all)
+#: VARIANT: one point of the study's grid (all)
 #: EPOCHS: without STUDY, a study of one's own, single-EPOCHSep
+#: UNTIL: start no run that would end later: UNTIL=02:40
 #: MODEL, SEED: which run make reproduce does
+#: EDITION: of make report: en, ko, html or ko.html (en)
 #: SET: which images make data fetches, original or jpeg75
 #: GPUS: devices, 0 or 0,1 or cpu (GPU 0 if there is one, else the CPU)
 #: DATA_DIR: where the images are (data)
 #: KEY: what to explain
-#: FORCE: 1 trains anew what is finished; the old log is kept beside
-#: ALLOW_STALE: 1 builds the paper though runs are stale, and says so on its first page
+#: FORCE: 1 starts over what is finished; the old log is kept
+#: ALLOW_STALE: 1 builds the paper although runs are stale, and says so on its first page
 #: PYTHON: the interpreter that the environments are made from (python3)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 
 FROM_ENVIRONMENT = ("DATA_DIR", "GPUS", "PYTHON")
 """Variables of the Makefile that the failed command may have been given and the next one needs."""
+WITHOUT_DATA = ("report", "tex", "status", "smoke", "training-environment")
+"""Targets that read no images and use no device."""
 
 
 def advice(target: str, /, **variables: object) -> str:
@@ -23,7 +26,11 @@ def advice(target: str, /, **variables: object) -> str:
             ``GPUS`` are carried over from the environment where they are not given.
     """
     carried = {name: os.environ[name] for name in FROM_ENVIRONMENT if os.environ.get(name)}
-    needed = carried if target.split()[0] not in ("report", "help", "tex") else {}
+    needed = {name: value for name, value in carried.items() if target not in WITHOUT_DATA}
     given = {**needed, **variables}
-    words = [f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value]
+    if Path(str(given.get("DATA_DIR", ""))).resolve() == Path("data").resolve():
+        del given["DATA_DIR"]  # the default
+    # make expands a dollar in what it is given; 0 is a seed, so only None and "" are left out
+    texts = {name: str(value).replace("$", "$$") for name, value in given.items() if value != ""}
+    words = [f"{name}={shlex.quote(texts[name])}" for name in texts if given[name] is not None]
     return " ".join(["make", target, *words])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,6 +23,7 @@ ROOT = Path()
 """The current folder is the root of the repository."""
 DEFAULT_EPOCHS = 25
 MOST_EPOCHS = 100_000
+Command = TypeVar("Command", bound=Callable[..., Any])
 ONLY_FOR_TRAINING = {"torch", "torchvision", "pyarrow", "safetensors"}
 
 
@@ -60,7 +62,17 @@ def clock(value: str) -> float:
 
 def folder(value: str) -> Path:
     """The type of an option that takes a folder; ``~`` is the user's home."""
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise click.BadParameter(f"{value!r}: there is no such user or home folder") from None
+
+
+def carried(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Let the commands of messages have this option, as :func:`cnnpaper.advice.advice` does."""
+    if value != parameter.get_default(ctx) and parameter.envvar:
+        os.environ[str(parameter.envvar)] = str(value)
+    return value
 
 
 class Commands(click.Group):
@@ -79,7 +91,9 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def study_option(default: str | None = "reference", text: str = "A study's name.") -> Any:
+def study_option(
+    default: str | None = "reference", text: str = "A study's name."
+) -> Callable[[Command], Command]:
     return click.option("--study", default=default, metavar="NAME", show_default=True, help=text)
 
 
@@ -96,6 +110,7 @@ gpus_option = click.option(
     "--gpus",
     default="auto",
     envvar="GPUS",
+    callback=carried,
     show_default=True,
     metavar="LIST",
     help="auto (GPU 0 if there is one, else the CPU), cpu, a GPU's number, or several: 0,1.",
@@ -105,6 +120,7 @@ data_dir_option = click.option(
     type=folder,
     default="data",
     envvar="DATA_DIR",
+    callback=carried,
     show_envvar=True,
     show_default=True,
     metavar="DIR",
@@ -200,14 +216,18 @@ def train(
         plan = plan.model_copy(update={"networks": (model,), "seeds": seeds or plan.seeds})
     elif model not in plan.networks:
         raise config.missing_network(study, model, plan.networks)
-    specs = [
-        spec
-        for spec in _declared(plan, arm, seeds)
-        if spec.model == model and variant in (None, spec.variant)
-    ]
-    if not specs:
+
+    def asked() -> list[RunSpec]:
+        return [
+            spec
+            for spec in _declared(plan, arm, seeds)
+            if spec.model == model and variant in (None, spec.variant)
+        ]
+
+    if not asked():
         raise UserError(f"study {study!r} has no such run of {model}: variant {variant!r}")
-    _start(plan, specs, gpus, data_dir, force)
+    options = {"ARM": arm, "SEEDS": _listed(seeds), "VARIANT": variant}
+    _start(plan, asked, gpus, data_dir, force, need=(model, options))
 
 
 @commands.command()
@@ -243,7 +263,13 @@ def experiments(
             f"study {study!r} is made of the runs that were started in it, and there is none yet\n"
             f"start one: {advice('alexnet', EPOCHS=plan.epochs)}"
         )
-    _start(plan, _declared(plan, arm, seeds), gpus, data_dir, force, until, (arm, seeds))
+    options = {"ARM": arm, "SEEDS": _listed(seeds)}
+    need = ("experiments", options)
+    _start(plan, lambda: _declared(plan, arm, seeds), gpus, data_dir, force, until, need=need)
+
+
+def _listed(seeds: tuple[int, ...] | None) -> str | None:
+    return None if seeds is None else ",".join(map(str, seeds))
 
 
 def _declared(plan: Study, arm: str | None, seeds: tuple[int, ...] | None) -> list[RunSpec]:
@@ -277,17 +303,26 @@ def _is_single(plan: Study) -> bool:
 
 def _start(
     plan: Study,
-    specs: list[RunSpec],
+    asked: Callable[[], list[RunSpec]],
     gpus: str,
     data_dir: Path,
     force: bool,
     until: float | None = None,
-    chosen: tuple[str | None, tuple[int, ...] | None] = (None, None),
+    *,
+    need: tuple[str, dict[str, str | None]],
 ) -> None:
-    """Check what can be checked without torch, then train."""
+    """Check what can be checked without torch, then train.
+
+    Args:
+        plan: the study.
+        asked: the runs that were asked for; a tuning study decides by what is there.
+        gpus, data_dir, force, until: the options.
+        need: target and variables of make that do the same, for where torch is missing.
+    """
     from cnnpaper import data, timings
     from cnnpaper.runs import launch
 
+    specs = asked()
     devices = launch.devices_of(gpus)
     if len(specs) == 1 and len(devices) > 1:
         raise UserError(
@@ -296,7 +331,8 @@ def _start(
         )
     if plan.data.set not in ("synthetic", "unknown"):
         data.find(data_dir)
-    launch.need_torch("training-environment")
+    target, options = need
+    launch.need_torch(target, STUDY=plan.name, **options, FORCE=1 if force else None)
     if len(specs) == 1:
         launch.train_run(specs[0], root=ROOT, data_dir=data_dir, device=devices[0], force=force)
         return
@@ -310,7 +346,7 @@ def _start(
         force=force,
         until=until,
         estimate=lambda spec: timings.estimate_s(ROOT, spec),
-        plan=lambda: [spec for spec in _declared(plan, *chosen) if not launch.finished(ROOT, spec)],
+        plan=lambda: [spec for spec in asked() if not launch.finished(ROOT, spec)],
     )
 
 
@@ -332,7 +368,7 @@ def timing(study: str, gpus: str, data_dir: Path) -> None:
     from cnnpaper.runs import launch
 
     plan = config.load_study(ROOT, study)
-    launch.need_torch(f"timing STUDY={study}")
+    launch.need_torch("timing", STUDY=study)
     from cnnpaper.runs.timing import time_session
 
     arm, first = next(iter(plan.arms.items()))
@@ -430,7 +466,7 @@ def verify(study: str, data_dir: Path) -> None:
     from cnnpaper.replay import verify_study
     from cnnpaper.runs.launch import need_torch
 
-    need_torch(f"verify STUDY={study}")
+    need_torch("verify", STUDY=study)
     verify_study(ROOT, study, data_dir, click.echo)
 
 
@@ -453,7 +489,8 @@ def reproduce(
     from cnnpaper.replay import reproduce as train_and_compare
     from cnnpaper.runs.launch import need_torch
 
-    need_torch(f"reproduce STUDY={study} MODEL={model}")
+    seed = (seeds or (0,))[0]
+    need_torch("reproduce", STUDY=study, MODEL=model, SEED=seed, ARM=arm)
     plan = config.load_study(ROOT, study)
     if model not in plan.networks:
         raise config.missing_network(study, model, plan.networks)

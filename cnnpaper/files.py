@@ -17,7 +17,33 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
+_INTERPRETER = """
+PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE
+PYTHONWARNINGS PYTHONINSPECT PYTHONIOENCODING PYTHONPLATLIBDIR PYTHONCASEOK PYTHONDEVMODE
+"""
+_OTHERS = """
+VIRTUAL_ENV CONDA_PREFIX UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT UV_PROJECT_ENVIRONMENT
+UV_WORKING_DIRECTORY UV_CONFIG_FILE PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
+PIP_REQUIRE_VIRTUALENV PYTEST_ADDOPTS PYTEST_PLUGINS MYPYPATH RUFF_CONFIG GIT_DIR
+GIT_WORK_TREE GIT_INDEX_FILE MPLBACKEND MATPLOTLIBRC SOURCE_DATE_EPOCH TEXINPUTS BIBINPUTS
+BSTINPUTS TEXMFCNF TEXMFHOME TEXFONTS OSFONTDIR CDPATH GREP_OPTIONS
+TORCH_ALLOW_TF32_CUBLAS_OVERRIDE NVIDIA_TF32_OVERRIDE ONEDNN_DEFAULT_FPMATH_MODE
+DNNL_DEFAULT_FPMATH_MODE ONEDNN_MAX_CPU_ISA DNNL_MAX_CPU_ISA
+"""
+INTERPRETER_VARIABLES = tuple(_INTERPRETER.split())
+"""What decides which modules Python loads and how; a process that has them starts itself again."""
+OTHER_VARIABLES = tuple(_OTHERS.split())
+"""Of environments, installers, git hooks, notebooks, TeX, and of libraries that would compute in
+another precision or with other kernels than the log says."""
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment for every process that is started here, as the Makefile's for its commands.
+
+    What a cluster's modules, a notebook or a profile set must reach neither Python nor the numbers.
+    """
+    unwanted = {*INTERPRETER_VARIABLES, *OTHER_VARIABLES}
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
 class UserError(Exception):
@@ -142,6 +168,8 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
         UserError: another process holds it, it belongs to another user, or this file system has
             no locks.
     """
+    import filelock  # late: __main__ reads this module before the environment is clean
+
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     held, note = filelock.FileLock(path, mode=0o666), path.with_suffix(".holder")

@@ -326,7 +326,9 @@ def cut_to(path: Path, lines: int) -> int:
 def again(header_or_spec: Header | RunSpec, **more: object) -> str:
     """The command that trains this run, or what is left of it."""
     run = header_or_spec
-    return advice(run.model, STUDY=run.study, ARM=run.arm, SEEDS=run.seed, **more)
+    return advice(
+        run.model, STUDY=run.study, ARM=run.arm, SEEDS=run.seed, VARIANT=run.variant, **more
+    )
 
 
 def read_run(path: Path) -> Run:
@@ -372,8 +374,7 @@ def _raw_lines(path: Path) -> list[str]:
     if not data.endswith(b"\n"):
         last = data.count(b"\n") + 1
         raise LogError(
-            f"{path}:{last}: the last line is cut off\n"
-            "the run's make target drops it and resumes"
+            f"{path}:{last}: the last line is cut off\nthe run's make target drops it and resumes"
         )
     try:
         return data.decode("utf-8").split("\n")[:-1]

@@ -10,7 +10,6 @@ must come out too; elsewhere the losses of the first steps are compared within a
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 
 from cnnpaper import fingerprint, log, tuning
 from cnnpaper.config import RunSpec, load_study
-from cnnpaper.files import UserError, append_line, sha256_file, write_atomic
+from cnnpaper.files import UserError, append_line, clean_environment, sha256_file, write_atomic
 from cnnpaper.fingerprint import VERIFIED_NAME
 from cnnpaper.log import LOG_NAME, Run
 
@@ -86,7 +85,7 @@ def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path)
         capture_output=True,
         text=True,
         check=False,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        env=clean_environment(),
     )
     if done.returncode:
         raise UserError(f"{run.name} could not be executed: {done.stderr.strip()[-2000:]}")

@@ -295,7 +295,7 @@ class ProcessGroup:
         with self._lock:
             if self.stopped:
                 return 0
-            child = subprocess.Popen(command, cwd=cwd)
+            child = subprocess.Popen(command, cwd=cwd, env=files.clean_environment())
             self._running.add(child)
         status = child.wait()
         with self._lock:
@@ -303,16 +303,17 @@ class ProcessGroup:
         return status
 
 
-def need_torch(target: str) -> None:
+def need_torch(target: str, **variables: object) -> None:
     """Refuse where torch is missing.
 
     Args:
-        target: of make, which sets it up and does the same.
+        target: of make, which sets it up and then does what was asked for.
+        variables: of the Makefile.
     """
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
         raise UserError(
-            "this needs torch, which this environment does not hold; this sets it up and does it: "
-            f"{advice(target)}"
+            "this needs torch, which this environment does not have\n"
+            f"set it up and run it there: {advice(target, **variables)}"
         )

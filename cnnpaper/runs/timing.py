@@ -21,7 +21,7 @@ from torch import Tensor
 from cnnpaper import fingerprint, timings
 from cnnpaper.config import RunSpec
 from cnnpaper.engine.training import Counters, Listener, Training
-from cnnpaper.files import UserError
+from cnnpaper.files import UserError, clean_environment
 from cnnpaper.runs import machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
@@ -100,6 +100,7 @@ class _Worker:
         self._child = subprocess.Popen(
             [sys.executable, "-m", "cnnpaper", "timing-worker"],
             cwd=root,
+            env=clean_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
