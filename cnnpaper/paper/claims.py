@@ -232,11 +232,16 @@ class Claims:
 
     # ------------------------------------------------------------------------- time
 
-    def budget_epochs(self) -> Phrase:
+    def budget_steps(self) -> Sentence:
+        """The steps of the budget's network in each arm of equal time."""
         assert self.study.budget is not None
-        source = self.facts.of_study("budget.epochs")
-        count = self.facts.add("budget.epochs", self.study.budget.epochs, source, unit="epochs")
-        return self.words.say("epochs_one" if count.exact == 1 else "epochs", count=count)
+        return self.words.listing(
+            self.words.say("budget_of", arm=self.words.label("arm", arm), steps=self.values.number(
+                f"budget.{arm}.steps", steps, 0, "as the study file says",
+                self.facts.of_study("budget.steps"), unit="steps",
+            ))
+            for arm, steps in self.study.budget.steps.items()
+        )  # fmt: skip
 
     def budget_like(self) -> str:
         assert self.study.budget is not None
@@ -282,17 +287,20 @@ class Claims:
         return sentences(caption, like)
 
     def budget(self) -> Sentence:
-        """The time that the budgets are multiples of."""
-        seconds = self.values.found.budget_s
-        if seconds is None or self.study.budget is None:
+        """The time that the budget's network needs for its steps, in minutes."""
+        entries: list[Phrase] = []
+        budget = self.study.budget
+        for arm, seconds in self.values.found.budget_s.items() if budget else ():
+            row = next(r for r in self.values.found.timing if r.model == budget.like)
+            minutes = self.values.number(
+                f"budget.{arm}.minutes", seconds, 1, "median step × steps of the budget's network",
+                self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
+            )  # fmt: skip
+            name = self.words.label("arm", arm)
+            entries.append(self.words.say("budget_minutes", arm=name, minutes=minutes))
+        if not entries:
             return Sentence(())
-        row = next(r for r in self.values.found.timing if r.model == self.study.budget.like)
-        minutes = self.values.number(
-            "budget.minutes", seconds, 1, "median step × steps of the budget's epochs",
-            self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
-        )  # fmt: skip
-        return self.say("budget", minutes=minutes, epochs=self.budget_epochs(),
-                        like=self.budget_like())  # fmt: skip
+        return self.say("budget", entries=self.words.listing(entries))
 
     def throughput(self) -> Sentence:
         """Why step times differ: operations per second, and what takes the rest."""

@@ -37,9 +37,6 @@ class ArmFacts:
     declared: Value
     done: Value
     """Runs with a log: finished or diverged."""
-    seeds: Sentence
-    seed_count: Value
-    """Declared."""
     epochs: Value | None
     """Where the arm's length is a number of epochs."""
     complete: tuple[int, ...]
@@ -159,8 +156,6 @@ class Facts:
             label=self.words.label("arm", key) if key else "",
             declared=self.count(f"{prefix}.declared", len(specs), sources, "runs"),
             done=self.count(f"{prefix}.done", len(logs), self.headers(logs), "runs with a result"),
-            seeds=self.seeds(prefix, arm.seeds, sources),
-            seed_count=self.count(f"{prefix}.seeds", len(arm.seeds), sources, "seeds"),
             epochs=epochs,
             complete=complete,
             complete_count=self.count(
@@ -169,8 +164,10 @@ class Facts:
             ),
         )  # fmt: skip
 
-    def seeds(self, prefix: str, seeds: tuple[int, ...], sources: list[Source]) -> Sentence:
-        """The seeds, one by one up to six, else the first and the last."""
+    def seeds(self, key: str) -> Sentence:
+        """The seeds of an arm, one by one up to six, else the first and the last."""
+        seeds, prefix = self.study.arms[key or None].seeds, key or "all"
+        sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
         shown = seeds if len(seeds) <= LISTED_SEEDS else (seeds[0], seeds[-1])
         values = [
             self.add(f"{prefix}.seed.{s}", s, sources, text=str(s), unit="seed") for s in shown

@@ -149,7 +149,8 @@ class Findings:
     timing_machine: str = ""
     timing_batch: int = 0
     timing_contended: bool = False
-    budget_s: float | None = None
+    budget_s: Mapping[str, float] = field(default_factory=dict)
+    """Arm of equal time → the time of its steps for the network of the budget."""
     budgets: tuple[Budget, ...] = ()
     calibration_arm: str = ""
     calibration: tuple[Calibration, ...] = ()

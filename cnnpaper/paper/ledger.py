@@ -61,7 +61,7 @@ class Value:
     @property
     def number(self) -> float | int | None:
         """In the printed unit, twelve significant digits; None for a text."""
-        if isinstance(self.exact, str) or self.exact is None:
+        if isinstance(self.exact, str | bool) or self.exact is None:
             return None
         if isinstance(self.exact, int) and self.scale == 1:
             return self.exact

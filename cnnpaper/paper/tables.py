@@ -481,7 +481,7 @@ class Tables:
         parts = []
         for arm in self.facts.arms:
             label = [f"{arm.label}: "] if arm.label else []
-            parts.append(Sentence((*label, *arm.seeds.parts)))
+            parts.append(Sentence((*label, *self.facts.seeds(arm.key).parts)))
         out = Sentence(())
         for part in parts:
             out += part if not out.parts else Sentence(("; ", *part.parts))

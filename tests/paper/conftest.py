@@ -1,20 +1,26 @@
-"""One small paper that several files of tests look at."""
+"""A repository of templates, and papers composed of invented studies, without TeX."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cnnpaper.paper.build import build_report
-from tests import fabricate
+from cnnpaper.paper.compose import Document, compose_data
+from tests.paper import invent
 
-PLAN = fabricate.Plan(networks=("alexnet", "resnet18"), images=200, epochs=2)
+ARMS = {"short": (2, 5), "equal": (2, 3), "long": (6, 3)}
+Composed = tuple[invent.Study, Document]
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose paper was built once; what changes it works on a copy."""
-    root = fabricate.study(tmp_path_factory.mktemp("built") / "repository", PLAN, code=True)
-    build_report(root, PLAN.name, say=lambda _: None)
-    return root
+@pytest.fixture
+def compose(tmp_path: Path) -> Callable[..., Composed]:
+    """Puts a study of some shape into the templates of an edition."""
+
+    def make(edition: str = "en", /, **shape: object) -> Composed:
+        wanted = invent.Shape(**{"arms": ARMS, **shape})  # type: ignore[arg-type]
+        data, found = invent.study(tmp_path, wanted)
+        return data, compose_data(data, found, edition)  # type: ignore[arg-type]
+
+    return make

@@ -160,8 +160,8 @@ def _study(shape: Shape) -> str:
         lines.append(f'contrast = {{ arm = "{next(iter(shape.arms))}", baseline = "{models[-1]}" }}')
     if shape.extras:
         lines.append(
-            f'budget = {{ like = "{models[-1]}", epochs = 2, processor = "AuthenticAMD 25-17", '
-            f'times = {{ {next(iter(shape.arms))} = 1.0 }} }}'
+            f'budget = {{ like = "{models[-1]}", timing = "{shape.name}", '
+            f'processor = "AuthenticAMD 25-17", steps = {{ {next(iter(shape.arms))} = 1408 }} }}'
         )
     for arm, (epochs, seeds) in shape.arms.items():
         lines += [f"[arm.{arm}]", f"epochs = {epochs}", f"seeds = {list(range(seeds))}"]
@@ -267,7 +267,7 @@ def findings(data: Study, shape: Shape) -> Findings:
             changes=tuple(Change(model=m, change=-0.002, interval=(-0.01, 0.006), n=3, paths=())
                           for m in models), mean=-0.002, bound=-0.005, stands=True),
         timing=tuple(step_time(m, i) for i, m in enumerate(models)), timing_rounds=12,
-        timing_steps=20, timing_machine="AMD EPYC 9R14", timing_batch=64, budget_s=936.0,
+        timing_steps=20, timing_machine="AMD EPYC 9R14", timing_batch=64, budget_s={first: 936.0},
         budgets=tuple(Budget(arm=first, model=m, steps=1000, residual_s=0.2) for m in models),
         calibration_arm=first,
         calibration=tuple(Calibration(model=m, temperature=0.8, ece=0.05, ece_scaled=0.01, nll=0.7,

@@ -1,137 +1,82 @@
-"""The ledger: one key, one text; numbers rounded once, as by hand."""
+"""Values: one key, one text; numbers as printed; nothing prints that has no source."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cnnpaper.paper.ledger import (
-    Cite,
-    Ledger,
-    Source,
-    duration,
-    fixed,
-    listing,
-    p_value,
-    percent,
-    sentence,
-    whole,
+from cnnpaper.paper.ledger import Ledger, Sentence, Source, Value, fixed, setting
+
+SOURCE = Source(file="results/log/a/run.jsonl", line=3, digest="00")
+
+
+def number(ledger: Ledger, key: str, exact: float, decimals: int = 2, **how: object) -> Value:
+    return ledger.number(key, exact, decimals, formula="f", sources=[SOURCE], **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value,decimals,scale,text",
+    [
+        (0.7761, 2, 100, "77.61"),
+        (0.12345, 2, 100, "12.34"),  # a tie goes to the even digit
+        (0.12355, 2, 100, "12.36"),
+        (-0.00004, 2, 100, "0.00"),  # no negative zero
+        (-0.0125, 2, 100, "−1.25"),
+        (1234567.0, 1, 1, "1,234,567.0"),
+        (0.2795, 0, 1000, "280"),
+    ],
 )
-
-LOG = Source(file="results/log/a/run.jsonl", line=7, digest="0" * 64)
-
-
-def entered(ledger: Ledger, key: str = "resnet18.test_acc", text: str = "77.61") -> object:
-    return ledger.add(key, 0.7761, text=text, unit="fraction", formula="as recorded", sources=[LOG])
+def test_numbers_as_printed(value: float, decimals: int, scale: float, text: str) -> None:
+    assert fixed(value, decimals, scale=scale) == text
 
 
-def test_a_key_has_one_text() -> None:
+@pytest.mark.parametrize(
+    "value,text",
+    [(True, "yes"), (0.0005, "0.0005"), (64, "64"), (1e-12, "1e-12"), (0.0, "0"), ("all", "all")],
+)
+def test_settings_as_printed(value: bool | int | float | str, text: str) -> None:
+    assert setting(value) == text
+
+
+def test_a_key_has_one_value() -> None:
     ledger = Ledger()
-    assert entered(ledger) is entered(ledger)
-    with pytest.raises(ValueError, match=r"resnet18.test_acc is in the ledger already, as '77.61'"):
-        entered(ledger, text="77.6")
-
-
-@pytest.mark.parametrize("key", ["", "A", "a b", "a%", "-a", "a\n", "정확도"])
-def test_keys_are_plain(key: str) -> None:
+    first = number(ledger, "a.b", 0.5, scale=100.0)
+    assert first.text == "50.00"
+    assert number(ledger, "a.b", 0.5, scale=100.0) is first
+    with pytest.raises(ValueError, match="is in the ledger already"):
+        number(ledger, "a.b", 0.51, scale=100.0)
     with pytest.raises(ValueError, match="not a key"):
-        entered(Ledger(), key=key)
-
-
-def test_a_value_has_a_text() -> None:
-    with pytest.raises(ValueError, match="needs a text"):
-        entered(Ledger(), text=" ")
+        number(ledger, "A B", 1)
 
 
 def test_the_nearest_keys_are_named() -> None:
     ledger = Ledger()
-    entered(ledger)
-    with pytest.raises(KeyError, match=r"nearest: resnet18\.test_acc"):
-        ledger["resnet18.tst_acc"]
+    number(ledger, "short.resnet18.test_acc", 0.5)
+    with pytest.raises(KeyError, match=r"short\.resnet18\.test_acc"):
+        ledger["short.resnet18.test_ac"]
 
 
-def test_a_dump_is_json_and_comes_back() -> None:
+@given(st.floats(-10, 10), st.integers(0, 3))
+def test_the_number_behind_a_text_rounds_to_it(exact: float, decimals: int) -> None:
+    value = number(Ledger(), "k", exact, decimals, scale=100.0, unit="fraction")
+    shown = float(value.text.replace("−", "-").replace(",", ""))
+    assert value.number is not None
+    assert abs(shown - value.number) <= 0.5 * 10**-decimals + 1e-9
+
+
+def test_signs_of_differences() -> None:
+    texts = [number(Ledger(), "k", x, 1, signed=True).text for x in (0.26, -0.26, 0.01)]
+    assert texts == ["+0.3", "−0.3", "0.0"]
+
+
+def test_what_was_dumped_is_read_back() -> None:
     ledger = Ledger()
-    entered(ledger)
-    ledger.add("a.loss", float("nan"), text="diverged", formula="as recorded", sources=[])
-    text = json.dumps(ledger.dump(), allow_nan=False)
-    again = Ledger.load(json.loads(text))
-    assert again["resnet18.test_acc"] == ledger["resnet18.test_acc"]
-    assert again["a.loss"].exact == "nan"
+    number(ledger, "a", 1 / 3)
+    ledger.add("b", "text", text="text", formula="f", sources=[SOURCE])
+    assert Ledger.load(ledger.dump()).dump() == ledger.dump()
 
 
-@pytest.mark.parametrize(
-    "value,decimals,text",
-    [
-        (0.125, 2, "0.12"),  # ties to even
-        (0.135, 2, "0.14"),
-        (2.675, 2, "2.68"),  # as written in decimal, not as stored in binary
-        (-0.004, 2, "0.00"),  # no negative zero
-        (-1.5, 1, "−1.5"),
-        (1234567.891, 1, "1,234,567.9"),
-        (1e-9, 3, "0.000"),
-        (5, 0, "5"),
-    ],
-)
-def test_fixed_decimals(value: float, decimals: int, text: str) -> None:
-    assert fixed(value, decimals) == text
-
-
-@pytest.mark.parametrize(
-    "fraction,decimals,text",
-    [(0.7761, 2, "77.61"), (0.29, 2, "29.00"), (0.57, 0, "57"), (1, 2, "100.00"), (0, 2, "0.00")],
-)
-def test_percent(fraction: float, decimals: int, text: str) -> None:
-    assert percent(fraction, decimals) == text
-
-
-@pytest.mark.parametrize(
-    "p,text",
-    [
-        (0.0, "< 0.001"),
-        (0.00099, "< 0.001"),
-        (0.001, "= 0.001"),
-        (0.0134, "= 0.013"),
-        (1, "= 1.000"),
-    ],
-)
-def test_p_is_never_zero(p: float, text: str) -> None:
-    assert p_value(p) == text
-
-
-@pytest.mark.parametrize(
-    "seconds,text",
-    [
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (208, "3 min 28 s"),
-        (3599.4, "59 min 59 s"),
-        (3599.6, "1 h 00 min"),
-        (7440, "2 h 04 min"),
-    ],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_whole() -> None:
-    assert [whole(45000), whole(-3), whole(0)] == ["45,000", "−3", "0"]
-
-
-@pytest.mark.parametrize(
-    "items,text", [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
-)
-def test_lists_of_any_length(items: list[str], text: str) -> None:
-    assert str(listing(items)) == text
-
-
-def test_a_sentence_keeps_its_values() -> None:
-    ledger = Ledger()
-    value = entered(ledger)
-    said = sentence("{name}: {v} % {cite}", name="A", v=value, cite=Cite("he2016deep"))  # type: ignore[arg-type]
-    assert str(said) == "A: 77.61 % [he2016deep]"
-    assert said.values == (value,)
-    with pytest.raises(KeyError):
-        sentence("{nobody}")
+def test_an_empty_sentence_is_false() -> None:
+    assert not Sentence(())
+    assert Sentence(("a",)) + "b" == Sentence(("a", "b"))

@@ -1,0 +1,120 @@
+"""Templates: typed and bare numbers are refused with file and line; every text is escaped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnpaper.files import UserError
+from cnnpaper.paper.html import HtmlFace
+from cnnpaper.paper.ledger import Ledger, Sentence
+from cnnpaper.paper.templates import Face, Printer, environment, render
+from cnnpaper.paper.tex import TexFace
+
+VALUE = Ledger().number("acc", 0.7761, 2, scale=100.0, formula="f", sources=[])
+
+
+class NoCitations:
+    def parts(self, cite: Any) -> list[str]:
+        return [f"({', '.join(cite.keys)})"]
+
+
+def printed(tmp_path: Path, text: str, face: Face | None = None, **context: Any) -> str:
+    face = face or TexFace()
+    folder = tmp_path / "report"
+    (folder / "layout").mkdir(parents=True, exist_ok=True)
+    (folder / "en").mkdir(exist_ok=True)
+    macros = '[% macro em(text) %]<em>[[ text ]]</em>[% endmacro %]'
+    (folder / "layout" / f"macros.{face.name}.j2").write_text(macros, "utf-8")
+    (folder / "en" / "x.j2").write_text(text, "utf-8")
+    env = environment(folder, Printer(face, NoCitations()), {})
+    return render(env, "en/x.j2", context)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "accuracy is 77.61 percent",
+        "VGG-16 has layers",
+        '[[ em("5 of 6") ]]',
+        "one\n two 3",
+        "CIFAR-100",
+        "x²",
+    ],
+)
+def test_a_typed_number_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
+    text = f"first line\n{line}\n"
+    place = 3 if "\n" in line else 2
+    if line == "x²":  # no decimal digit; a superscript is a sign
+        assert "x²" in printed(tmp_path, text)
+        return
+    with pytest.raises(UserError, match=rf"report/en/x\.j2:{place}: a number is typed here"):
+        printed(tmp_path, text)
+
+
+def test_names_with_digits_are_allowed(tmp_path: Path) -> None:
+    text = "CIFAR-10 of 2023 under CC BY 4.0 in bfloat16, [[ ref ]]"
+    assert "CIFAR-10 of 2023" in printed(tmp_path, text, ref="he2016deep")
+
+
+@pytest.mark.parametrize("thing", [3, 0.5, None, ["a"], {"a": 1}, True])
+def test_a_bare_number_is_refused_with_its_line(tmp_path: Path, thing: Any) -> None:
+    with pytest.raises(UserError, match=r"report/en/x\.j2:2: .* is no value of the ledger"):
+        printed(tmp_path, "one\n[[ thing ]]", thing=thing)
+
+
+def test_an_unknown_name_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"report/en/x\.j2:1: 'thing' is undefined"):
+        printed(tmp_path, "[[ thing ]]")
+
+
+def test_lines_of_control_leave_empty_lines_alone(tmp_path: Path) -> None:
+    text = "a\n%% if yes\nb\n%% endif\n\nc [[ v ]] d [[ v ]] [[ v ]]\n"
+    assert printed(tmp_path, text, yes=True, v="v") == "a\nb\n\nc v d v v\n"
+
+
+def test_values_are_links_in_both_faces(tmp_path: Path) -> None:
+    assert printed(tmp_path, "[[ v ]]", v=VALUE) == r"\ledger{acc}{77.61}"
+    html = printed(tmp_path, "[[ v ]]", HtmlFace(), v=Sentence(("a ", VALUE)))
+    assert html == 'a <a class="v" href="#v.acc" title="f">77.61</a>'
+
+
+def test_prose_is_escaped_as_strings_are(tmp_path: Path) -> None:
+    prose = r"50% & {x}_$ \input ~ <b>".replace("50", "")
+    assert printed(tmp_path, prose) == printed(tmp_path, "[[ s ]]", s=prose)
+    assert printed(tmp_path, "a < b & c", HtmlFace()) == "a &lt; b &amp; c"
+
+
+def test_macros_are_not_escaped_twice(tmp_path: Path) -> None:
+    assert printed(tmp_path, '[[ em("a & b") ]]', HtmlFace()) == "<em>a &amp; b</em>"
+
+
+def test_concatenation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"x\.j2:1: '~' joins"):
+        printed(tmp_path, '[[ "a" ~ "b" ]]')
+
+
+@given(st.text(st.characters(blacklist_categories=("C",)), max_size=60))
+def test_any_string_is_inert_in_html(text: str) -> None:
+    assert not re.search(r"[<>\"']|&(?!\w+;|#x?\w+;)", str(HtmlFace().escape(text)))
+
+
+@given(st.text(st.characters(blacklist_categories=("C",)), max_size=60))
+def test_any_string_is_inert_in_tex(text: str) -> None:
+    source = str(TexFace().escape(text))
+    known = (
+        r"\\(?:textbackslash|textascii(?:circum|tilde)|allowbreak)\{\}"
+        r"|\\ensuremath\{\\[a-z]+\}|\\[{}$&#%_,]"
+    )
+    rest = re.sub(known, "", source.removeprefix("{}"))
+    assert not re.search(r"[\\{}$&#%_^]", rest)
+
+
+def test_control_characters_are_named() -> None:
+    with pytest.raises(UserError, match=r"U\+202E \(RIGHT-TO-LEFT OVERRIDE\)"):
+        TexFace().escape("a\u202eb")
