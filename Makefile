@@ -2,8 +2,8 @@
 # Written for GNU make 3.81 (macOS), tried with 4.3. Variables reach the commands by the environment,
 # so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
-STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep,reference)
-export STUDY ARM SEEDS VARIANT EPOCHS GPUS UNTIL DATA_DIR SET KEY MODEL SEED EDITION PYTHON
+STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE)),reference)
+export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED EDITION PYTHON
 
 # The one place where make's commands get a clean environment: what a module of a cluster, a notebook
 # or a profile sets must not reach Python, TeX or the numbers (cnnpaper/files.py has the same list).
@@ -26,6 +26,9 @@ ON = $(filter-out 0 no false,$(1))
 WHICH = --study "$$STUDY" $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"}
 RUNS = $${GPUS:+--gpus "$$GPUS"} $(if $(call ON,$(FORCE)),--force)
 STALE = $(if $(call ON,$(ALLOW_STALE)),--allow-stale)
+
+KILLED = || { code=$$?; [ $$code -ne 137 ] || echo "cnnpaper: killed (signal 9), as the system does" \
+	"when memory runs out; close other programs and rerun, which resumes" >&2; exit $$code; }
 
 TARGETS := help report editions test experiments smoke data status timing tune budget verify \
 	reproduce figures tables explain lint audit licences soak bench clean environment \
@@ -67,12 +70,14 @@ smoke: environment training-environment tex ## a smoke test in minutes: small ru
 
 ##@ Experiments
 experiments: training-environment ## train the missing runs of STUDY (skips finished, resumes interrupted)
-	@$(TRAIN) experiments $(WHICH) $${UNTIL:+--until "$$UNTIL"} $(RUNS)
+	@$(TRAIN) experiments $(WHICH) $${UNTIL:+--until "$$UNTIL"} $(RUNS) $(KILLED)
 
-# with EPOCHS and no STUDY the run is one of a study of its own, single-EPOCHSep
+# EPOCHS without STUDY is a study of its own, single-EPOCHSep
+OWN = $(and $(EPOCHS),$(filter file,$(origin STUDY)))
 $(NETWORKS): training-environment ## the missing runs of one network
-	@$(TRAIN) train --model $@ $(WHICH) $${VARIANT:+--variant "$$VARIANT"} $(RUNS) \
-		$(if $(filter file,$(origin STUDY)),,$${EPOCHS:+--epochs "$$EPOCHS"})
+	@$(TRAIN) train --model $@ $(if $(OWN),,--study "$$STUDY") $${EPOCHS:+--epochs "$$EPOCHS"} \
+		$${BATCH_SIZE:+--batch-size "$$BATCH_SIZE"} $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"} \
+		$${VARIANT:+--variant "$$VARIANT"} $(RUNS) $(KILLED)
 
 data: training-environment ## find, fetch and check the images; SET=original or SET=jpeg75 (the reference study)
 	@$(TRAIN) data $${SET:+--set "$$SET"}
@@ -148,6 +153,7 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: SEEDS: some of the study's seeds (all)
 #: VARIANT: one point of the study's grid (all)
 #: EPOCHS: without STUDY, a study of one's own, single-EPOCHSep
+#: BATCH_SIZE: with EPOCHS, images per step
 #: UNTIL: start no run that would end later: UNTIL=02:40
 #: MODEL, SEED: which run make reproduce does
 #: EDITION: of make report: en, ko, html or ko.html (en)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import re
 import sys
@@ -14,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cnnpaper.advice import advice
-from cnnpaper.files import Interrupted, UserError, nearest
+from cnnpaper.files import Interrupted, UserError, memory_ran_out, nearest
 
 if TYPE_CHECKING:
     from cnnpaper.config import RunSpec, Study
+    from cnnpaper.paper.build import Edition
 
 ROOT = Path()
 """The current folder is the root of the repository."""
@@ -519,7 +522,7 @@ def replay() -> None:
     help="English or Korean PDF, English or Korean HTML.",
 )
 @stale_option
-def report(study: str, edition: str, allow_stale: bool) -> None:
+def report(study: str, edition: Edition, allow_stale: bool) -> None:
     """Write the paper of a study: report/CNN_report.pdf, or CNN_report-STUDY.pdf.
 
     \b
@@ -600,9 +603,18 @@ def explain(key: str, study: str) -> None:
 def main() -> None:
     """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
-        # a Latin-1 terminal shows a question mark where it lacks a letter
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.exit(run(sys.argv[1:]))
+        if isinstance(stream, io.TextIOWrapper):  # a closed one is None
+            # a Latin-1 terminal shows a question mark where it lacks a letter
+            stream.reconfigure(errors="replace")
+    code = run(sys.argv[1:])
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.exit(code)
+    # the reader has gone away: nothing that is still buffered can be printed at the end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    sys.exit(code or 141)
 
 
 def run(arguments: list[str]) -> int:
@@ -619,7 +631,8 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         code, message = _explained(error)
-        click.echo(f"cnnpaper: {message}", err=True)
+        with contextlib.suppress(OSError):
+            click.echo(f"cnnpaper: {message}", err=True)
         return code
 
 
@@ -639,21 +652,28 @@ def _explained(error: Exception) -> tuple[int, str]:
     if isinstance(error, ModuleNotFoundError) and error.name in ONLY_FOR_TRAINING:
         return 2, (
             f"this needs {error.name}, which this environment does not hold\n"
-            f"{advice('training-environment')} sets it up; then call .venv-train/bin/cnnpaper"
+            f"set it up: {advice('training-environment')}\nthen call .venv-train/bin/cnnpaper"
         )
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return 2, OUT_OF_MEMORY
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-        return 2, OUT_OF_MEMORY.replace("memory ran out", "the GPU's memory ran out")
+    if memory_ran_out(error):
+        return 2, "memory ran out; close other programs, or give each step fewer images"
     if isinstance(error, BrokenPipeError):
         return 141, "the reader of the output has gone away"
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
-        return 2, f"{where}{error.strerror}\nfix the problem and rerun"
+        return 2, f"{where}{error.strerror}\n{REMEDIES.get(error.errno, 'fix that')} and rerun"
     raise error
 
 
-OUT_OF_MEMORY = (
-    "memory ran out; close other programs, or give each step fewer images:\n"
-    "cnnpaper train --batch-size 32, or batch_size in a study of your own"
-)
+REMEDIES = {
+    errno.ENOSPC: "make room on this disk",
+    errno.EDQUOT: "make room within your quota",
+    errno.EROFS: "work in a copy on a disk that can be written",
+    errno.EACCES: "give yourself the right to read and write it",
+    errno.EPERM: "give yourself the right to do this",
+    errno.EMFILE: "allow more open files (ulimit -n 4096)",
+    errno.EAGAIN: "allow more processes (ulimit -u), or close other programs,",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EIO: "check the disk, or work in a copy on another one,",
+    errno.ESTALE: "mount the network's disk again",
+}
+"""What helps against an error of the system."""

@@ -54,6 +54,10 @@ class UserError(Exception):
     """
 
 
+class InUse(UserError):
+    """Another process holds the lock; it will end."""
+
+
 class Interrupted(Exception):
     """A run was asked to stop and has saved its state.
 
@@ -65,6 +69,19 @@ class Interrupted(Exception):
     def __init__(self, signal: int, message: str) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+MEMORY = ("can't allocate memory", "not enough memory", "ALLOC_FAILED", "out of memory")
+"""In the messages of torch, cuDNN and cuBLAS."""
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Was it memory, the machine's or the GPU's, that was missing?"""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # torch's own class for the GPU's memory is a RuntimeError
+    known = isinstance(error, RuntimeError) and any(words in str(error) for words in MEMORY)
+    return isinstance(error, MemoryError) or known
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -165,8 +182,8 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
         wait: wait for its holder; without it that is an error.
 
     Raises:
-        UserError: another process holds it, it belongs to another user, or this file system has
-            no locks.
+        InUse: another process holds it.
+        UserError: it belongs to another user, or this file system has no locks.
     """
     import filelock  # late: __main__ reads this module before the environment is clean
 
@@ -176,7 +193,7 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     try:
         held.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
-        raise UserError(
+        raise InUse(
             f"{what} is in use by {_holder(note)}\nwait until it ends, or stop it there"
         ) from None
     except (OSError, NotImplementedError) as error:

@@ -20,12 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from cnnpaper import files, fingerprint
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
-from cnnpaper.files import Interrupted, UserError
+from cnnpaper.files import Interrupted, InUse, UserError
 from cnnpaper.log import LOG_NAME, Run, again, read_run
 from cnnpaper.runs import machine
 
@@ -35,6 +36,25 @@ if TYPE_CHECKING:
 DEVICE = re.compile(r"^(cpu|[0-9]+)(:[0-9]+)?$")
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that save the state of a run and stop it."""
+
+
+def stop_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
+    """Let ``handler`` have the signals that stop a run; the function returned undoes that.
+
+    A signal that is ignored stays ignored: nohup wants no end at a hang-up, and a job in the
+    background none at Ctrl-C.
+    """
+    before = {
+        number: signal.signal(number, handler)
+        for number in STOPPING
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+    def restore() -> None:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+    return restore
 
 
 def devices_of(gpus: str) -> list[str]:
@@ -153,9 +173,9 @@ def device_lock(name: str, device: torch.device) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(files.lock(path, what=f"device {slot}"))
-            except UserError as busy:
+            except InUse as busy:
                 if not waiting:
-                    print(f"{str(busy).splitlines()[0]}; waiting for it", flush=True)
+                    _say(f"{str(busy).splitlines()[0]}; waiting for it")
                 waiting = True
             else:
                 yield
@@ -220,7 +240,7 @@ def train_study(
                         continue
                     number = total - waiting.qsize()
                     cost = f", about {needs / 60:.0f} minutes" if needs else ""
-                    print(f"run {number} of {total}: {spec.path}{cost}", flush=True)
+                    _say(f"run {number} of {total}: {spec.path}{cost}")
                     status = group.run(_command(spec, data_dir, device, force), cwd=root)
                     if status and not group.stopped:
                         failed.append(f"{spec.path}: {why_ended(status)}")
@@ -237,9 +257,15 @@ def train_study(
     if group.stopped:
         raise Interrupted(group.stopped, "stopped; the same command resumes")
     if left_out:
-        print(f"not started, since they would end too late: {', '.join(left_out)}")
+        _say(f"not started, since they would end too late: {', '.join(left_out)}")
     if failed:
         raise UserError("not finished:\n" + "\n".join(failed[:4]))
+
+
+def _say(text: str) -> None:
+    """A line for people; a reader that has gone away is no reason to stop."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def why_ended(status: int) -> str:
@@ -276,12 +302,11 @@ class ProcessGroup:
         self._lock = threading.RLock()  # the handler may come while the main thread holds it
 
     def __enter__(self) -> ProcessGroup:
-        self._before = {number: signal.signal(number, self._stop) for number in STOPPING}
+        self._restore = stop_by(self._stop)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._restore()
 
     def _stop(self, number: int, _frame: object) -> None:
         self.stopped = number

@@ -59,7 +59,7 @@ def physical_cores() -> int:
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         siblings.add(path.read_text().strip() if path.is_file() else str(cpu))
     quota = cgroup_limits()[0]
-    return max(1, min(len(siblings), int(quota) if quota and quota >= 1 else len(siblings)))
+    return max(1, len(siblings) if quota is None else min(len(siblings), int(quota)))
 
 
 def memory_limit() -> int:

@@ -8,8 +8,8 @@ appended; then it is printed. Resuming cuts the log to that number and appends t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import signal
 import sys
 import time
 from dataclasses import asdict
@@ -22,15 +22,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cnnpaper import fingerprint, log, metrics
+from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
 from cnnpaper.engine.images import DataSet
 from cnnpaper.engine.training import EpochMetrics, Listener, Outcome, Training, fit
-from cnnpaper.files import Interrupted, UserError, write_atomic
+from cnnpaper.files import Interrupted, UserError, memory_ran_out, write_atomic
 from cnnpaper.log import Epoch, Fingerprint, Header, LogWriter, Predictions, Result
 from cnnpaper.runs import checkpoint, machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
-from cnnpaper.runs.launch import STOPPING
+from cnnpaper.runs.launch import stop_by
 from cnnpaper.runs.machine import Stopwatch
 
 CHECKPOINT_EVERY_S = 120.0
@@ -62,17 +63,33 @@ def record(
     torch.set_num_threads(spec.threads or machine.physical_cores())
     images = load_images(spec.data, data_dir, root)
     today = fingerprint.of_spec(root, spec, data=images.digest)
-    recorder = Recorder(folder, spec, Training(spec, images, device))
     try:
-        with recorder:
+        with Recorder(folder, spec, Training(spec, images, device)) as recorder:
             if force or not recorder.resume(today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: {error.strerror}; the last good state is kept\n"
-            f"fix the problem and rerun: {log.again(spec, DATA_DIR=data_dir)}"
-        ) from error
+    except Exception as error:
+        if (message := _explained(error, folder, spec)) is None:
+            raise
+        raise UserError(message) from error
+
+
+def _explained(error: Exception, folder: Path, spec: RunSpec) -> str | None:
+    """What the system refused the run, with a remedy; None for anything else."""
+    if memory_ran_out(error):
+        fewer = max(2, spec.recipe.batch_size // 2)
+        smaller = advice(spec.model, EPOCHS=spec.epochs, BATCH_SIZE=fewer, SEEDS=spec.seed)
+        return (
+            f"{spec.run}: memory ran out; the last saved state is kept\n"
+            f"close other programs and rerun: {log.again(spec)}\n"
+            f"or give each step fewer images, in a study of your own: {smaller}"
+        )
+    if isinstance(error, OSError):
+        return (
+            f"{error.filename or folder}: {error.strerror or error}; the last saved state is kept\n"
+            f"fix the problem and rerun: {log.again(spec)}"
+        )
+    return None
 
 
 class Recorder(Listener):
@@ -184,13 +201,12 @@ class Recorder(Listener):
     # ------------------------------------------------------------------------------- signals
 
     def __enter__(self) -> Recorder:
-        self._before = {number: signal.signal(number, self._asked_to_stop) for number in STOPPING}
+        self._restore_signals = stop_by(self._asked_to_stop)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.close()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._restore_signals()
 
     def _asked_to_stop(self, number: int, _frame: object) -> None:
         self._signal = number
@@ -389,19 +405,21 @@ class Progress:
         seen = max(at.seen, 1)
         now = f"loss {at.loss_sum / seen:.3f}, acc {at.correct / seen:.3f}, {speed:.0f} images/s"
         if sys.stderr.isatty():
-            if self._bar is None:
-                name = f"{self._spec.run} {at.epoch + 1}/{self._spec.epochs}"
-                self._bar = tqdm(
-                    total=steps, initial=at.step - 1, desc=name, unit="step", leave=False
-                )
-            self._bar.set_postfix_str(now, refresh=False)
-            self._bar.update()
+            with contextlib.suppress(OSError):  # the terminal may be gone by now
+                self._draw(at.epoch, at.step, steps, now)
         elif time.monotonic() - self._said > LINE_EVERY_S:
             self._said = time.monotonic()
             say(
                 f"{self._spec.run}: epoch {at.epoch + 1}/{self._spec.epochs}, "
                 f"step {at.step}/{steps}, {now}, {self._left(training)} left"
             )
+
+    def _draw(self, epoch: int, step: int, steps: int, now: str) -> None:
+        if self._bar is None:
+            name = f"{self._spec.run} {epoch + 1}/{self._spec.epochs}"
+            self._bar = tqdm(total=steps, initial=step - 1, desc=name, unit="step", leave=False)
+        self._bar.set_postfix_str(now, refresh=False)
+        self._bar.update()
 
     def _left(self, training: Training) -> str:
         at, spec = training.at, self._spec
@@ -432,18 +450,17 @@ class Progress:
 
     def close(self) -> None:
         """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with contextlib.suppress(OSError):
+                bar.close()
 
 
 def say(text: str) -> None:
     """A line for people; a reader that has gone away is no reason to stop."""
-    try:
+    with contextlib.suppress(OSError):
         tqdm.write(text, file=sys.stderr)
         sys.stderr.flush()
-    except OSError:
-        pass
 
 
 def _save_old(path: Path) -> Path | None:
