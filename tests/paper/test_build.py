@@ -1,0 +1,134 @@
+"""Whole papers through TeX: shapes, hostile strings, the same bytes, errors with their place."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pikepdf
+import pytest
+
+from cnnpaper.files import UserError
+from cnnpaper.paper import attach, build, tex
+from cnnpaper.paper.compose import Document, compose_data
+from tests.paper import invent
+from tests.paper.conftest import ARMS
+
+pytestmark = [
+    pytest.mark.tex,
+    pytest.mark.skipif(shutil.which("xelatex") is None, reason="no XeLaTeX here"),
+]
+SHAPES = {
+    "nothing yet": {"arms": ARMS, "finished": 0},
+    "twelve": {
+        "arms": ARMS, "models": {f"net{i}": f"Mobile-NetV{i} of a long name (x)"[: 8 + 2 * i]
+                                 for i in range(12)}, "diverged": frozenset({1, 5}),
+    },
+    "full": {
+        "models": {f"net{i}": f"Network {chr(65 + i)}" for i in range(8)}, "arms": {"": (25, 5)},
+        "contrast": False, "extras": False, "data": "original", "name": "full",
+    },
+}  # fmt: skip
+
+
+def document(root: Path, edition: str = "en", **shape: Any) -> Document:
+    data, found = invent.study(root, invent.Shape(**shape))
+    return compose_data(data, found, edition)  # type: ignore[arg-type]
+
+
+def pdf_of(root: Path, made: Document, folder: str = "tex") -> bytes:
+    place = root / folder
+    place.mkdir()
+    for name, data in build.tex_files(root, made).items():
+        (place / name).write_bytes(data)
+    pdf = tex.typeset(place, made.epoch or 0)
+    return attach.finish(pdf.read_bytes(), made.attachments, dated=made.epoch is not None)
+
+
+def text_of(tmp_path: Path, data: bytes) -> str:
+    path = tmp_path / "x.pdf"
+    path.write_bytes(data)
+    command = ["pdftotext", "-layout", str(path), "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_build_within_their_pages(tmp_path: Path, shape: str) -> None:
+    made = document(tmp_path, **SHAPES[shape])
+    data = pdf_of(tmp_path, made)
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        assert len(pdf.pages) <= 12
+        assert {"ledger.json", "runs.csv", "networks.csv"} <= set(pdf.attachments)
+        assert links(pdf) == set(made.printed)
+    text = text_of(tmp_path, data)
+    assert "??" not in text
+    if shape == "nothing yet":
+        assert "0 of 44 declared runs have results" in text
+
+
+def links(pdf: pikepdf.Pdf) -> set[str]:
+    """Keys of the ledger that links of the PDF describe."""
+    return {
+        str(note["/Contents"]).partition(":")[0]
+        for page in pdf.pages
+        for note in page.get("/Annots", [])
+        if "/Contents" in note
+    }
+
+
+def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
+    made = []
+    for name in ("one", "another place"):
+        root = tmp_path / name
+        root.mkdir()
+        made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
+    assert made[0] == made[1]
+
+
+HOSTILE = [
+    r"\input{/etc/passwd}$_^^5c%#&~", "[1pt] {} \\", "*[한글] “é” <b>&amp;", r"\end{document}x",
+    "a" * 60, r"--- 'x' `y` ``z''", "{{x}} [[ y ]] [% z %]", "%% if x",
+]  # fmt: skip
+
+
+def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
+    models = {f"net{i}": name for i, name in enumerate(HOSTILE)}
+    made = document(tmp_path, models=models, arms={"": (3, 2)}, contrast=False, extras=False)
+    text = re.sub(r"\s", "", text_of(tmp_path, pdf_of(tmp_path, made)))
+    for name in HOSTILE:
+        assert re.sub(r"\s", "", name) in text, name
+    assert "root:x:0" not in text
+
+
+def test_two_columns(tmp_path: Path) -> None:
+    invent.repository(tmp_path, invent.Shape(arms=ARMS))
+    path = tmp_path / "report" / "paper.toml"
+    path.write_text(path.read_text("utf-8").replace("columns = 1", "columns = 2"), "utf-8")
+    assert pdf_of(tmp_path, document(tmp_path, arms=ARMS)).startswith(b"%PDF")
+
+
+def test_a_missing_glyph_is_an_error_with_its_name(tmp_path: Path) -> None:
+    made = document(tmp_path, models={"net0": "Net ❦"}, arms={"": (3, 1)}, contrast=False,
+                    extras=False)  # fmt: skip
+    with pytest.raises(UserError, match="(?s)U\\+2766.*no face of the paper has this character"):
+        pdf_of(tmp_path, made)
+
+
+def test_an_overfull_table_is_an_error_with_its_name() -> None:
+    log = "cnnpaper: table results\nOverfull \\hbox (12.5pt too wide) in paragraph at lines 3--4\n"
+    assert tex.refused(log) == ["table results: is 12.5 pt wider than its column"]
+    log = "cnnpaper: table a\ncnnpaper: figure b\nLaTeX Warning: Float too large for page by 7.1pt"
+    assert tex.refused(log) == ["figure b: is 7.1 pt too high for a page"]
+
+
+def test_the_pdf_has_the_ledger_that_html_has(tmp_path: Path) -> None:
+    made, page = (document(tmp_path, edition, arms=ARMS) for edition in ("en", "html"))
+    with pikepdf.open(io.BytesIO(pdf_of(tmp_path, made))) as pdf:
+        inside = json.loads(pdf.attachments["ledger.json"].get_file().read_bytes())
+    texts = {v["key"]: v["text"] for v in inside["values"] if v["printed"]}
+    assert texts == {key: value.text for key, value in page.printed.items()}
