@@ -73,7 +73,7 @@ def _chain(data: StudyData, value: Value) -> Iterator[str]:
     unit = f" ({value.unit})" if value.unit else ""
     yield value.key
     yield f"  printed   {value.text}"
-    yield f"  exact     {value.exact!r}{unit}"
+    yield f"  exact     {_exact(value)}{unit}"
     yield f"  computed  {value.formula}"
     for source in value.sources[:MOST_SOURCES]:
         yield f"  from      {source}   (SHA-256 {source.digest[:12]}…)"
@@ -114,3 +114,8 @@ def _run(data: StudyData, run: Run) -> Iterator[str]:
         f"  made by   make {header.model} STUDY={header.study}{arm} SEEDS={header.seed}, "
         f"at commit {(header.commit or 'unknown')[:12]}"
     )
+
+
+def _exact(value: Value) -> str:
+    """Twelve significant digits: far more than anything prints."""
+    return f"{value.exact:.12g}" if isinstance(value.exact, float) else repr(value.exact)

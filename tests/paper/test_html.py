@@ -1,0 +1,77 @@
+"""The HTML edition: one file, whole, with a target for every link and headers for every table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lxml import html as lxml_html
+
+from cnnpaper.files import UserError
+from cnnpaper.paper.html import assemble, inline_svg, numbered
+
+
+@pytest.fixture
+def page(compose: Callable[..., Any]) -> str:
+    data, document = compose("html")
+    return assemble(data.root, document)
+
+
+def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:
+    tree = lxml_html.fromstring(page)
+    ids = tree.xpath("//@id")
+    assert len(ids) == len(set(ids))
+    links = [href[1:] for href in tree.xpath("//a/@href") if href.startswith("#")]
+    assert len(links) > 200
+    assert set(links) <= set(ids)
+
+
+def test_it_needs_no_network(page: str) -> None:
+    loaded = re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|url\((?!#)', page)
+    assert loaded == []
+    assert "<script" not in page
+
+
+def test_tables_have_captions_and_headers(page: str) -> None:
+    tree = lxml_html.fromstring(page)
+    tables = tree.xpath("//figure//table")
+    assert len(tables) > 10
+    for item in tables:
+        assert item.xpath("./caption")
+        assert item.xpath(".//th[@scope='col']")
+        assert item.xpath(".//th[@scope='row']")
+
+
+def test_sections_and_tables_are_numbered_in_order(page: str) -> None:
+    tree = lxml_html.fromstring(page)
+    numbers = [e.text for e in tree.xpath("//h2/span[@class='n']")]
+    assert numbers[:8] == ["1", "2", "3", "4", "5", "6", "7", "8"]
+    assert numbers[8] == "A"
+    captions = [c.text_content() for c in tree.xpath("//figure//caption")]
+    shown = [re.match(r"Table\s(\d+)", c) for c in captions]
+    assert [int(m[1]) for m in shown if m] == list(range(1, len(captions) + 1))
+
+
+def test_languages_are_marked(page: str) -> None:
+    tree = lxml_html.fromstring(page)
+    assert tree.get("lang") == "en"
+    assert "초록" in page
+    assert tree.xpath("//div[@lang='ko']")
+
+
+def test_a_reference_to_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="refers to 'tab:x'"):
+        numbered('<p>\ue000tab:x\ue001</p>')
+
+
+def test_figures_describe_themselves() -> None:
+    svg = b'<?xml version="1.0"?><svg width="9pt" height="9pt" viewBox="0 0 360 200"><defs>' \
+          b'<path id="m1"/></defs><use href="#m1"/></svg>'  # fmt: skip
+    text = inline_svg(svg, "fig:a", "Accuracy", "Four bars & more")
+    assert '<title id="fig-a-title">Accuracy</title>' in text
+    assert "Four bars &amp; more</desc>" in text
+    assert 'id="fig-a-m1"' in text
+    assert 'href="#fig-a-m1"' in text
+    assert "max-width:450px" in text

@@ -1,0 +1,94 @@
+"""Nothing changed, nothing done: what a build depends on, and that the answer is quick."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnpaper.files import UserError
+from cnnpaper.paper import build, compose
+from tests.paper import invent
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one small study, whose logs are invented as it is read."""
+    shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
+                         extras=False, name="tiny")  # fmt: skip
+    data, found = invent.study(tmp_path, shape)
+
+    def made(*_: Any, draw: bool = True, **__: Any) -> compose.Document:
+        return compose.compose_data(data, found, "html", draw=draw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compose, "compose", made)
+    return tmp_path
+
+
+def report(root: Path) -> list[str]:
+    said: list[str] = []
+    build.build_report(root, "tiny", edition="html", say=said.append)
+    return said
+
+
+def test_a_second_build_does_nothing(root: Path) -> None:
+    assert report(root) == ["report/CNN_report-tiny.html, 1 of 1 declared runs"]
+    assert report(root) == ["nothing has changed: report/CNN_report-tiny.html, "
+                            "1 of 1 declared runs"]  # fmt: skip
+
+
+def edit(path: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text((target.read_text("utf-8") if target.exists() else "") + "\n", "utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change,again",
+    [
+        (edit("report/en/abstract.j2"), True),
+        (edit("report/en/words.toml"), True),
+        (edit("report/layout/paper.css"), True),
+        (edit("report/references.bib"), True),
+        (edit("experiments/recipe.toml"), True),
+        (edit("results/log/tiny/resnet18-s0/run.jsonl"), True),
+        (edit("report/CNN_report-tiny.html"), True),
+        (edit("README.md"), False),
+        (edit("results/log/other/resnet18-s0/run.jsonl"), False),
+        (edit("report/en/.abstract.j2.swp"), False),
+    ],
+)
+def test_what_a_build_depends_on(root: Path, change: Callable[[Path], None], again: bool) -> None:
+    report(root)
+    change(root)
+    assert report(root)[-1].startswith("nothing has changed") != again
+
+
+def test_nothing_heavy_is_imported_to_find_that_out() -> None:
+    code = (
+        "import sys, cnnpaper.paper.build as b; "
+        "print([m for m in ('pandas', 'matplotlib', 'jinja2', 'pydantic', 'torch') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_edition_is_named(root: Path) -> None:
+    with pytest.raises(UserError, match="EDITION=fr"):
+        build.build_report(root, "tiny", edition="fr")  # type: ignore[arg-type]
+
+
+def test_tables_are_written_as_csv_and_markdown(root: Path) -> None:
+    folder = build.build_tables(root, "tiny", say=lambda _: None)
+    names = {path.name for path in folder.iterdir()}
+    assert {"networks.csv", "networks.md", "runs.csv", "epochs.csv", "ledger.json"} <= names
+    shutil.rmtree(folder)
