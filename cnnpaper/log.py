@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import re
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -331,6 +332,27 @@ def again(header_or_spec: Header | RunSpec, **more: object) -> str:
     )
 
 
+_PLACE = re.compile(
+    r"results/log/(?P<study>[^/]+)/(?:(?P<arm>[^/]+)/)?"
+    r"(?P<model>[a-z0-9_]+)(?:-(?P<variant>[^/]+))?-s(?P<seed>[0-9]+)/[^/]+$"
+)
+
+
+def again_at(path: Path, **more: object) -> str:
+    """The command that trains the run one of whose files lies at ``path``."""
+    found = _PLACE.search(path.absolute().as_posix())
+    if found is None:
+        return advice("status", **more)  # which names what is missing, with its command
+    model, seed = found["model"], int(found["seed"])
+    chosen = {"STUDY": found["study"], "ARM": found["arm"], "SEEDS": seed}
+    return advice(model, **chosen, VARIANT=found["variant"], **more)
+
+
+def _restore(path: Path) -> str:
+    over = again_at(path, FORCE=1)
+    return f"restore the file from version control, or train the run from scratch: {over}"
+
+
 def read_run(path: Path) -> Run:
     """Read and validate a log.
 
@@ -341,7 +363,7 @@ def read_run(path: Path) -> Run:
     numbers: dict[str, int] = {}
     last = 0
     for number, raw in enumerate(_raw_lines(path), start=1):
-        line = _parsed(raw, f"{path}:{number}")
+        line = _parsed(raw, path, number)
         rank = ORDER.index(line.kind)
         twice = line.kind in ("header", "miniature", "result") and parts[line.kind]
         if rank < last or (number == 1) != (line.kind == "header") or twice:
@@ -370,7 +392,7 @@ def _raw_lines(path: Path) -> list[str]:
     except OSError as error:
         raise LogError(f"{path}: cannot be read ({error.strerror})") from None
     if not data:
-        raise LogError(f"{path}: empty\nmove it away; the run's make target trains it from scratch")
+        raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
     if not data.endswith(b"\n"):
         last = data.count(b"\n") + 1
         raise LogError(
@@ -380,24 +402,25 @@ def _raw_lines(path: Path) -> list[str]:
         return data.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise LogError(f"{path}:{number}: not UTF-8; {RESTORE}") from None
+        raise LogError(f"{path}:{number}: not UTF-8\n{_restore(path)}") from None
 
 
-RESTORE = "restore the file from version control, or train the run again with FORCE=1"
-
-
-def _parsed(raw: str, where: str) -> AnyLine:
+def _parsed(raw: str, path: Path, number: int) -> AnyLine:
+    where = f"{path}:{number}"
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise LogError(f"{where}: not JSON ({error})\n{RESTORE}") from None
+        raise LogError(f"{where}: not JSON ({error})\n{_restore(path)}") from None
     kind = values.get("kind") if isinstance(values, dict) else None
     if kind not in ORDER:
-        raise LogError(f"{where}: kind = {kind!r}; known kinds: {', '.join(ORDER)}\n{RESTORE}")
+        raise LogError(
+            f"{where}: kind = {kind!r}; known kinds: {', '.join(ORDER)}\n{_restore(path)}"
+        )
     if kind == "header" and values.get("schema") != SCHEMA:
         raise LogError(
             f"{where}: schema = {values.get('schema')!r}, this version of cnnpaper reads {SCHEMA}\n"
-            "use the version that wrote the log, or train the run again with FORCE=1"
+            "use the version that wrote the log, or train the run from scratch: "
+            f"{again_at(path, FORCE=1)}"
         )
     try:
         return _ADAPTER.validate_json(raw)
@@ -405,7 +428,7 @@ def _parsed(raw: str, where: str) -> AnyLine:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][1:])
         shown = str(first["input"])[:60]
-        raise LogError(f"{where}: {key} = {shown}: {first['msg']}\n{RESTORE}") from None
+        raise LogError(f"{where}: {key} = {shown}: {first['msg']}\n{_restore(path)}") from None
 
 
 # --------------------------------------------------------------------------------- predictions
@@ -450,10 +473,12 @@ def read_predictions(path: Path) -> Predictions:
             _check(arrays[f"{part}_labels"], arrays[f"{part}_logits"], part)
     except OSError as error:
         reason = error.strerror or error
-        raise LogError(f"{path}: cannot be read ({reason})\n{RESTORE}") from None
+        raise LogError(f"{path}: cannot be read ({reason})\n{_restore(path)}") from None
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         reason = str(error).partition("\n")[0][:160] or type(error).__name__
-        raise LogError(f"{path}: not the predictions of a run: {reason}\n{RESTORE}") from None
+        raise LogError(
+            f"{path}: not the predictions of a run: {reason}\n{_restore(path)}"
+        ) from None
     return Predictions(**arrays)
 
 

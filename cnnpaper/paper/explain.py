@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cnnpaper import fingerprint
 from cnnpaper.files import UserError
-from cnnpaper.log import Run
+from cnnpaper.log import Run, again
 from cnnpaper.paper.ledger import MINUS, Ledger, Value
 
 if TYPE_CHECKING:
@@ -109,11 +109,7 @@ def _run(data: StudyData, run: Run) -> Iterator[str]:
     verified = "verified" if path in data.verified else "fresh"
     state = "stale" if path in data.stale else verified
     yield f"  run       {path}, fingerprint {fingerprint.short(header.fingerprint)} ({state})"
-    arm = f" ARM={header.arm}" if header.arm else ""
-    yield (
-        f"  made by   make {header.model} STUDY={header.study}{arm} SEEDS={header.seed}, "
-        f"at commit {(header.commit or 'unknown')[:12]}"
-    )
+    yield f"  made by   {again(header)}, at commit {(header.commit or 'unknown')[:12]}"
 
 
 def _exact(value: Value) -> str:
