@@ -148,8 +148,10 @@ def _studies(root: Path, study: str) -> list[str]:
         values = tomllib.loads(text)
     except (OSError, ValueError):
         return [study]
-    named = [values.get("tuning"), values.get("precision")]
-    return [study, *(name for name in named if isinstance(name, str))]
+    budget = values.get("budget")
+    timed = budget.get("timing") if isinstance(budget, dict) else None
+    named = [values.get("tuning"), values.get("precision"), timed]
+    return list(dict.fromkeys([study, *(name for name in named if isinstance(name, str))]))
 
 
 def manifest(root: Path, study: str, allow_stale: bool) -> str:

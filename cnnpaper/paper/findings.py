@@ -6,9 +6,10 @@ Fractions, seconds and bytes, unrounded.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
@@ -162,4 +163,78 @@ class Findings:
 
 def find(data: StudyData) -> Findings:
     """What was found, from the analysis."""
-    raise NotImplementedError(data)
+    return Findings(summaries=_summaries(data), **_timing(data))
+
+
+def _summaries(data: StudyData) -> dict[tuple[str, str, str], Summary]:
+    from cnnpaper.paper.facts import entry_of
+    from cnnpaper.study import stats
+
+    rows = data.runs.set_index("path")
+    found = {}
+    for arm in {spec.arm or "": None for spec in data.specs}:
+        seeds = set(data.complete_seeds(arm))
+        paths: dict[str, list[str]] = {}
+        for spec in data.specs:
+            if (spec.arm or "") == arm and spec.seed in seeds:
+                paths.setdefault(entry_of(spec), []).append(spec.path)
+        for entry, own in paths.items():
+            for column in ("test_acc", "val_acc", "train_s"):
+                values = rows.loc[own, column].dropna()
+                if len(values) < len(own):
+                    continue
+                mean = stats.mean_interval(values.tolist())
+                limits = None if mean.low is None or mean.high is None else (mean.low, mean.high)
+                found[arm, entry, column] = Summary(
+                    mean=mean.mean, n=mean.n, interval=limits, sd=mean.sd
+                )
+    return found
+
+
+def _timing(data: StudyData) -> dict[str, Any]:
+    from cnnpaper import timings
+    from cnnpaper.study import stats
+
+    budget = data.study.budget
+    sessions = data.timing or {}
+    session = sessions.get(budget.session if budget else max(sessions, default=0))
+    if not session:
+        return {}
+    like = session[budget.like][1] if budget else None
+    rows = []
+    for model in data.study.networks:
+        if model not in session:
+            continue
+        number, line = session[model]
+        step = stats.median_interval(line.rounds)
+        ratio = stats.paired_ratio(line.rounds, like.rounds) if like else None
+        images = line.batch_size / line.step_s
+        rows.append(
+            StepTime(
+                model=model, step_s=line.step_s, interval=(step.low, step.high),
+                ratio=ratio and ratio.median,
+                ratio_interval=ratio and (ratio.low, ratio.high), images_per_s=images,
+                gmac_per_s=3 * line.macs * images / 1e9, peak_memory=line.peak_memory,
+                startup_s=line.startup_s, eval_s=line.eval_s,
+                sections={k: stats.median_interval(v).median for k, v in line.sections.items()},
+                line=number,
+            )
+        )  # fmt: skip
+    first = next(iter(session.values()))[1]
+    found: dict[str, Any] = {
+        "timing": tuple(rows), "timing_rounds": len(first.round_s),
+        "timing_steps": len(first.round_s[0]), "timing_batch": first.batch_size,
+        "timing_machine": first.machine.gpu or first.machine.cpu or first.machine.processor or "",
+        "timing_contended": any(line.contended for _, line in session.values()),
+    }  # fmt: skip
+    if budget and like:
+        seconds = {arm: steps * like.step_s for arm, steps in budget.steps.items()}
+        ratios = {m: statistics.median(r) for m, r in timings.ratios(session, budget.like).items()}
+        found["budget_s"] = seconds
+        found["budgets"] = tuple(
+            Budget(arm=spec.arm, model=spec.model, steps=spec.steps,
+                   residual_s=spec.steps * ratios[spec.model] * like.step_s - seconds[spec.arm])
+            for spec in {(s.arm, s.model): s for s in data.specs}.values()
+            if spec.arm is not None and spec.arm in seconds
+        )  # fmt: skip
+    return found

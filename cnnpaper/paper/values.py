@@ -215,8 +215,7 @@ class Values:
 
     def time(self, row: findings.StepTime) -> dict[str, Any]:
         """One network's measurement of step times."""
-        path = self.root / "results" / "log" / self.data.study.name / "timing.jsonl"
-        sources = [self.sources.file(path, row.line)]
+        sources = [self.sources.file(self.data.timing_path, row.line)]
         key = f"timing.{row.model}"
 
         def add(

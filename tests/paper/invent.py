@@ -103,6 +103,10 @@ class Study:
     tuning: Any = None
     precision: Any = None
 
+    @property
+    def timing_path(self) -> Path:
+        return self.root / "results" / "log" / self.study.name / "timing.jsonl"
+
     def complete_seeds(self, arm: str) -> tuple[int, ...]:
         wanted: dict[int, list[bool]] = {}
         for spec in self.specs:
