@@ -1,0 +1,350 @@
+"""The logs of a study as two tidy tables, with their predictions: what the paper is made from.
+
+Everything is checked on the way in. A run that is incomplete, stale, damaged, misplaced, undeclared
+or at odds with its own predictions is refused by name, with the remedy; one that is missing is
+counted. Accuracies are fractions, times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cnnpaper import log, timings, tuning
+from cnnpaper.advice import advice
+from cnnpaper.config import (
+    Experiment,
+    Recipe,
+    RunSpec,
+    Study,
+    load_experiment,
+    load_recipe,
+    load_study,
+    visible,
+)
+from cnnpaper.files import UserError
+from cnnpaper.fingerprint import freshness
+from cnnpaper.log import LOG_NAME, LogError, Run
+from cnnpaper.study import checks
+from cnnpaper.tuning import GUESSING
+
+LISTED = 5
+"""Runs that a message names."""
+
+Sessions = Mapping[int, Mapping[str, tuple[int, timings.Timing]]]
+"""Session → network → (line of the file, what was measured)."""
+
+
+class PredictionFiles(Mapping[str, log.Predictions]):
+    """Predictions by run, checked and read when asked for: a large study does not fit in memory.
+
+    Args:
+        runs: finished runs by path.
+    """
+
+    def __init__(self, runs: Mapping[str, Run]) -> None:
+        self._runs = dict(runs)
+        self._read = lru_cache(maxsize=64)(self._load)
+
+    def __getitem__(self, path: str) -> log.Predictions:
+        if path not in self._runs:
+            raise KeyError(path)
+        return self._read(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._runs)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def _load(self, path: str) -> log.Predictions:
+        return checks.read_predictions(self._runs[path])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData:
+    """One study, read and checked.
+
+    ``runs`` has a row a run that has a log: path, arm and variant ("" where there is none), model
+    (categorical in the study's order), seed, steps, epochs, status, val_acc, val_loss, test_acc,
+    test_loss, train_s, total_s, peak_memory, contended (epochs), suspended_s, processor, isa,
+    threads, gpu, precision, commit, started, parameters, macs. ``epochs`` has a row an epoch: path,
+    arm, model, variant, seed, epoch, steps, steps_done, train_loss, train_acc, val_loss, val_acc,
+    learning_rate, train_s, eval_s, contended. What is unknown is missing; a run that diverged
+    counts with the accuracy of guessing.
+    """
+
+    root: Path
+    study: Study
+    recipe: Recipe
+    experiments: dict[str, Experiment]
+    """By network, in the study's order."""
+    specs: list[RunSpec]
+    """Declared runs; none of an imported study."""
+    logs: dict[str, Run]
+    """Path → finished or diverged run, in the order of the declaration."""
+    predictions: Mapping[str, log.Predictions]
+    """Path → predictions of a finished run."""
+    missing: list[RunSpec]
+    """Declared without a log."""
+    stale: dict[str, list[str]] = field(default_factory=dict)
+    """Path → why; only where they were allowed."""
+    verified: list[str] = field(default_factory=list)
+    """Fresh because ``verified.json`` says so."""
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    timing: Sessions | None = None
+    """Of the study that the budget names, else of this one."""
+    tuning: StudyData | None = None
+    precision: StudyData | None = None
+
+    def complete_seeds(self, arm: str) -> tuple[int, ...]:
+        """Seeds that all networks of an arm have, in the declared order; "" where arms have no
+        names."""
+        there: dict[int, bool] = {}
+        for spec in self.specs:
+            if (spec.arm or "") == arm:
+                there[spec.seed] = there.get(spec.seed, True) and spec.path in self.logs
+        return tuple(seed for seed, complete in there.items() if complete)
+
+    @property
+    def mixed_processors(self) -> list[tuple[str, int]]:
+        """(arm, seed) whose networks were trained on different types of processor or GPU."""
+        kinds: dict[tuple[str, int], set[tuple[str | None, str | None]]] = {}
+        for spec in self.specs:
+            if run := self.logs.get(spec.path):
+                kind = (run.header.machine.processor, run.header.machine.gpu)
+                kinds.setdefault((spec.arm or "", spec.seed), set()).add(kind)
+        return [place for place, found in kinds.items() if len(found) > 1]
+
+    @property
+    def timing_path(self) -> Path:
+        """Of the file that holds the step times."""
+        return checks.timing_path(self.root, self.study)
+
+
+def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
+    """Read a study and the studies that it names, strictly.
+
+    Args:
+        root: of the repository.
+        name: of the study.
+        allow_stale: keep stale runs, and say in ``stale`` why they are.
+
+    Raises:
+        UserError: no such study, or a run, an override or a budget that is refused.
+    """
+    study = load_study(root, name)
+    experiments = {model: load_experiment(root, model) for model in study.networks}
+    others = {
+        key: None if other is None else load(root, other, allow_stale=allow_stale)
+        for key, other in (("tuning", study.tuning), ("precision", study.precision))
+    }
+    if study.tuning is not None:
+        for model, experiment in experiments.items():
+            tuning.check_override(root, model, experiment)
+    checks.check_budget(root, study)
+    specs = [] if study.origin == "imported" else tuning.declared(root, study)
+    logs = _imported(root, study) if study.origin == "imported" else _declared(root, study, specs)
+    stale, verified = _freshness(root, study, specs, logs, allow_stale)
+    finished = {
+        path: run
+        for path, run in logs.items()
+        if run.result and run.result.status == "finished" and run.result.predictions_sha256
+    }
+    predictions = PredictionFiles(finished)
+    checks.check_together(logs, predictions)
+    return StudyData(
+        root=root,
+        study=study,
+        recipe=load_recipe(root),
+        experiments=experiments,
+        specs=specs,
+        logs=logs,
+        predictions=predictions,
+        missing=[spec for spec in specs if spec.path not in logs],
+        stale=stale,
+        verified=verified,
+        runs=_runs_table(study, logs),
+        epochs=_epochs_table(study, logs),
+        timing=timings.read(checks.timing_path(root, study)) or None,
+        **others,
+    )
+
+
+# --------------------------------------------------------------------------------- reading runs
+
+
+def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
+    """The logs of declared runs; no other log lies in the study's folder."""
+    places = {spec.folder(root) / LOG_NAME: spec for spec in specs}
+    folder = root / "results" / "log" / study.name
+    # results are not chosen by leaving some out of the study file
+    for path in visible(folder, f"**/{LOG_NAME}"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path not in places and not hidden:
+            raise LogError(
+                f"{path}: study {study.name!r} does not declare this run\n"
+                f"declare it in experiments/study/{study.name}.toml, or move its folder out of "
+                f"{folder}"
+            )
+    # a link that leads nowhere is a log that cannot be read, not one that is missing
+    there = {path: spec for path, spec in places.items() if path.exists() or path.is_symlink()}
+    return {spec.path: _read(path, spec) for path, spec in there.items()}
+
+
+def _read(path: Path, spec: RunSpec) -> Run:
+    """One run that is complete and what its folder says."""
+    if path.is_file() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        raise UserError(f"{spec.path} is incomplete (its last line is cut off): {log.again(spec)}")
+    run = log.read_run(path)
+    header = run.header
+    for key in ("study", "arm", "model", "variant", "seed"):
+        if getattr(header, key) != getattr(spec, key):
+            raise LogError(
+                f"{path}:1: {key} = {getattr(header, key)!r}, but this is the folder of "
+                f"{spec.path}\nmove the log to the folder of its own run"
+            )
+    if header.origin != "trained" or header.fingerprint is None:
+        raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
+    own = checks.own_spec(run)
+    if run.result is None:
+        raise UserError(incomplete(own, run))
+    checks.check_run(run, run.result)
+    return run
+
+
+def incomplete(spec: RunSpec, run: Run) -> str:
+    """``resnet18-s0 is incomplete (2 of 3 epochs): make resnet18 …``."""
+    epochs = "epoch" if spec.epochs == 1 else "epochs"
+    return (
+        f"{spec.path} is incomplete ({len(run.epochs)} of {spec.epochs} {epochs}): "
+        f"{log.again(spec)}"
+    )
+
+
+def _imported(root: Path, study: Study) -> dict[str, Run]:
+    """The logs that lie in the folder of an imported study, in its order of networks."""
+    folder = root / "results" / "log" / study.name
+    runs = [log.read_run(path) for path in visible(folder, f"[!.]*/{LOG_NAME}")]
+    for run in runs:
+        if run.header.origin != "imported" or run.header.model not in study.networks:
+            raise LogError(
+                f"{run.path}:1: {run.header.origin} run of {run.header.model}, but study "
+                f"{study.name!r} is imported and about {', '.join(study.networks)}"
+            )
+        if run.result is None:
+            raise LogError(f"{run.path}: no result line; import the log again")
+    runs.sort(key=lambda run: study.networks.index(run.header.model))
+    return {f"{study.name}/{run.name}": run for run in runs}
+
+
+# --------------------------------------------------------------------------------- together
+
+
+def _freshness(
+    root: Path, study: Study, specs: list[RunSpec], logs: Mapping[str, Run], allow_stale: bool
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Stale runs with the reasons, and the verified ones."""
+    stale: dict[str, list[str]] = {}
+    verified: list[str] = []
+    for spec in specs:
+        run = logs.get(spec.path)
+        if run is None:
+            continue
+        found = freshness(root, run, spec)
+        why = list(found.why) if found.state == "stale" else []
+        why += checks.other_conditions(run, spec)
+        if why:
+            stale[spec.path] = why
+        elif found.state == "verified":
+            verified.append(spec.path)
+    if stale and not allow_stale:
+        raise UserError(stale_message(study, specs, stale))
+    return stale, verified
+
+
+def stale_message(study: Study, specs: list[RunSpec], stale: Mapping[str, list[str]]) -> str:
+    """Which runs are stale, why, and the remedies."""
+    more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
+    reasons = list(dict.fromkeys(why for each in stale.values() for why in each))
+    others = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
+    first = next(spec for spec in specs if spec.path in stale)
+    runs = "1 run of" if len(stale) == 1 else f"{len(stale)} runs of"
+    code = all(why.startswith(("engine/", "metrics.py")) for why in reasons)
+    remedies = [f"train again: {log.again(first, FORCE=1)}"]
+    if code:
+        remedies.insert(0, f"where no bit has changed: {advice('verify', STUDY=study.name)}")
+    remedies.append(f"show them as stale: {advice('report', STUDY=study.name, ALLOW_STALE=1)}")
+    return (
+        f"{runs} study {study.name!r} stale: {', '.join(list(stale)[:LISTED])}{more}\n"
+        f"changed: {'; '.join(reasons[:3])}{others}\n" + "\n".join(remedies)
+    )
+
+
+# --------------------------------------------------------------------------------- the tables
+
+RUNS = (
+    "path arm model variant seed steps epochs status val_acc val_loss test_acc test_loss train_s "
+    "total_s peak_memory contended suspended_s processor isa threads gpu precision commit started "
+    "parameters macs"
+)
+EPOCHS = (
+    "path arm model variant seed epoch steps steps_done train_loss train_acc val_loss val_acc "
+    "learning_rate train_s eval_s contended"
+)
+
+
+def _names(path: str, run: Run) -> dict[str, Any]:
+    header = run.header
+    names = {"path": path, "arm": header.arm or "", "model": header.model}
+    return {**names, "variant": header.variant or "", "seed": header.seed}
+
+
+def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
+    rows = []
+    for path, run in logs.items():
+        header, result = run.header, run.result
+        assert result is not None
+        row = _names(path, run)
+        row |= {key: getattr(header, key) for key in ("precision", "commit", "started")}
+        row |= {key: getattr(header.machine, key) for key in ("processor", "isa", "threads", "gpu")}
+        row |= {key: getattr(header.network, key) for key in ("parameters", "macs")}
+        row |= {key: getattr(result, key) for key in RUNS.split() if hasattr(result, key)}
+        row |= {key: result.exact(key) for key in ("val_loss", "test_loss")}
+        row["steps"] = sum(epoch.steps or 0 for epoch in run.epochs)
+        row["epochs"] = len(run.epochs)
+        row["contended"] = sum(bool(epoch.contended) for epoch in run.epochs)
+        row["suspended_s"] = sum(epoch.suspended_s or 0.0 for epoch in run.epochs)
+        if result.status == "diverged":
+            row["val_acc"] = GUESSING
+            row["test_acc"] = GUESSING if study.data.test_images else None
+        rows.append(row)
+    return _frame(rows, RUNS, study)
+
+
+def _epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
+    rows = []
+    for path, run in logs.items():
+        done = 0
+        for epoch in run.epochs:
+            done += epoch.steps or 0
+            row = _names(path, run) | {"steps_done": done}
+            row |= {key: getattr(epoch, key) for key in EPOCHS.split() if hasattr(epoch, key)}
+            row |= {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
+            rows.append(row)
+    return _frame(rows, EPOCHS, study)
+
+
+def _frame(rows: list[dict[str, Any]], names: str, study: Study) -> pd.DataFrame:
+    """Rows as a table whose networks are in the study's order."""
+    columns = names.split()
+    table = pd.DataFrame(rows, columns=columns)
+    table["model"] = pd.Categorical(table["model"], categories=study.networks, ordered=True)
+    measured = [key for key in columns if key.endswith(("_acc", "_loss", "_s")) or key == "macs"]
+    return table.astype(dict.fromkeys(measured, "float64"))
