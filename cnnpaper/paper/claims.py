@@ -22,6 +22,8 @@ LISTED = 6
 ENOUGH_SEEDS = 5
 SMALL = 0.01
 """A difference below one point is called small."""
+ALIKE = 1.1
+"""Throughputs whose ratio is smaller are called alike."""
 MOST_TELLING = 3
 """Superseded results of one network that make its span worth a sentence."""
 
@@ -312,8 +314,9 @@ class Claims:
                            name=self.name(row.model))
             for row in rows
         )  # fmt: skip
-        out = [self.say("throughput", entries=entries)]
-        slow = min(rows, key=lambda row: row.gmac_per_s or 0.0)
+        slow, *_, fast = sorted(rows, key=lambda row: row.gmac_per_s or 0.0)
+        apart = (fast.gmac_per_s or 0.0) > ALIKE * (slow.gmac_per_s or 0.0)
+        out = [self.say("throughput" if apart else "throughput_alike", entries=entries)]
         layers = {row.model: self.facts.network(row.model)["layers"] for row in rows}
         own = layers[slow.model]
         if own is not None and own.exact == max(int(v.exact or 0) for v in layers.values() if v):

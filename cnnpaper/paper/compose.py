@@ -300,6 +300,7 @@ def flags(data: StudyData) -> dict[str, bool]:
         "contrast": study.contrast is not None,
         "budget": study.budget is not None,
         "tuning": data.tuning is not None,
+        "tuned": any(o.from_study for e in data.experiments.values() for o in e.override.values()),
         "precision": data.precision is not None,
         "timing": data.timing is not None,
         "bfloat16": data.recipe.precision == "bfloat16",

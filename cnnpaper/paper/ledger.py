@@ -79,6 +79,9 @@ class Cite:
     textual: bool = False
     """True: ``He et al. (2016)``; False: ``(He et al., 2016)``."""
 
+    def __str__(self) -> str:
+        return f"[{', '.join(self.keys)}]"
+
 
 Part: TypeAlias = str | Value | Cite
 
@@ -95,10 +98,7 @@ class Sentence:
 
     def __str__(self) -> str:
         """As plain text, citations as ``[key]``: for tests and for people."""
-        parts = (
-            ", ".join(p.keys).join("[]") if isinstance(p, Cite) else str(p) for p in self.parts
-        )
-        return "".join(parts)
+        return "".join(map(str, self.parts))
 
     def __bool__(self) -> bool:
         return bool(self.parts)

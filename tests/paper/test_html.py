@@ -58,7 +58,7 @@ def test_languages_are_marked(page: str) -> None:
     tree = lxml_html.fromstring(page)
     assert tree.get("lang") == "en"
     assert "초록" in page
-    assert tree.xpath("//div[@lang='ko']")
+    assert tree.xpath("//p[@lang='ko']")
 
 
 def test_a_reference_to_nothing_is_refused() -> None:
