@@ -240,9 +240,8 @@ def _summaries(data: StudyData) -> dict[tuple[str, str, str], Summary]:
         for entry, paths in shown(data, arm or "").items():
             for column in COLUMNS.split():
                 values = pd.to_numeric(table.loc[paths, column]).to_numpy(np.float64)
-                known = values[np.isfinite(values)]  # a diverged run has no loss
-                if len(known):
-                    found[arm or "", entry, column] = _summary(known)
+                if len(values) and np.isfinite(values).all():  # a diverged run has no loss
+                    found[arm or "", entry, column] = _summary(values)
     return found
 
 
@@ -462,7 +461,7 @@ def _timing(data: StudyData) -> dict[str, Any]:
         "timing_session": number,
         "timing_rounds": len(first.rounds),
         "timing_steps": len(first.round_s[0]),
-        "timing_machine": first.machine.gpu or first.machine.cpu or "",
+        "timing_machine": first.machine.gpu or first.machine.cpu or first.machine.processor or "",
         "timing_batch": first.batch_size,
         "timing_contended": any(line.contended for _, line in timed.values()),
         "shifts": tuple(
