@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cnnpaper.paper import findings
 from cnnpaper.paper.facts import ArmFacts, Facts
 from cnnpaper.paper.ledger import Cite, Sentence, Value
 from cnnpaper.paper.tabular import Table
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Phrase, Words, sentences
+from cnnpaper.study import analysis
 
 LISTED = 6
 """With more networks a sentence gives the range instead of each."""
@@ -212,7 +212,7 @@ class Claims:
             all=self.facts.count("contrasts", len(rows), source, "contrasts"),
         )  # fmt: skip
 
-    def _contrast(self, row: findings.Contrast) -> Sentence:
+    def _contrast(self, row: analysis.Contrast) -> Sentence:
         found = self.values.contrast(row)
         p: Value = found["p_holm"]
         parts = {
@@ -291,15 +291,15 @@ class Claims:
     def budget(self) -> Sentence:
         """The time that the budget's network needs for its steps, in minutes."""
         entries: list[Phrase] = []
-        budget = self.study.budget
-        for arm, seconds in self.values.found.budget_s.items() if budget else ():
-            row = next(r for r in self.values.found.timing if r.model == budget.like)
-            minutes = self.values.number(
-                f"budget.{arm}.minutes", seconds, 1, "median step × steps of the budget's network",
-                self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
-            )  # fmt: skip
-            name = self.words.label("arm", arm)
-            entries.append(self.words.say("budget_minutes", arm=name, minutes=minutes))
+        like = self.study.budget.like if self.study.budget else None
+        for row in (row for row in self.values.found.timing if row.model == like):
+            for arm, seconds in self.values.found.budget_s.items():
+                minutes = self.values.number(
+                    f"budget.{arm}.minutes", seconds, 1, "median step × steps of the network",
+                    self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
+                )  # fmt: skip
+                name = self.words.label("arm", arm)
+                entries.append(self.words.say("budget_minutes", arm=name, minutes=minutes))
         if not entries:
             return Sentence(())
         return self.say("budget", entries=self.words.listing(entries))
@@ -323,7 +323,7 @@ class Claims:
             out.append(self.say("throughput_layers", name=self.name(slow.model), layers=own))
         return sentences(*out, self._optimizer(rows))
 
-    def _optimizer(self, rows: list[findings.StepTime]) -> Sentence:
+    def _optimizer(self, rows: list[analysis.StepTime]) -> Sentence:
         """The network whose optimizer takes the largest share of a step."""
         shares = {
             row.model: row.sections["optimizer"] / sum(row.sections.values())

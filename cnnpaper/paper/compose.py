@@ -21,7 +21,6 @@ from cnnpaper.files import UserError
 from cnnpaper.paper.claims import Claims
 from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.facts import Facts, log_name
-from cnnpaper.paper.findings import Findings, find
 from cnnpaper.paper.html import HtmlFace
 from cnnpaper.paper.ledger import Cite, Ledger, Value
 from cnnpaper.paper.publication import Publication, read_publication
@@ -33,6 +32,7 @@ from cnnpaper.paper.templates import Printer, environment, render
 from cnnpaper.paper.tex import TexFace, pdf_string
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
+from cnnpaper.study.analysis import Findings, analyse
 
 if TYPE_CHECKING:
     from cnnpaper.paper.build import Edition
@@ -96,7 +96,7 @@ def compose(
     from cnnpaper.study.load import load
 
     data = load(root, study, allow_stale=allow_stale)
-    return compose_data(data, find(data), edition, draw=draw)
+    return compose_data(data, analyse(data), edition, draw=draw)
 
 
 def compose_data(

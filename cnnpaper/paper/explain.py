@@ -31,11 +31,11 @@ def explain(root: Path, study: str, key: str) -> str:
         UserError: no value has that key or text; the message has the nearest keys.
     """
     from cnnpaper.paper.compose import compose_data
-    from cnnpaper.paper.findings import find
+    from cnnpaper.study.analysis import analyse
     from cnnpaper.study.load import load
 
     data = load(root, study, allow_stale=True)
-    document = compose_data(data, find(data), "en", draw=False)
+    document = compose_data(data, analyse(data), "en", draw=False)
     return explanation(data, document.ledger, key)
 
 

@@ -11,12 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnpaper.config import Recipe, RunSpec, read_toml, run_name
+from cnnpaper.config import Recipe, RunSpec, read_toml
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, Run
 from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, setting
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.words import Words
+from cnnpaper.study.analysis import entry_of
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
@@ -434,11 +435,6 @@ class Facts:
         return self.ledger.number(
             key, value, decimals, scale=scale, unit=unit, formula=formula, sources=[source]
         )
-
-
-def entry_of(spec: RunSpec) -> str:
-    """A run's network and variant, which its seeds share."""
-    return run_name(spec.model, spec.variant, None)
 
 
 def _status(run: Run) -> str | None:

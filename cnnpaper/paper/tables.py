@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from cnnpaper.config import Recipe
 from cnnpaper.paper.facts import WEIGHTED, Facts
-from cnnpaper.paper.findings import Trial
 from cnnpaper.paper.ledger import Cite, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Table, table
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
+from cnnpaper.study.analysis import Trial
 
 SIDE_BY_SIDE = 5
 """With more networks, or longer names, the recipe has no column for each."""
@@ -321,21 +321,25 @@ class Tables:
         """Imported logs: network, epochs, best validation accuracy, time, status."""
         rows: list[Sequence[Cell]] = []
         for place, run in enumerate(self.data.logs.values(), start=1):
-            last = self.facts.headers([run])
-            known = [e for e in run.epochs if e.val_acc is not None]
-            best = max(known, key=lambda e: e.val_acc or 0.0, default=None)
-            result, key = run.result, f"imported.{place}"
-            rows.append([
-                self.facts.name(run.header.model, run.header.variant or ""),
-                self.values.number(f"{key}.epochs", len(run.epochs), 0, "epochs, counted", last),
-                best and self.values.percent(
-                    f"{key}.best", best.val_acc or 0.0, "highest val_acc",
-                    [self.facts.sources.log(run, f"epoch {best.epoch}")]),
-                self.values.number(f"{key}.total", result.total_s, 1, "as recorded",
-                                   [self.facts.sources.log(run)], scale=1 / 60, unit="s")
-                if result and result.total_s is not None else None,
-                result and self.words.label("status", result.status),
-            ])  # fmt: skip
+            key, result, add = f"imported.{place}", run.result, self.values
+            scores = {e.epoch: e.val_acc for e in run.epochs if e.val_acc is not None}
+            best = total = status = None
+            if scores:
+                epoch = max(scores, key=lambda e: scores[e])
+                line = [self.facts.sources.log(run, f"epoch {epoch}")]
+                best = add.percent(f"{key}.best", scores[epoch], "highest val_acc", line)
+            if result is not None:
+                line, status = (
+                    [self.facts.sources.log(run)],
+                    self.words.label("status", result.status),
+                )
+                if result.total_s is not None:
+                    total = add.number(f"{key}.total", result.total_s, 1, "as recorded", line,
+                                       scale=1 / 60, unit="s")  # fmt: skip
+            epochs = add.number(f"{key}.epochs", len(run.epochs), 0, "epochs, counted",
+                                self.facts.headers([run]))  # fmt: skip
+            name = self.facts.name(run.header.model, run.header.variant or "")
+            rows.append([name, epochs, best, total, status])
         columns = [
             self.text("network"), self.col("epochs"), self.col("best_val_acc_percent", "best_val"),
             self.col("total_minutes", "total_min"), self.text("status"),

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from cnnpaper.config import read_toml
 from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME, Run
-from cnnpaper.paper import findings
-from cnnpaper.paper.facts import entry_of, slug
-from cnnpaper.paper.findings import Findings
+from cnnpaper.paper.facts import slug
 from cnnpaper.paper.ledger import Ledger, Source, Value, fixed
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tabular import Interval
+from cnnpaper.study import analysis
+from cnnpaper.study.analysis import Findings, entry_of
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
@@ -183,7 +183,7 @@ class Values:
 
     # ------------------------------------------------------------------------- contrast
 
-    def contrast(self, row: findings.Contrast) -> dict[str, Any]:
+    def contrast(self, row: analysis.Contrast) -> dict[str, Any]:
         """One row of the primary contrast: points and p-values."""
         plan = self.data.study.contrast
         assert plan is not None
@@ -213,7 +213,7 @@ class Values:
 
     # ------------------------------------------------------------------------- time
 
-    def time(self, row: findings.StepTime) -> dict[str, Any]:
+    def time(self, row: analysis.StepTime) -> dict[str, Any]:
         """One network's measurement of step times."""
         sources = [self.sources.file(self.data.timing_path, row.line)]
         key = f"timing.{row.model}"

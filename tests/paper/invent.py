@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cnnpaper import config, log
-from cnnpaper.paper.findings import (
+from cnnpaper.study.analysis import (
     Budget,
     Calibration,
     Change,
@@ -30,12 +30,9 @@ from cnnpaper.paper.findings import (
     Trial,
 )
 
+COLUMNS = ["path", "arm", "model", "variant", "seed", "steps", "status", "val_acc", "test_acc",
+           "train_s", "total_s"]  # fmt: skip
 HERE = Path(__file__).resolve().parents[2]
-COLUMNS = (
-    "path arm model variant seed steps epochs status val_acc val_loss test_acc test_loss train_s "
-    "total_s peak_memory contended suspended_s processor isa threads gpu precision commit started "
-    "parameters macs"
-).split()
 RECIPE = """
 batch_size = 64
 peak_learning_rate = 0.05
@@ -161,7 +158,8 @@ def _study(shape: Shape) -> str:
         lines += [f"epochs = {epochs}", f"seeds = {list(range(seeds))}"]
         return "\n".join(lines).replace("'", '"') + "\n"
     if shape.contrast and len(models) > 1:
-        lines.append(f'contrast = {{ arm = "{next(iter(shape.arms))}", baseline = "{models[-1]}" }}')
+        first = next(iter(shape.arms))
+        lines.append(f'contrast = {{ arm = "{first}", baseline = "{models[-1]}" }}')
     if shape.extras:
         lines.append(
             f'budget = {{ like = "{models[-1]}", timing = "{shape.name}", '
@@ -266,7 +264,7 @@ def findings(data: Study, shape: Shape) -> Findings:
     arms = list(shape.arms)
     return Findings(
         summaries=summaries, contrasts=contrasts(data, summaries), trials=tuple(trials(models)),
-        winners={m: 0.025 for m in models},
+        winners=dict.fromkeys(models, 0.025),
         precision=Precision(
             changes=tuple(Change(model=m, change=-0.002, interval=(-0.01, 0.006), n=3, paths=())
                           for m in models), mean=-0.002, bound=-0.005, stands=True),

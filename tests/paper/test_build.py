@@ -115,7 +115,7 @@ def test_two_columns(tmp_path: Path) -> None:
 def test_a_missing_glyph_is_an_error_with_its_name(tmp_path: Path) -> None:
     made = document(tmp_path, models={"net0": "Net ❦"}, arms={"": (3, 1)}, contrast=False,
                     extras=False)  # fmt: skip
-    with pytest.raises(UserError, match="(?s)U\\+2766.*no face of the paper has this character"):
+    with pytest.raises(UserError, match=r"(?s)U\+2766.*no face of the paper has this character"):
         pdf_of(tmp_path, made)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnnpaper.paper.compose import Composer
-from cnnpaper.paper.findings import Contrast, Findings
+from cnnpaper.study.analysis import Contrast, Findings
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 

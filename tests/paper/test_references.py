@@ -53,7 +53,10 @@ def test_an_unknown_key_is_named(works: Bibliography) -> None:
     "text,message",
     [
         ("@misc{a,\n title = {T},\n year = {2000}\n}", "a has no author"),
-        ('@misc{a,\n author = {K{\\"o}ln},\n title = {T},\n year = {2000}\n}', "write it in Unicode"),
+        (
+            '@misc{a,\n author = {K{\\"o}ln},\n title = {T},\n year = {2000}\n}',
+            "write it in Unicode",
+        ),
         ("@misc{a,\n author = {A},\n title = {T},\n year = {2000}", "does not end"),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cnnpaper.paper.compose import Composer, Document
-from cnnpaper.paper.findings import Findings
+from cnnpaper.study.analysis import Findings
 from tests.paper import invent
 
 RANKING = re.compile(r"\b(?:more|less) accurate than|most accurate|\bbest\b network|\bwins?\b")
@@ -93,7 +93,7 @@ def check(shape: invent.Shape, data: invent.Study, found: Findings, document: Do
           text: str) -> None:  # fmt: skip
     """Every condition that a sentence of the paper has."""
     done, declared = len(data.logs), len(data.specs)
-    said = {kind: sentence for kind, sentence in document_claims(document)}
+    said = dict(document_claims(document))
     shown = text.replace("\N{NO-BREAK SPACE}", " ")
     # the state of the study, on its first page
     if data.missing:
