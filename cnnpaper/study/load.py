@@ -289,15 +289,15 @@ def stale_message(study: Study, specs: list[RunSpec], stale: Mapping[str, list[s
 
 # --------------------------------------------------------------------------------- the tables
 
-RUNS = (
-    "path arm model variant seed steps epochs status val_acc val_loss test_acc test_loss train_s "
-    "total_s peak_memory contended suspended_s processor isa threads gpu precision commit started "
-    "parameters macs"
-)
-EPOCHS = (
-    "path arm model variant seed epoch steps steps_done train_loss train_acc val_loss val_acc "
-    "learning_rate train_s eval_s contended"
-)
+RUNS = [
+    "path", "arm", "model", "variant", "seed", "steps", "epochs", "status", "val_acc", "val_loss",
+    "test_acc", "test_loss", "train_s", "total_s", "peak_memory", "contended", "suspended_s",
+    "processor", "isa", "threads", "gpu", "precision", "commit", "started", "parameters", "macs",
+]  # fmt: skip
+EPOCHS = [
+    "path", "arm", "model", "variant", "seed", "epoch", "steps", "steps_done", "train_loss",
+    "train_acc", "val_loss", "val_acc", "learning_rate", "train_s", "eval_s", "contended",
+]  # fmt: skip
 
 
 def _names(path: str, run: Run) -> dict[str, Any]:
@@ -315,7 +315,7 @@ def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
         row |= {key: getattr(header, key) for key in ("precision", "commit", "started")}
         row |= {key: getattr(header.machine, key) for key in ("processor", "isa", "threads", "gpu")}
         row |= {key: getattr(header.network, key) for key in ("parameters", "macs")}
-        row |= {key: getattr(result, key) for key in RUNS.split() if hasattr(result, key)}
+        row |= {key: getattr(result, key) for key in RUNS if hasattr(result, key)}
         row |= {key: result.exact(key) for key in ("val_loss", "test_loss")}
         row["steps"] = sum(epoch.steps or 0 for epoch in run.epochs)
         row["epochs"] = len(run.epochs)
@@ -335,15 +335,14 @@ def _epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
         for epoch in run.epochs:
             done += epoch.steps or 0
             row = _names(path, run) | {"steps_done": done}
-            row |= {key: getattr(epoch, key) for key in EPOCHS.split() if hasattr(epoch, key)}
+            row |= {key: getattr(epoch, key) for key in EPOCHS if hasattr(epoch, key)}
             row |= {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
             rows.append(row)
     return _frame(rows, EPOCHS, study)
 
 
-def _frame(rows: list[dict[str, Any]], names: str, study: Study) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], columns: list[str], study: Study) -> pd.DataFrame:
     """Rows as a table whose networks are in the study's order."""
-    columns = names.split()
     table = pd.DataFrame(rows, columns=columns)
     table["model"] = pd.Categorical(table["model"], categories=study.networks, ordered=True)
     measured = [key for key in columns if key.endswith(("_acc", "_loss", "_s")) or key == "macs"]
