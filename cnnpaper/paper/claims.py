@@ -136,7 +136,7 @@ class Claims:
             "title": self.words.label("arm_title", arm.key or "none"),
             "label": f"arm-{key}",
             "text": sentences(
-                self._arm_state(arm), self.accuracies(arm.key), self._lost(arm)
+                self._arm_state(arm), self.accuracies(arm.key), self._lost(arm), self._mixed(arm)
             ),
             "caption": self._accuracy_caption(arm) if accuracy else Sentence(()),
             "table": accuracy,
@@ -172,6 +172,21 @@ class Claims:
                 kind = "diverged_one" if count.exact == 1 else "diverged"
                 out.append(self.say(kind, name=self.facts.entry_name(entry), count=count))
         return sentences(*out)
+
+    def _mixed(self, arm: ArmFacts) -> Sentence:
+        """Seeds whose networks were trained on different processors."""
+        seeds = [seed for key, seed in self.data.mixed_processors if key == arm.key]
+        if not seeds:
+            return Sentence(())
+        logs = [
+            self.data.logs[spec.path] for spec in self.data.specs
+            if (spec.arm or "") == arm.key and spec.seed in seeds and spec.path in self.data.logs
+        ]  # fmt: skip
+        count = self.facts.count(
+            f"{arm.key or 'all'}.mixed", len(seeds), self.facts.headers(logs),
+            "seeds whose networks were trained on different types of processor",
+        )  # fmt: skip
+        return self.say("mixed_one" if len(seeds) == 1 else "mixed", count=count)
 
     def few_seeds(self) -> Sentence:
         """How little the seeds say, where they are few."""
@@ -268,7 +283,21 @@ class Claims:
         """Step times, and whether the machine was idle."""
         found = self.values.found
         kind = "timing_contended" if found.timing_contended else "timing_idle"
-        return sentences(self.ratios(), self.say(kind))
+        return sentences(self.ratios(), self.say(kind), self._shift())
+
+    def _shift(self) -> Sentence:
+        """How far step times of later sessions are from these."""
+        shifts = sorted(self.values.found.shifts, key=lambda shift: shift.ratio)
+        if not shifts:
+            return Sentence(())
+        low, high = (
+            self.values.number(
+                f"timing.shift.{name}", shift.ratio, 2, f"{name} ratio to this session's step time",
+                [self.facts.sources.file(self.data.timing_path, shift.line)],
+            )
+            for name, shift in (("lowest", shifts[0]), ("highest", shifts[-1]))
+        )  # fmt: skip
+        return self.say("shift", low=low, high=high)
 
     def timing_caption(self) -> Sentence:
         """How the step times were measured."""
@@ -320,7 +349,11 @@ class Claims:
         layers = {row.model: self.facts.network(row.model)["layers"] for row in rows}
         own = layers[slow.model]
         if own is not None and own.exact == max(int(v.exact or 0) for v in layers.values() if v):
-            out.append(self.say("throughput_layers", name=self.name(slow.model), layers=own))
+            run = self.facts.log_of(slow.model)
+            joins = {end for edge in run.header.network.edges for end in edge} if run else set()
+            branches = any(end.startswith("cat") for end in joins)
+            kind = "throughput_branches" if branches else "throughput_layers"
+            out.append(self.say(kind, name=self.name(slow.model), layers=own))
         return sentences(*out, self._optimizer(rows))
 
     def _optimizer(self, rows: list[analysis.StepTime]) -> Sentence:
@@ -434,7 +467,8 @@ class Claims:
         rows = self.values.found.calibration
         under = [self.name(row.model) for row in rows if row.temperature < 1]
         over = [self.name(row.model) for row in rows if row.temperature > 1]
-        out = [self.say("calibration_smoothing")] if self.data.recipe.label_smoothing else []
+        kind = "calibration_smoothing" if over else "calibration_smoothing_all"
+        out = [self.say(kind)] if self.data.recipe.label_smoothing else []
         if under:
             out.append(self.say("underconfident", names=self.words.listing(under)))
         if over:

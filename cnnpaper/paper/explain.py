@@ -86,10 +86,14 @@ def _chain(data: StudyData, value: Value) -> Iterator[str]:
     if not value.sources:
         yield "  from      the code: a constant of the method"
     files = {source.file.rpartition("/")[0] for source in value.sources}
-    for study in filter(None, (data, data.tuning, data.precision)):
-        for run in study.logs.values():
-            if run.path.parent.relative_to(data.root).as_posix() in files:
-                yield from _run(study, run)
+    behind = [
+        (study, run)
+        for study in filter(None, (data, data.tuning, data.precision))
+        for run in study.logs.values()
+        if run.path.parent.relative_to(data.root).as_posix() in files
+    ]
+    for study, run in behind[:MOST_SOURCES]:
+        yield from _run(study, run)
 
 
 def _relevant(line: str, value: Value) -> str:

@@ -28,14 +28,6 @@ class Extra(Model):
     after: Name
 
 
-class ExtraFigure(Model):
-    """A figure of one's own: ``report/extra/FILE``, a PDF, with an SVG beside it for HTML."""
-
-    label: Name
-    file: str
-    alt: str = Field(min_length=10)
-
-
 class Titles(Model):
     """What one study is called, where it is not called as the others are."""
 
@@ -60,7 +52,6 @@ class Publication(Model):
     class_file: str = ""
     """A LaTeX class in ``report/``; empty for ``article``."""
     section: tuple[Extra, ...] = ()
-    figure: tuple[ExtraFigure, ...] = ()
 
     def authors(self) -> str:
         return ", ".join(author.name for author in self.author)

@@ -100,6 +100,8 @@ class Study:
     tuning: Any = None
     precision: Any = None
 
+    mixed_processors: tuple[tuple[str, int], ...] = ()
+
     @property
     def timing_path(self) -> Path:
         return self.root / "results" / "log" / self.study.name / "timing.jsonl"
