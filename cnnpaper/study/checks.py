@@ -16,9 +16,10 @@ from pydantic import ValidationError
 
 from cnnpaper import log, metrics, timings
 from cnnpaper.advice import advice
-from cnnpaper.config import RunSpec, Study
+from cnnpaper.config import Budget, RunSpec, Study
 from cnnpaper.files import UserError, sha256_file
 from cnnpaper.log import PREDICTIONS_NAME, LogError, Run
+from cnnpaper.timings import Timing
 
 DATA_NAMES = {
     "original": "CIFAR-10",
@@ -175,22 +176,21 @@ def timing_path(root: Path, study: Study) -> Path:
     return root / "results" / "log" / name / timings.TIMING_NAME
 
 
-def check_budget(root: Path, study: Study) -> None:
-    """Refuse steps of an arm of equal time that are not those of the measured step times.
+def budget_session(root: Path, study: Study) -> tuple[Budget, Mapping[str, tuple[int, Timing]]]:
+    """A study's budget and the session of step times that it names.
 
     Raises:
-        UserError: they differ, or the session was measured on another processor.
+        UserError: it has no budget, or that session is not there or from another processor.
     """
-    budget, path = study.budget, timing_path(root, study)
-    sessions = timings.read(path)
-    if budget is None or not sessions:
-        return
-    file = root / "experiments" / "study" / f"{study.name}.toml"
-    session = sessions.get(budget.session, {})
-    if lacking := [model for model in study.networks if model not in session]:
+    file, budget = root / "experiments" / "study" / f"{study.name}.toml", study.budget
+    if budget is None:
+        raise UserError(f"{file}: no [budget]: no arm of this study is one of equal time")
+    path = timing_path(root, study)
+    session = timings.read(path).get(budget.session, {})
+    if lacking := [model for model in (*study.networks, budget.like) if model not in session]:
         raise UserError(
-            f"{file}: budget.session = {budget.session}: {path} has no time of "
-            f"{', '.join(lacking)} in it\nname a session that has all networks, or measure one: "
+            f"{file}: budget.session = {budget.session}: {path} has no time of {lacking[0]} in it\n"
+            "name a session that has all networks, or measure one: "
             f"{advice('timing', STUDY=budget.timing)}"
         )
     for number, line in session.values():
@@ -200,14 +200,27 @@ def check_budget(root: Path, study: Study) -> None:
                 f"was measured on {line.machine.processor!r} ({path}:{number})\n"
                 "name that processor, or another session"
             )
+    return budget, session
+
+
+def check_budget(root: Path, study: Study) -> None:
+    """Refuse steps of an arm of equal time that are not those of the measured step times.
+
+    Raises:
+        UserError: they differ, or the session is not there, although others are.
+    """
+    path = timing_path(root, study)
+    if study.budget is None or not path.exists():
+        return
+    budget, session = budget_session(root, study)
     for arm, steps in budget.steps.items():
         expected, declared = timings.budget_steps(session, budget.like, steps), study.arm[arm].steps
         for model in study.networks:
             own = declared.get(model) if isinstance(declared, dict) else declared
             if own != expected[model]:
                 raise UserError(
-                    f"{file}: arm.{arm}.steps: {model} = {own}, but {steps} steps of {budget.like} "
-                    f"take as long as {expected[model]} of {model} ({path}, session "
-                    f"{budget.session})\nwrite what this prints: "
-                    f"{advice('budget', STUDY=study.name)}"
+                    f"{root / 'experiments' / 'study' / study.name}.toml: arm.{arm}.steps: {model} "
+                    f"= {own}, but {steps} steps of {budget.like} take as long as "
+                    f"{expected[model]} of {model} ({path}, session {budget.session})\n"
+                    f"write what this prints: {advice('budget', STUDY=study.name)}"
                 )

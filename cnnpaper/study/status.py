@@ -1,0 +1,328 @@
+"""``status``: which runs of a study are done, which are missing, what those cost, and what is next.
+
+A cost is an estimate: from finished runs of the same network on this type of processor, else from
+measured step times, else from finished runs elsewhere. Where nothing was measured it is unknown.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tabulate import tabulate
+
+from cnnpaper import log, timings, tuning
+from cnnpaper.advice import advice
+from cnnpaper.config import RunSpec, Study, load_study, visible
+from cnnpaper.files import UserError
+from cnnpaper.fingerprint import freshness
+from cnnpaper.log import LOG_NAME, LogError, Run
+from cnnpaper.study.checks import budget_session
+
+OPEN = ("missing", "incomplete", "damaged")
+"""States of runs that the study's target trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The state of one run."""
+
+    path: str
+    """Below the study's folder."""
+    state: str
+    """``done``, ``verified``, ``diverged``, ``cut off``, ``stale``, ``running``, ``incomplete``,
+    ``missing`` or ``damaged``."""
+    spec: RunSpec | None = None
+    """None for runs that were imported."""
+    run: Run | None = None
+    remark: str = ""
+    left: float = 0.0
+    """Fraction of the steps that are still to be done."""
+
+
+def status(root: Path, name: str) -> str:
+    """The state of every run as a table, the studies that it names, and what to type next.
+
+    Raises:
+        UserError: no such study, or a mistake in its files; a damaged log is shown, not raised.
+    """
+    study = load_study(root, name)
+    rows, costs = rows_of(root, study), Costs(root)
+    lines = [_table(rows, costs), "", *dict.fromkeys(row.remark for row in rows if row.remark)]
+    # the studies that it names decide its settings, so they come first
+    for other in filter(None, (study.tuning, study.precision)):
+        named = load_study(root, other)
+        lines += _to_do(named, rows_of(root, named), costs) or [f"{other}: all runs are done"]
+    done = f"{name}: all runs are done: {advice('report', STUDY=name)}"
+    return "\n".join([*lines, *(_to_do(study, rows, costs) or [done])]) + "\n"
+
+
+# --------------------------------------------------------------------------------- states
+
+
+def rows_of(root: Path, study: Study) -> list[Row]:
+    """One row a run: those that the study declares by now, or, imported, those in its folder."""
+    if study.origin == "imported":
+        folder = root / "results" / "log" / study.name
+        return [_imported(path) for path in visible(folder, f"[!.]*/{LOG_NAME}")]
+    return [_row(root, spec) for spec in tuning.declared(root, study)]
+
+
+def _imported(path: Path) -> Row:
+    try:
+        run = log.read_run(path)
+    except LogError as error:
+        return Row(path=path.parent.name, state="damaged", remark=str(error))
+    state = run.result.status if run.result else "damaged"
+    return Row(path=run.name, state="done" if state == "finished" else state, run=run)
+
+
+def _row(root: Path, spec: RunSpec) -> Row:
+    name, path = spec.path.partition("/")[2], spec.folder(root) / LOG_NAME
+    if not (path.exists() or path.is_symlink()):
+        return Row(path=name, state="missing", spec=spec, left=1.0)
+    running = _is_held(path.with_name("run.lock"))
+    try:
+        run = log.read_run(path)
+    except LogError as error:
+        if running or (path.is_file() and not path.read_bytes().endswith(b"\n")):
+            state = "running" if running else "incomplete"
+            return Row(path=name, state=state, spec=spec, left=1.0)
+        return Row(path=name, state="damaged", spec=spec, remark=str(error), left=1.0)
+    if run.result is None:
+        done = sum(epoch.steps or 0 for epoch in run.epochs)
+        left = max(0.0, 1 - done / spec.steps)
+        state = "running" if running else "incomplete"
+        return Row(path=name, state=state, spec=spec, run=run, left=left)
+    found = freshness(root, run, spec)
+    if found.state == "stale":
+        why = f"stale: {'; '.join(found.why[:3])}"
+        return Row(path=name, state="stale", spec=spec, run=run, remark=why, left=1.0)
+    done_states = {"finished": "verified" if found.state == "verified" else "done"}
+    state = done_states.get(run.result.status, run.result.status)
+    return Row(path=name, state=state, spec=spec, run=run)
+
+
+def _is_held(lock: Path) -> bool:
+    """Does a process hold this lock? Only Linux says so to those who do not try to take it."""
+    table = Path("/proc/locks")
+    if not lock.is_file() or not table.is_file():
+        return False
+    inode = f":{lock.stat().st_ino}"
+    held = [line.split() for line in table.read_text().splitlines()]
+    return any("FLOCK" in fields and fields[-3].endswith(inode) for fields in held)
+
+
+# --------------------------------------------------------------------------------- costs
+
+
+def this_processor() -> str | None:
+    """Vendor, family and model, as the headers of runs have them; None where Linux does not say."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return None
+    pairs = (line.partition(":") for line in info.read_text().split("\n\n")[0].splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in pairs}
+    parts = [fields.get(name) for name in ("vendor_id", "cpu family", "model")]
+    return None if None in parts else f"{parts[0]} {parts[1]}-{parts[2]}"
+
+
+def estimate_s(root: Path, spec: RunSpec) -> float | None:
+    """Seconds that a run takes on this machine, all in; None where nothing was measured."""
+    return Costs(root).estimate_s(spec)
+
+
+class Costs:
+    """Estimates from all logs of the repository, which are read at the first estimate."""
+
+    def __init__(self, root: Path, processor: str | None = None) -> None:
+        self.root, self.processor = root, processor or this_processor()
+
+    @cached_property
+    def _finished(self) -> list[tuple[Run, RunSpec]]:
+        found = []
+        for path in visible(self.root / "results" / "log", f"**/{LOG_NAME}"):
+            try:
+                run = log.read_run(path)
+                spec = run.spec
+            except (ValueError, LogError):
+                continue  # a damaged log is no base for an estimate
+            if spec is not None and run.result and run.result.status == "finished":
+                found.append((run, spec))
+        return found
+
+    def _alike(self, spec: RunSpec) -> list[Run]:
+        """Finished runs whose steps did the same work."""
+
+        def work(one: RunSpec) -> tuple[str, int, str]:
+            return one.builder, one.recipe.batch_size, one.recipe.precision
+
+        return [run for run, own in self._finished if work(own) == work(spec)]
+
+    def estimate_s(self, spec: RunSpec) -> float | None:
+        """Seconds of a whole run: start-up, miniature, training and evaluation."""
+        alike = self._alike(spec)
+        here = [run for run in alike if run.header.machine.processor == self.processor]
+        if not here and (measured := timings.estimate_s(self.root, spec)) is not None:
+            return measured
+        steps, evaluations = [], []
+        for run in here or alike:
+            for epoch in run.epochs:
+                if epoch.steps and epoch.train_s and not epoch.contended:
+                    steps.append(epoch.train_s / epoch.steps)
+                    evaluations.append(epoch.eval_s or 0.0)
+        if not steps:
+            return timings.estimate_s(self.root, spec)
+        tests = spec.data.test_images / spec.data.validation_images
+        evaluation = statistics.median(evaluations) * (spec.epochs + 1 + tests)
+        return spec.steps * statistics.median(steps) + evaluation
+
+    def memory(self, spec: RunSpec) -> int | None:
+        """Bytes that such a run held before, in a run or while steps were timed; else None."""
+        peaks = [run.result.peak_memory for run in self._alike(spec) if run.result]
+        for path in visible(self.root / "results" / "log", f"*/{timings.TIMING_NAME}"):
+            for session in timings.read(path).values():
+                line = session[spec.model][1] if spec.model in session else None
+                if line and line.batch_size == spec.recipe.batch_size:
+                    peaks.append(line.peak_memory)
+        return max((peak for peak in peaks if peak), default=None)
+
+
+# --------------------------------------------------------------------------------- text
+
+
+def _table(rows: Sequence[Row], costs: Costs) -> str:
+    return tabulate(
+        [_cells(row, costs) for row in rows],
+        headers=["run", "state", "val acc", "test acc", "training", "still to do", "memory"],
+        colalign=("left", "left", "right", "right", "right", "right", "right") if rows else None,
+        disable_numparse=True,
+    )
+
+
+def _cells(row: Row, costs: Costs) -> list[str]:
+    result = row.run.result if row.run else None
+    trained = sum(epoch.train_s or 0.0 for epoch in row.run.epochs) if row.run else 0.0
+    planned = row.spec.epochs if row.spec else 0
+    progress = f" ({len(row.run.epochs)} of {planned})" if row.run and not result else ""
+    cost = _left(row, costs)
+    peak = result.peak_memory if result else costs.memory(row.spec) if row.spec else None
+    return [
+        row.path,
+        row.state + progress,
+        _percent(result.val_acc if result else None),
+        _percent(result.test_acc if result else None),
+        duration(trained) if trained else "",
+        "" if not row.left else "unknown" if cost is None else f"about {duration(cost)}",
+        "" if peak is None else f"{'' if result else 'about '}{peak / 2**30:.1f} GiB",
+    ]
+
+
+def _left(row: Row, costs: Costs) -> float | None:
+    whole = costs.estimate_s(row.spec) if row.spec and row.left else None
+    return None if whole is None else whole * row.left
+
+
+def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
+    """What is left of a study, and the command; empty where nothing is."""
+    if study.origin == "imported":
+        return [] if rows else [f"{study.name}: nothing was imported yet (cnnpaper import-logs)"]
+    todo = [row for row in rows if row.state in OPEN]
+    stale = [row for row in rows if row.state == "stale"]
+    lines = []
+    if stale and (first := stale[0].spec) is not None:
+        lines.append(
+            f"{study.name}: {len(stale)} of {len(rows)} runs are stale: "
+            f"{advice('verify', STUDY=study.name)} where no bit has changed, else train again: "
+            f"{log.again(first, FORCE=1)}"
+        )
+    if todo:
+        known = [cost for row in todo if (cost := _left(row, costs)) is not None]
+        time = f"about {duration(sum(known))}" if known else "time unknown"
+        more = (
+            f" and {len(todo) - len(known)} of unknown time" if 0 < len(known) < len(todo) else ""
+        )
+        so_far = " so far" if any(arm.refines for arm in study.arm.values()) else ""
+        again = [row.spec for row in todo if row.state == "damaged" and row.spec]
+        command = advice("experiments", STUDY=study.name)
+        lines.append(
+            f"{study.name}: {len(todo)} of {len(rows)} runs to train{so_far}, {time}{more}: {command}"
+            + "".join(f"\n  damaged, from scratch: {log.again(spec, FORCE=1)}" for spec in again)
+        )
+    return lines
+
+
+def _percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Two figures that people read at a glance: ``42 s``, ``3 min 28 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+# --------------------------------------------------------------------------------- plans
+
+
+def budget_text(root: Path, name: str) -> str:
+    """The steps of each arm of equal time as lines of the study file, with what they leave over.
+
+    Raises:
+        UserError: the study has no budget, or its session was not measured.
+    """
+    study = load_study(root, name)
+    budget, session = budget_session(root, study)
+    ratios = timings.ratios(session, budget.like)
+    step_s = session[budget.like][1].step_s
+    lines = [f"# session {budget.session} of study {budget.timing}, {budget.processor}"]
+    for arm, steps in budget.steps.items():
+        found = timings.budget_steps(session, budget.like, steps)
+        planned = {model: found[model] for model in study.networks}
+        left = {m: (n * statistics.median(ratios[m]) - steps) * step_s for m, n in planned.items()}
+        values = ", ".join(f"{model} = {count}" for model, count in planned.items())
+        over = ", ".join(f"{model} {seconds:+.2f} s" for model, seconds in left.items())
+        lines += [
+            f"[arm.{arm}] # {duration(steps * step_s)} of training",
+            f"steps = {{ {values} }}",
+            f"# predicted minus budget: {over}",
+        ]
+    return "\n".join(lines)
+
+
+def tuning_text(root: Path, name: str) -> str:
+    """For each network, what a tuning study has tried, what is next, and what it chose.
+
+    Raises:
+        UserError: the study tunes nothing, or a log is damaged.
+    """
+    study = load_study(root, name)
+    planned = tuning.refined(root, study)
+    if not planned:
+        raise UserError(
+            f"experiments/study/{name}.toml: no arm refines another one, so it tunes nothing"
+        )
+    grid = tuple(float(value) for value in next(iter(study.grid.values())))
+    lines, winners = [], [tuning.winner(root, study, model) for model in study.networks]
+    for model, won in zip(study.networks, winners, strict=True):
+        lines.append(f"{model}: {'not decided yet' if won is None else f'{won:g} wins'}")
+        for arm, settings in study.arms.items():
+            values = planned[str(arm), model] if settings.refines else grid
+            scores = tuning.scores(root, study, str(arm), model, list(map(float, values)))
+            each = ", ".join(f"{value:g} {_score(score)}" for value, score in scores.items())
+            lines.append(f"  {arm}: {each or f'waits for {settings.refines}'}")
+    if None in winners:
+        lines.append(f"try what is next: {advice('experiments', STUDY=name)}")
+    return "\n".join(lines)
+
+
+def _score(score: float | None) -> str:
+    return "not tried yet" if score is None else f"{100 * score:.2f} %"
