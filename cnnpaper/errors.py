@@ -1,5 +1,0 @@
-"""Names of before; see :mod:`cnnpaper.files`."""
-
-from cnnpaper.files import Interrupted, UserError, nearest
-
-__all__ = ["Interrupted", "UserError", "nearest"]

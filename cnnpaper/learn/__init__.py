@@ -1,1 +1,0 @@
-"""The half that trains; the only one that may import torch."""
