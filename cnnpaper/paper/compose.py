@@ -258,15 +258,15 @@ class Composer:
             frame = getattr(self.data, name)
             found[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n").encode()
         values = [
-            {**value, "printed": value["key"] in self.printer.printed}
+            json.dumps(
+                {**value, "printed": value["key"] in self.printer.printed}, ensure_ascii=False
+            )
             for value in self.ledger.dump()
         ]
-        content = {
-            "study": self.data.study.name,
-            "claims": [list(claim) for claim in self.claims.record],
-            "values": values,
-        }
-        text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+        head = json.dumps(
+            {"study": self.data.study.name, "claims": self.claims.record}, ensure_ascii=False
+        )
+        text = f'{head[:-1]}, "values": [\n' + ",\n".join(values) + "\n]}\n"
         return {**found, "ledger.json": text.encode()}
 
     def _epoch(self) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Facts:
     def __init__(self, data: StudyData, ledger: Ledger, sources: Sources, words: Words) -> None:
         self.data, self.ledger, self.sources, self.words = data, ledger, sources, words
         self.root, self.study = data.root, data.study
+        self.arm = cache(self._arm)
         self.study_file = self.root / "experiments" / "study" / f"{self.study.name}.toml"
 
     # ------------------------------------------------------------------------- helpers
@@ -139,7 +140,7 @@ class Facts:
     def arms(self) -> list[ArmFacts]:
         return [self.arm(key or "") for key in self.study.arms]
 
-    def arm(self, key: str) -> ArmFacts:
+    def _arm(self, key: str) -> ArmFacts:
         """One arm; ``""`` is the one of a study without arms."""
         arm = self.study.arms[key or None]
         prefix = key or "all"

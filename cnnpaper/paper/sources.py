@@ -22,7 +22,7 @@ class Sources:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._digest = cache(sha256_file)
+        self._known = cache(self._name_and_digest)
         self._lines = cache(lines_of_keys)
 
     def log(self, run: Run, what: str = "result") -> Source:
@@ -40,8 +40,12 @@ class Sources:
 
     def file(self, path: Path, line: int | None = None) -> Source:
         """Any file of the repository, or a line of it."""
-        digest = self._digest(path) if path.is_file() else ""
-        return Source(file=path.relative_to(self.root).as_posix(), line=line, digest=digest)
+        name, digest = self._known(path)
+        return Source(file=name, line=line, digest=digest)
+
+    def _name_and_digest(self, path: Path) -> tuple[str, str]:
+        digest = sha256_file(path) if path.is_file() else ""
+        return path.relative_to(self.root).as_posix(), digest
 
 
 def lines_of_keys(path: Path) -> dict[str, int]:

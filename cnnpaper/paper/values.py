@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from cnnpaper.paper.ledger import Ledger, Source, Value, fixed
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tabular import Interval
 from cnnpaper.study import analysis
-from cnnpaper.study.analysis import Findings, entry_of
+from cnnpaper.study.analysis import Findings, shown
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
@@ -50,6 +50,7 @@ class Values:
         self.data, self.found = data, found
         self.ledger, self.sources = ledger, sources
         self.root: Path = data.root
+        self._shown = cache(lambda arm: shown(data, arm))
 
     # ------------------------------------------------------------------------- sources
 
@@ -129,13 +130,7 @@ class Values:
 
     def paths(self, arm: str, entry: str) -> list[str]:
         """The runs of one network (and variant) in one arm, of the seeds that all networks have."""
-        seeds = set(self.data.complete_seeds(arm))
-        return [
-            spec.path
-            for spec in self.data.specs
-            if (spec.arm or "") == arm and entry_of(spec) == entry and spec.seed in seeds
-            and spec.path in self.data.logs
-        ]  # fmt: skip
+        return self._shown(arm).get(entry, [])
 
     def mean(
         self, arm: str, model: str, column: str, decimals: int, *, scale: float = 1.0,
