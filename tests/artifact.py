@@ -1,0 +1,92 @@
+"""A copy of the artifact whose environments are stand-ins: make works in it, nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from cnnpaper.files import INTERPRETER_VARIABLES, OTHER_VARIABLES
+
+MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
+VARIABLES = re.search(r"^export (.*)$", MAKEFILE.read_text("utf-8"), re.MULTILINE)[1].split()  # type: ignore[index]
+"""Of the Makefile, as a user gives them."""
+ENVIRONMENTS = {".venv": "", ".venv-train": "train dev"}
+
+
+def executable(path: Path, text: str) -> None:
+    """Write a script that can be started."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def set_up(root: Path, *, record: Path | None = None, before: str = "") -> Path:
+    """Give ``root`` environments that are complete, and whose Python is that of this process.
+
+    Args:
+        root: of a copy of the repository.
+        record: a file that gets what each call of Python was given, which then does nothing.
+        before: statements that each call of Python executes first.
+    """
+    start = root / "stand_in.py"
+    start.write_text(
+        "import json, os, runpy, sys\n"
+        f"record, names = {os.fspath(record) if record else None!r}, {VARIABLES!r}\n"
+        "if record:\n"
+        "    given = {n: os.environ[n] for n in names if os.environ.get(n)}\n"
+        "    with open(record, 'a') as file:\n"
+        "        print(json.dumps({'arguments': sys.argv[1:], 'variables': given}), file=file)\n"
+        "    sys.exit(0)\n"
+        "sys.path[0] = os.getcwd()\n"
+        f"{before}\n"
+        "assert sys.argv[1] == '-m'\n"
+        "sys.argv = sys.argv[2:]\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n",
+        "utf-8",
+    )
+    for name, groups in ENVIRONMENTS.items():
+        executable(
+            root / name / "bin" / "python", f'#!/bin/sh\nexec "{sys.executable}" "{start}" "$@"\n'
+        )
+        made_from = f"{root.resolve()}\n{groups}\n" + (root / "uv.lock").read_text("utf-8")
+        (root / name / "made-from").write_text(made_from, "utf-8")
+    executable(root / "report" / "install-tex.sh", "")
+    return root
+
+
+def outside(**more: str) -> dict[str, str]:
+    """This process's environment without variables of make, as a user's shell has it."""
+    unwanted = {*VARIABLES, *INTERPRETER_VARIABLES, *OTHER_VARIABLES, "FORCE", "ALLOW_STALE"}
+    unwanted |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
+    return {k: v for k, v in os.environ.items() if k not in unwanted} | more
+
+
+def shell(command: str, root: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Type ``command`` into a shell that stands in ``root``."""
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=root,
+        env=outside(**more),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def recorded(path: Path) -> list[dict[str, object]]:
+    """What :func:`set_up` recorded."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def commands_in(message: str) -> list[str]:
+    """The commands that a message tells its reader to type: ``make`` and what belongs to it."""
+    word = r"(?:'[^']*'|[^\s;,')]+)+"
+    return re.findall(
+        rf"(?:mkdir -p {word} && )?\bmake [a-z][a-z0-9_-]*(?: [A-Z_]+={word})*", message
+    )

@@ -1,0 +1,331 @@
+"""What messages tell a user to type works as printed, from the same shell, with every option."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from cnnpaper import cli, config, log
+from cnnpaper.advice import advice
+from tests import artifact
+
+PACKAGE = Path(__file__).resolve().parents[1] / "cnnpaper"
+GIVING = ("advice", "again", "again_at", "need_torch")
+"""Functions whose result a message prints as a command."""
+
+# --------------------------------------------------------------------- which commands there are
+
+
+def forms() -> set[tuple[str, ...]]:
+    """Target and names of variables of each call that gives a command, from the source itself.
+
+    A target that is not written there is a network's; variables of ``again`` are those of a run.
+    """
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+            if name not in GIVING or not isinstance(node, ast.Call):
+                continue
+            first = node.args[0]
+            target = first.value if isinstance(first, ast.Constant) else "NETWORK"
+            given = {str(word.arg) for word in node.keywords if word.arg is not None}
+            if name in ("again", "again_at"):
+                given |= {"STUDY", "ARM", "SEEDS", "VARIANT"}
+            if any(word.arg is None for word in node.keywords) and name != "advice":
+                given |= {"STUDY", "ARM", "SEEDS", "VARIANT", "FORCE"}
+            if any(word.arg is None for word in node.keywords) and name == "advice":
+                continue  # the functions above themselves
+            found.add((str(target), *sorted(given)))
+    return found
+
+
+NASTY = "my 'data' $HOME %"
+RUN = {"STUDY": "tuning", "ARM": "stage1", "SEEDS": 0, "VARIANT": "rate0.05"}
+SAME = {"study": "tuning", "arm": "stage1", "seeds": (0,), "variant": "rate0.05"}
+FORMS: dict[tuple[str, ...], tuple[str, dict[str, Any], dict[str, Any]]] = {
+    # form: (target, variables, parameters of the command that they must reach)
+    ("NETWORK", "ARM", "SEEDS", "STUDY", "VARIANT"): (
+        "alexnet",
+        RUN,
+        SAME | {"model": "alexnet", "force": False},
+    ),
+    ("NETWORK", "ARM", "FORCE", "SEEDS", "STUDY", "VARIANT"): (
+        "vgg16",
+        RUN | {"FORCE": 1},
+        SAME | {"model": "vgg16", "force": True},
+    ),
+    ("NETWORK", "EPOCHS"): (
+        "resnet18", {"EPOCHS": 10}, {"model": "resnet18", "epochs": 10, "study": None}
+    ),
+    ("alexnet", "EPOCHS"): (
+        "alexnet", {"EPOCHS": 3}, {"model": "alexnet", "epochs": 3, "study": None}
+    ),
+    ("NETWORK", "BATCH_SIZE", "EPOCHS", "SEEDS"): (
+        "googlenet",
+        {"EPOCHS": 2, "BATCH_SIZE": 32, "SEEDS": 1},
+        {"model": "googlenet", "epochs": 2, "batch_size": 32, "seeds": (1,), "study": None},
+    ),
+    ("data", "DATA_DIR", "SET"): ("data", {"SET": "jpeg75"}, {"wanted": "jpeg75"}),
+    ("data", "DATA_DIR"): ("data", {}, {"wanted": None}),
+    ("experiments", "STUDY"): ("experiments", {"STUDY": "tuning"}, {"study": "tuning"}),
+    ("timing", "STUDY"): ("timing", {"STUDY": "smoke"}, {"study": "smoke"}),
+    ("budget", "STUDY"): ("budget", {"STUDY": "smoke"}, {"study": "smoke"}),
+    ("verify", "STUDY"): ("verify", {"STUDY": "smoke"}, {"study": "smoke"}),
+    ("reproduce", "ARM", "MODEL", "SEED", "STUDY"): (
+        "reproduce",
+        {"STUDY": "tuning", "MODEL": "vgg16", "SEED": 0, "ARM": "stage1"},
+        {"study": "tuning", "model": "vgg16", "seeds": (0,), "arm": "stage1"},
+    ),
+    ("report", "ALLOW_STALE", "STUDY"): (
+        "report", {"STUDY": "smoke", "ALLOW_STALE": 1}, {"study": "smoke", "allow_stale": True}
+    ),
+    ("smoke",): ("smoke", {}, {"study": "smoke"}),
+    ("tex",): ("tex", {}, {}),
+    ("training-environment",): ("training-environment", {}, {}),
+}  # fmt: skip
+WITHOUT = ("tex", "training-environment")
+"""Targets that start no command of ours."""
+
+
+def test_every_command_that_the_code_can_give_is_among_those_that_are_executed() -> None:
+    assert forms() - set(FORMS) == set()
+
+
+def test_no_message_holds_a_command_of_its_own() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in alone:
+                typed = re.search(r": make [a-z]|\bmake [a-z-]+ [A-Z_]+=", str(node.value))
+                assert not typed, f"{path}:{node.lineno}"
+
+
+@pytest.fixture
+def record(root: Path, tmp_path: Path) -> Path:
+    """Where calls of Python are recorded by the stand-ins of ``root``."""
+    artifact.set_up(root, record=tmp_path / "record")
+    (tmp_path / "record").touch()
+    return tmp_path / "record"
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: " ".join(form))
+def test_each_command_works_as_printed_with_all_its_options(
+    root: Path, record: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    target, variables, reached = FORMS[form]
+    monkeypatch.setenv("DATA_DIR", NASTY)
+    monkeypatch.setenv("GPUS", "cpu")
+    command = advice(target, **variables)
+    monkeypatch.delenv("DATA_DIR")
+    monkeypatch.delenv("GPUS")
+    (found,) = artifact.commands_in(f"to do so: {command}") if "'" not in command else (command,)
+    assert found == command
+    done = artifact.shell(command, root)
+    assert done.returncode == 0, done.stderr
+    calls = artifact.recorded(record)
+    assert bool(calls) == (target not in WITHOUT)
+    if calls:
+        parameters = parsed(calls[0], monkeypatch)
+        assert {key: parameters[key] for key in reached} == reached
+        if "data_dir" in parameters and "DATA_DIR" in command:
+            assert parameters["data_dir"] == Path(NASTY)
+            assert parameters.get("gpus", "cpu") == "cpu"
+
+
+def parsed(call: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the command line makes of a recorded call."""
+    module, name, *rest = call["arguments"][1:]
+    assert module == "cnnpaper"
+    for variable, value in call["variables"].items():
+        monkeypatch.setenv(variable, value)
+    command = cli.commands.get_command(click.Context(cli.commands), name)
+    assert command is not None
+    return command.make_context(name, rest).params
+
+
+def test_a_run_with_a_batch_size_of_its_own_is_resumed_as_that_run(
+    root: Path, record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = config.load_study(root, "single-3ep-b128")
+    spec = config.run_spec(root, study, "resnet18", 0)
+    assert spec.recipe.batch_size == 128
+    assert artifact.shell(log.again(spec), root).returncode == 0
+    (call,) = artifact.recorded(record)
+    again = parsed(call, monkeypatch)
+    plan = config.load_study(root, again["study"])
+    assert config.run_spec(root, plan, again["model"], again["seeds"][0]) == spec
+
+
+@pytest.mark.parametrize(
+    "path,command",
+    [
+        ("results/log/a/x-s1/run.jsonl", "make x STUDY=a SEEDS=1"),
+        ("results/log/a/short/x-s0/run.jsonl", "make x STUDY=a ARM=short SEEDS=0"),
+        (
+            "results/log/tuning/stage1/x-rate0.05-s2/predictions.npz",
+            "make x STUDY=tuning ARM=stage1 SEEDS=2 VARIANT=rate0.05",
+        ),
+        ("elsewhere/run.jsonl", "make status"),
+    ],
+)
+def test_the_run_of_a_file_is_known_by_its_place(path: str, command: str) -> None:
+    assert log.again_at(Path(path)) == command
+
+
+def test_options_on_the_command_line_are_carried_like_variables(
+    root: Path, cnnpaper: Callable[..., Any]
+) -> None:
+    (root / "my data").mkdir()
+    answer = cnnpaper("train", "--model", "alexnet", "--study", "smoke", "--variant", "no",
+                      "--data-dir", "my data")  # fmt: skip
+    assert answer.code == 2
+    answer = cnnpaper("train", "--model", "alexnet", "--epochs", "2", "--data-dir", "my data")
+    assert f"make data SET=original DATA_DIR={shlex.quote('my data')}" in answer.err or (
+        "make data DATA_DIR='my data'" in answer.err
+    )
+
+
+# ------------------------------------------------------ followed until the state is healthy
+
+TINY = """
+networks = ["mobilenet_v2"]
+seeds = [0]
+epochs = 6
+threads = 1
+data = { set = "synthetic", train_images = 64, validation_images = 32, test_images = 32 }
+[override.precision]
+value = "float32"
+why = "fast on every processor"
+[override.batch_size]
+value = 32
+why = "two steps an epoch"
+"""
+
+
+@pytest.fixture
+def tiny(root: Path) -> Path:
+    """A repository with a study of one small run."""
+    (root / "experiments" / "study" / "tiny.toml").write_text(TINY, "utf-8")
+    return artifact.set_up(root)
+
+
+def epochs_of(path: Path) -> int:
+    """How many epochs a log that is being written has."""
+    return path.read_bytes().count(b'"kind":"epoch"') if path.exists() else 0
+
+
+@pytest.mark.train
+def test_a_stopped_run_says_how_to_resume_and_that_resumes_it(tiny: Path) -> None:
+    path = tiny / "results" / "log" / "tiny" / "mobilenet_v2-s0" / log.LOG_NAME
+    command = (
+        f"exec {shlex.quote(sys.executable)} -m cnnpaper train --model mobilenet_v2 --study tiny "
+        "--gpus cpu --data-dir 'no $data'"
+    )
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+        before = epochs_of(path)
+        process = subprocess.Popen(
+            ["sh", "-c", command],
+            cwd=tiny,
+            env=artifact.outside(),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        while epochs_of(path) == before:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        os.killpg(process.pid, number)  # as a terminal does
+        _, said = process.communicate()
+        assert f"{number}" in said or process.returncode == 128 + number, said
+        (advised,) = re.findall(r"resume: (make .*)$", said, re.MULTILINE)
+        assert "GPUS=cpu" in advised
+        assert advised.endswith("STUDY=tiny SEEDS=0")
+        command = f"exec {advised}"
+    done = artifact.shell(advised, tiny)
+    assert done.returncode == 0, done.stderr
+    assert "resuming at epoch" in done.stderr
+    assert log.read_run(path).result is not None
+
+
+@pytest.mark.train
+def test_a_damaged_or_finished_log_says_what_to_type_and_that_makes_it_whole(tiny: Path) -> None:
+    path = tiny / "results" / "log" / "tiny" / "mobilenet_v2-s0" / log.LOG_NAME
+    first = artifact.shell("make mobilenet_v2 STUDY=tiny", tiny)
+    assert first.returncode == 0, first.stderr
+    whole = path.read_bytes()
+    for damaged in (whole.replace(b'"kind":"step"', b'"kind":"stop"', 1), whole + b"x"):
+        path.write_bytes(damaged)
+        with pytest.raises(log.LogError) as error:
+            log.read_run(path)
+        (command,) = artifact.commands_in(str(error.value))
+        done = artifact.shell(command, tiny)
+        assert done.returncode == 0, done.stderr
+        assert log.read_run(path).result is not None
+    again = artifact.shell("make mobilenet_v2 STUDY=tiny", tiny)
+    (command,) = artifact.commands_in(again.stdout)
+    over = artifact.shell(command, tiny)
+    assert over.returncode == 0
+    assert "starting over; previous log saved as run.jsonl." in over.stderr
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("damage", ["cut", "a batch less", "no folder"])
+def test_damaged_images_are_fetched_as_told_and_then_read(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    from tests.data import cifar_files as files
+
+    before = (
+        f"sys.path.append({str(PACKAGE.parent)!r})\n"
+        "import pytest\nfrom tests.data import cifar_files as files\n"
+        "files.stand_in(pytest.MonkeyPatch(), 100)"
+    )
+    made = files.stand_in(monkeypatch, 100)
+    mirror = tmp_path / "mirror"
+    files.write_form("python archive", mirror, made)
+    archive = next(mirror.iterdir())
+    archive.rename(mirror / "cifar-10-python.tar.gz")
+    place = root / "my images"
+    files.write_form("python", place, made)
+    batch = place / "cifar-10-batches-py" / "data_batch_3"
+    if damage == "no folder":
+        shutil.rmtree(place)
+    elif damage == "cut":
+        batch.write_bytes(batch.read_bytes()[:100])
+    else:
+        batch.unlink()
+    near = mirror / "cifar-10-python.tar.gz"
+    pin = (
+        "from cnnpaper.data import mirrors\n"
+        f"mirrors.MIRRORS['original'] = (mirrors.Mirror(name='near', form='archive', "
+        f"urls=({near.as_uri()!r},), files=({near.name!r},), "
+        f"sha256={hashlib.sha256(near.read_bytes()).hexdigest()!r}),)"
+    )
+    artifact.set_up(root, before=f"{before}\n{pin}")
+    first = artifact.shell("make alexnet EPOCHS=1 DATA_DIR='my images'", root)
+    if damage != "no folder":  # a damaged copy is seen when it is read
+        first = artifact.shell("make data DATA_DIR='my images'", root)
+    assert first.returncode == 2, first
+    (command,) = artifact.commands_in(first.stderr)
+    second = artifact.shell(command, root)
+    assert second.returncode == 0, second.stderr
+    third = artifact.shell("make data DATA_DIR='my images'", root)
+    assert third.returncode == 0, third.stderr
+    assert ("not used" in third.stdout) == (damage != "no folder")
