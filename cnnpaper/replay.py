@@ -9,7 +9,9 @@ must come out too; elsewhere the losses of the first steps are compared within a
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from cnnpaper.log import LOG_NAME, Run
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.05}
 """Largest relative difference of a first step's loss between processors. Kernels add the same
 numbers in another order there, and a step amplifies that, up to a hundred times with batch norm."""
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 Say = Callable[[str], None]
 
 
@@ -102,23 +105,20 @@ def _engine_of(root: Path, run: Run, spec: RunSpec) -> Path:
     commit = (run.header.commit or "").rstrip("+")
     folder = root / "build" / "verify" / commit[:12]
     over = f"train it again: {log.again(run.header, FORCE=1)}"
-    if not (folder / "cnnpaper").is_dir():
+    if not COMMIT.fullmatch(commit):  # it becomes a folder's name and git's argument
+        raise UserError(f"{run.name}: its log names no commit that made it\n{over}")
+    if not folder.is_dir():
         done = subprocess.run(
             ["git", "-C", str(root), "archive", commit, "cnnpaper", "uv.lock"],
             capture_output=True,
             check=False,
         )
-        if not commit or done.returncode:
+        if done.returncode:
             raise UserError(
-                f"{run.name}: commit {commit[:12] or 'unknown'}, which made it, is not in this "
-                f"repository\nfetch its history (git fetch --unshallow), or {over}"
+                f"{run.name}: commit {commit[:12]}, which made it, is not in this repository\n"
+                f"fetch its history (git fetch --unshallow), or {over}"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        archive = folder / "archive.tar"
-        archive.write_bytes(done.stdout)
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-        archive.unlink()
+        _unpack(done.stdout, folder)
     recorded = run.header.fingerprint
     assert recorded is not None
     if fingerprint.of_spec(folder, spec).code != recorded.code:
@@ -127,6 +127,16 @@ def _engine_of(root: Path, run: Run, spec: RunSpec) -> Path:
             f"{over}"
         )
     return folder
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    """Whole or absent: a kill must not leave half a checkout that looks like another engine."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(partial, filter="data")
+    partial.rename(folder)
 
 
 # -------------------------------------------------------------------------------------- verify
@@ -200,7 +210,7 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
     """Compare what came out now with what the log recorded."""
     if run.miniature is None or not run.steps:
         return "its log has no miniature or first steps to compare"
-    recorded = {
+    recorded: dict[str, Any] = {
         "network": run.header.network.model_dump(mode="json"),
         "miniature": run.miniature.model_dump(mode="json"),
         "steps": [step.model_dump(mode="json") for step in run.steps],
@@ -218,7 +228,10 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
         if recorded["miniature"][key] != now["miniature"][key]:
             return f"differs from its log: {key}"
     for step, (old, new) in enumerate(zip(recorded["steps"], now["steps"], strict=True)):
-        if old["loss"] is None or abs(new["loss"] / old["loss"] - 1) > tolerance:
+        losses = (old["loss"], new["loss"])  # None where the loss was not finite
+        if losses != (None, None) and (
+            None in losses or abs(new["loss"] / old["loss"] - 1) > tolerance
+        ):
             return f"differs from its log: loss of step {step}: {old['loss']} -> {new['loss']}"
     return (
         f"verified within {tolerance:.0%} (made on {then['processor']}, {then['threads']} threads)"
