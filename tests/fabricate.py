@@ -137,13 +137,14 @@ def study_file(plan: Plan) -> str:
         f"train_images = {train}\nvalidation_images = {validation}\ntest_images = {test}",
     ]
     for arm, table in plan.arms.items():
-        lines += [f"[arm.{arm}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        lines += [f"[arm.{arm}]", *(f"{key} = {toml(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """A value as TOML, tables within their line."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {toml(each)}" for key, each in value.items()) + " }"
     return json.dumps(value)
 
 

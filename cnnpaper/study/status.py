@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tabulate import tabulate
@@ -20,7 +20,6 @@ from cnnpaper.config import RunSpec, Study, load_study, visible
 from cnnpaper.files import UserError
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
-from cnnpaper.study.checks import budget_session
 
 OPEN = ("missing", "incomplete", "damaged")
 """States of runs that the study's target trains."""
@@ -140,6 +139,9 @@ class Costs:
 
     def __init__(self, root: Path, processor: str | None = None) -> None:
         self.root, self.processor = root, processor or this_processor()
+        # a study has many runs that differ in their seed alone
+        self.estimate_s = lru_cache(maxsize=None)(self._estimate_s)
+        self.memory = lru_cache(maxsize=None)(self._memory)
 
     @cached_property
     def _finished(self) -> list[tuple[Run, RunSpec]]:
@@ -162,7 +164,7 @@ class Costs:
 
         return [run for run, own in self._finished if work(own) == work(spec)]
 
-    def estimate_s(self, spec: RunSpec) -> float | None:
+    def _estimate_s(self, spec: RunSpec) -> float | None:
         """Seconds of a whole run: start-up, miniature, training and evaluation."""
         alike = self._alike(spec)
         here = [run for run in alike if run.header.machine.processor == self.processor]
@@ -180,7 +182,7 @@ class Costs:
         evaluation = statistics.median(evaluations) * (spec.epochs + 1 + tests)
         return spec.steps * statistics.median(steps) + evaluation
 
-    def memory(self, spec: RunSpec) -> int | None:
+    def _memory(self, spec: RunSpec) -> int | None:
         """Bytes that such a run held before, in a run or while steps were timed; else None."""
         peaks = [run.result.peak_memory for run in self._alike(spec) if run.result]
         for path in visible(self.root / "results" / "log", f"*/{timings.TIMING_NAME}"):
@@ -209,7 +211,7 @@ def _cells(row: Row, costs: Costs) -> list[str]:
     planned = row.spec.epochs if row.spec else 0
     progress = f" ({len(row.run.epochs)} of {planned})" if row.run and not result else ""
     cost = _left(row, costs)
-    peak = result.peak_memory if result else costs.memory(row.spec) if row.spec else None
+    peak = result.peak_memory if result else costs.memory(_alike(row.spec)) if row.spec else None
     return [
         row.path,
         row.state + progress,
@@ -221,8 +223,13 @@ def _cells(row: Row, costs: Costs) -> list[str]:
     ]
 
 
+def _alike(spec: RunSpec) -> RunSpec:
+    """The same for all seeds."""
+    return spec.model_copy(update={"seed": 0})
+
+
 def _left(row: Row, costs: Costs) -> float | None:
-    whole = costs.estimate_s(row.spec) if row.spec and row.left else None
+    whole = costs.estimate_s(_alike(row.spec)) if row.spec and row.left else None
     return None if whole is None else whole * row.left
 
 
@@ -249,7 +256,8 @@ def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
         again = [row.spec for row in todo if row.state == "damaged" and row.spec]
         command = advice("experiments", STUDY=study.name)
         lines.append(
-            f"{study.name}: {len(todo)} of {len(rows)} runs to train{so_far}, {time}{more}: {command}"
+            f"{study.name}: {len(todo)} of {len(rows)} runs to train{so_far}, {time}{more}: "
+            f"{command}"
             + "".join(f"\n  damaged, from scratch: {log.again(spec, FORCE=1)}" for spec in again)
         )
     return lines
@@ -279,6 +287,8 @@ def budget_text(root: Path, name: str) -> str:
     Raises:
         UserError: the study has no budget, or its session was not measured.
     """
+    from cnnpaper.study.checks import budget_session  # scipy takes a second
+
     study = load_study(root, name)
     budget, session = budget_session(root, study)
     ratios = timings.ratios(session, budget.like)

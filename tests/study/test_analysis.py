@@ -1,0 +1,300 @@
+"""What a study found, against scipy and answers by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+import scipy.stats
+from statsmodels.stats.multitest import multipletests
+
+from cnnpaper import log
+from cnnpaper.study.analysis import Findings, analyse, budgets
+from cnnpaper.study.load import StudyData, load
+from tests import fabricate
+from tests.fabricate import FOUR, Plan
+
+SHORT = {"short": {"steps": 15, "seeds": [0, 1, 2]}}
+CONTRAST = 'contrast = { arm = "short", baseline = "resnet18" }'
+
+
+def found(root: Path, name: str = "invented") -> tuple[StudyData, Findings]:
+    data = load(root, name)
+    return data, analyse(data)
+
+
+def accuracies(root: Path, model: str, arm: str = "short", seeds: int = 3) -> list[float]:
+    """Of the test images, computed here from the predictions."""
+    values = []
+    for seed in range(seeds):
+        path = root / f"results/log/invented/{arm}/{model}-s{seed}/predictions.npz"
+        arrays = np.load(path)
+        values.append(float((arrays["test_logits"].argmax(1) == arrays["test_labels"]).mean()))
+    return values
+
+
+def test_summaries(root: Path) -> None:
+    _, result = found(root)
+    own = accuracies(root, "vgg16")
+    summary = result.summaries["short", "vgg16", "test_acc"]
+    assert summary.mean == pytest.approx(fmean(own))
+    assert summary.n == 3
+    assert summary.sd == pytest.approx(np.std(own, ddof=1))
+    low, high = scipy.stats.t.interval(0.95, 2, fmean(own), scipy.stats.sem(own))
+    assert summary.interval == pytest.approx((low, high))
+    assert result.summaries["equal", "vgg16", "train_s"].mean == pytest.approx(20 * 0.27)
+    assert result.compute_s == pytest.approx(
+        sum(
+            3 * (15 * s + 1) + 2 * (20 * s + 1) for s in (fabricate.STEP_S[model] for model in FOUR)
+        )
+    )
+
+
+def test_an_arm_shows_only_complete_seeds(tmp_path: Path) -> None:
+    plan = Plan(arms=SHORT, more=CONTRAST, missing=("short/alexnet-s1",))
+    _, result = found(fabricate.study(tmp_path, plan))
+    assert result.summaries["short", "vgg16", "test_acc"].n == 2
+    own = accuracies(tmp_path, "vgg16")
+    assert result.summaries["short", "vgg16", "test_acc"].mean == pytest.approx(
+        (own[0] + own[2]) / 2
+    )
+
+
+def test_contrasts(tmp_path: Path) -> None:
+    """One network far below the baseline, one like it."""
+    accuracy = {"alexnet": 0.60, "vgg16": 0.80, "googlenet": 0.78, "resnet18": 0.80}
+    images = (640, 200, 5000)
+    plan = Plan(arms=SHORT, more=CONTRAST, accuracy=accuracy, images=images, spread=0.002)
+    _, result = found(fabricate.study(tmp_path, plan))
+    assert [row.model for row in result.contrasts] == ["alexnet", "vgg16", "googlenet"]
+    assert [row.significant for row in result.contrasts[:2]] == [True, False]
+    base = accuracies(tmp_path, "resnet18")
+    for row in result.contrasts:
+        own = accuracies(tmp_path, row.model)
+        assert row.difference == pytest.approx(fmean(own) - fmean(base))
+        welch = scipy.stats.ttest_ind(own, base, equal_var=False).pvalue
+        assert row.p_welch == pytest.approx(welch)
+        assert row.interval[0] < row.difference < row.interval[1]
+        assert len(row.paths) == 6
+    adjusted = multipletests([row.p for row in result.contrasts], method="holm")[1]
+    assert [row.p_holm for row in result.contrasts] == pytest.approx(list(adjusted))
+
+
+def test_a_diverged_run_enters_the_contrast_as_guessing(tmp_path: Path) -> None:
+    plan = Plan(arms=SHORT, more=CONTRAST, diverged=("short/vgg16-s2",))
+    _, result = found(fabricate.study(tmp_path, plan))
+    good = [*accuracies(tmp_path, "vgg16", seeds=2), 0.1]
+    row = next(row for row in result.contrasts if row.model == "vgg16")
+    assert row.difference == pytest.approx(fmean(good) - fmean(accuracies(tmp_path, "resnet18")))
+    assert result.summaries["short", "vgg16", "test_acc"].mean == pytest.approx(fmean(good))
+    assert ("short", "vgg16", "test_loss") not in result.summaries
+
+
+@pytest.mark.parametrize("seeds", [[0], []])
+def test_no_contrast_without_two_seeds(tmp_path: Path, seeds: list[int]) -> None:
+    missing = [f"short/alexnet-s{seed}" for seed in (0, 1) if seed not in seeds]
+    arms = {"short": {"steps": 15, "seeds": [0, 1]}}
+    _, result = found(
+        fabricate.study(tmp_path, Plan(arms=arms, more=CONTRAST, missing=tuple(missing)))
+    )
+    assert result.contrasts == ()
+
+
+def test_a_study_without_a_run(tmp_path: Path) -> None:
+    _, result = found(fabricate.study(tmp_path, Plan(only=0)))
+    assert result == Findings()
+
+
+def test_everything_diverged(tmp_path: Path) -> None:
+    names = tuple(f"short/{model}-s{seed}" for model in FOUR for seed in range(3))
+    _, result = found(fabricate.study(tmp_path, Plan(arms=SHORT, more=CONTRAST, diverged=names)))
+    assert result.summaries["short", "vgg16", "test_acc"].mean == pytest.approx(0.1)
+    assert (result.contrasts, result.calibration, dict(result.confusions)) == ((), (), {})
+
+
+def test_a_study_that_reads_no_test_image(tmp_path: Path) -> None:
+    plan = Plan(arms=SHORT, more=CONTRAST, images=(640, 200, 0))
+    _, result = found(fabricate.study(tmp_path, plan))
+    assert (result.contrasts, result.calibration, result.gains) == ((), (), ())
+    assert ("short", "vgg16", "test_acc") not in result.summaries
+    assert ("short", "vgg16", "val_acc") in result.summaries
+
+
+# --------------------------------------------------------------------------------- gains
+
+
+def test_gain_from_the_shortest_to_the_longest_arm(tmp_path: Path) -> None:
+    arms = {
+        "long": {"epochs": 3, "seeds": [0, 1]},
+        "short": {"steps": 15, "seeds": [0, 1, 2]},
+        "equal": {"epochs": 2, "seeds": [0]},
+    }
+    _, result = found(fabricate.study(tmp_path, Plan(arms=arms)))
+    assert result.gain_arms == ("short", "long")
+    row = next(row for row in result.gains if row.model == "vgg16")
+    long = fmean(accuracies(tmp_path, "vgg16", "long", 2))
+    assert row.difference == pytest.approx(long - fmean(accuracies(tmp_path, "vgg16")))
+    assert row.interval is not None
+    assert row.interval[0] < row.difference < row.interval[1]
+
+
+def test_no_gain_within_one_arm(tmp_path: Path) -> None:
+    _, result = found(fabricate.study(tmp_path, Plan(arms=SHORT)))
+    assert (result.gain_arms, result.gains) == (None, ())
+
+
+# --------------------------------------------------------------------------------- predictions
+
+
+def test_calibration_undoes_a_factor(tmp_path: Path) -> None:
+    """Logits of uniform classes drawn from the softmax itself are calibrated at temperature 1;
+    three times as large, they are overconfident, and 3 is the temperature."""
+    rng = np.random.default_rng(0)
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = rng.normal(0, 1.5, (count, 10))
+        odds = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        labels = (odds.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1).clip(0, 9)
+        return labels.astype(np.uint8), (3 * logits).astype(np.float32)
+
+    plan = Plan(networks=("alexnet",), images=(640, 5000, 5000))
+    data = load(fabricate.study(tmp_path, plan), "invented")
+    (val_labels, val_logits), (labels, logits) = drawn(5000), drawn(5000)
+    made = log.Predictions(
+        val_labels=val_labels, val_logits=val_logits, test_labels=labels, test_logits=logits
+    )
+    object.__setattr__(data, "predictions", {"invented/alexnet-s0": made})
+    result = analyse(data)
+    row = result.calibration[0]
+    assert row.temperature == pytest.approx(3, rel=0.05)
+    assert row.ece > 0.1 > 0.03 > row.ece_scaled
+    assert row.nll > row.nll_scaled
+    assert row.paths == ("invented/alexnet-s0",)
+
+
+def test_confusions(root: Path) -> None:
+    data, result = found(root)
+    assert result.calibration_arm == "short"
+    table = result.confusions["vgg16"]
+    assert table.sum(axis=1) == pytest.approx(np.full(10, 40))  # 400 images of ten classes
+    assert np.trace(table) / 400 == pytest.approx(fmean(accuracies(root, "vgg16")))
+    assert set(result.confusions) == set(FOUR)
+    assert data.study.contrast is not None
+
+
+# --------------------------------------------------------------------------------- other studies
+
+
+def test_tuning(tmp_path: Path) -> None:
+    first = {"alexnet": {0.05: 0.4, 0.1: None}, "vgg16": {0.1: 0.6}}
+    fabricate.tuning(tmp_path, stage1=first)
+    fabricate.tuning(tmp_path, stage2={"alexnet": {0.025: 0.3, 0.05: 0.5, 0.1: 0.4}})
+    more = 'tuning = "tuning"'
+    fabricate.study(tmp_path, Plan(networks=("alexnet", "vgg16"), more=more))
+    _, result = found(tmp_path)
+    assert result.winners == {"alexnet": 0.05}  # of VGG-16 stage 2 is missing
+    alexnet = [(t.stage, t.rate, t.val_acc) for t in result.trials if t.model == "alexnet"]
+    assert alexnet == [
+        ("stage1", 0.025, 0.2), ("stage1", 0.05, 0.4), ("stage1", 0.1, 0.1), ("stage1", 0.2, 0.2),
+        ("stage2", 0.025, 0.3), ("stage2", 0.05, 0.5), ("stage2", 0.1, 0.4),
+    ]  # fmt: skip
+    assert result.trials[1].path == "tuning/stage1/alexnet-rate0.05-s100"
+
+
+def precision(root: Path, accuracy: dict[str, tuple[float, float]], spread: float) -> Findings:
+    fabricate.precision(root, accuracy, spread=spread)
+    fabricate.study(root, Plan(networks=tuple(accuracy), more='precision = "precision"'))
+    return found(root)[1]
+
+
+def test_precision(tmp_path: Path) -> None:
+    pairs = {"alexnet": (0.6, 0.6), "vgg16": (0.7, 0.698), "resnet18": (0.8, 0.801)}
+    result = precision(tmp_path, pairs, 0.002).precision
+    assert result is not None
+    data = load(tmp_path, "precision")
+    score = data.runs.set_index("path")["val_acc"]
+    changes = {
+        model: [
+            score[f"precision/{model}-bfloat16-s{s}"] - score[f"precision/{model}-float32-s{s}"]
+            for s in (100, 101, 102)
+        ]
+        for model in pairs
+    }
+    for row in result.changes:
+        own = changes[row.model]
+        assert (row.change, row.n) == (pytest.approx(fmean(own)), 3)
+        limits = scipy.stats.t.interval(0.95, 2, fmean(own), scipy.stats.sem(own))
+        assert row.interval == pytest.approx(limits)
+        assert len(row.paths) == 6
+    # one-sided bound, deviation pooled within networks: 3 x 2 degrees of freedom, 9 pairs
+    pooled = np.sqrt(fmean(np.var(own, ddof=1) for own in changes.values()))
+    mean = fmean(value for own in changes.values() for value in own)
+    assert result.mean == pytest.approx(mean)
+    assert result.bound == pytest.approx(mean - scipy.stats.t.ppf(0.95, 6) * pooled / 3)
+    assert result.stands
+
+
+def test_precision_that_costs_too_much(tmp_path: Path) -> None:
+    pairs = {"alexnet": (0.6, 0.57), "vgg16": (0.7, 0.67)}
+    result = precision(tmp_path, pairs, 0.001).precision
+    assert result is not None
+    assert result.bound is not None
+    assert result.bound < -0.01
+    assert not result.stands
+
+
+# --------------------------------------------------------------------------------- time
+
+
+def timed(root: Path, steps: dict[str, int]) -> Path:
+    budget = {
+        "like": "resnet18", "timing": "invented", "session": 1, "processor": fabricate.PROCESSOR,
+        "steps": {"short": 30},
+    }  # fmt: skip
+    arms = {"short": {"steps": steps, "seeds": [0]}}
+    plan = Plan(arms=arms, more=f"budget = {fabricate.toml(budget)}", only=0)
+    fabricate.study(root, plan)
+    fabricate.timing(root, step_s={"alexnet": 0.15, "vgg16": 0.27, "googlenet": 0.4,
+                                   "resnet18": 0.32}, contended=("vgg16",))  # fmt: skip
+    return root
+
+
+def test_times_and_budgets(tmp_path: Path) -> None:
+    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}
+    data, result = found(timed(tmp_path, steps))
+    assert [row.model for row in result.timing] == list(FOUR)
+    alexnet = result.timing[0]
+    # rounds are 0.15 (1 + r/1000), r = 0 ... 11: median 1.0055, third and tenth 1.002 and 1.009
+    assert alexnet.step_s == pytest.approx(0.15 * 1.0055)
+    assert alexnet.interval == pytest.approx((0.15 * 1.002, 0.15 * 1.009))
+    assert alexnet.ratio == pytest.approx(0.15 / 0.32)
+    assert alexnet.ratio_interval == pytest.approx((0.15 / 0.32, 0.15 / 0.32))
+    assert alexnet.images_per_s == pytest.approx(64 / (0.15 * 1.0055))
+    macs = fabricate.networks()["alexnet"].macs or 0
+    assert alexnet.gmac_per_s == pytest.approx(3 * macs * alexnet.images_per_s / 1e9)
+    assert sum(alexnet.sections.values()) == pytest.approx(0.15)
+    assert (result.timing[3].line, result.timing_rounds, result.timing_steps) == (4, 12, 20)
+    assert result.timing_contended
+    assert result.budget_s == {"short": pytest.approx(30 * 0.32 * 1.0055)}
+    # 64 x 0.15 = 9.6 = 30 x 0.32; 36 x 0.27 = 9.72
+    residuals = {row.model: row.residual_s for row in result.budgets}
+    assert residuals["alexnet"] == pytest.approx(0, abs=1e-9)
+    assert residuals["vgg16"] == pytest.approx(0.12 * 1.0055)
+    assert residuals["resnet18"] == pytest.approx(0, abs=1e-12)
+    assert budgets(data.study, data.timing)["short"]["vgg16"] == (36, residuals["vgg16"])
+    assert budgets(data.study, None) == {}
+
+
+def test_a_second_session_checks_the_first(tmp_path: Path) -> None:
+    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}
+    timed(tmp_path, steps)
+    fabricate.timing(tmp_path, step_s={"alexnet": 0.18, "resnet18": 0.32}, session=2)
+    _, result = found(tmp_path)
+    assert result.timing_session == 1
+    assert [(row.session, row.model, row.line) for row in result.shifts] == [
+        (2, "alexnet", 5), (2, "resnet18", 6),
+    ]  # fmt: skip
+    assert result.shifts[0].ratio == pytest.approx(1.2)
+    assert result.shifts[1].ratio == pytest.approx(1.0)

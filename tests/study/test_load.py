@@ -1,0 +1,421 @@
+"""What a study's logs must be, and the tables that are made of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnpaper import log
+from cnnpaper.files import UserError, sha256_file
+from cnnpaper.fingerprint import digest, of_spec
+from cnnpaper.study.load import EPOCHS, RUNS, load
+from tests import fabricate
+from tests.fabricate import Plan
+
+RUN = "results/log/invented/short/vgg16-s1"
+
+
+def edit(path: Path, kind: str, change: Callable[[dict[str, Any]], Any], which: int = -1) -> None:
+    """Change one line of a log, the last of its kind unless ``which`` says another."""
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    change([line for line in lines if line["kind"] == kind][which])
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+
+
+def drop(path: Path, kind: str) -> None:
+    """Remove the lines of one kind."""
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(x for x in lines if json.loads(x)["kind"] != kind), "utf-8")
+
+
+# --------------------------------------------------------------------------------- the tables
+
+
+def test_tables(root: Path) -> None:
+    data = load(root, "invented")
+    assert list(data.runs.columns) == RUNS
+    assert list(data.epochs.columns) == EPOCHS
+    assert len(data.runs) == 4 * 3 + 4 * 2
+    assert not data.missing
+    # seed by seed, networks in the study's order, whatever the order of the folders
+    assert list(data.runs["model"][:5]) == [*fabricate.FOUR, "alexnet"]
+    assert list(data.runs["model"].cat.categories) == list(fabricate.FOUR)
+    assert data.runs["model"].cat.ordered
+    row = data.runs.set_index("path").loc["invented/short/vgg16-s1"]
+    result = log.read_run(root / RUN / "run.jsonl").result
+    assert result is not None
+    assert (row["test_acc"], row["val_loss"], row["steps"], row["epochs"]) == (
+        result.test_acc, result.val_loss, 15, 2,
+    )  # fmt: skip
+    assert row["train_s"] == pytest.approx(15 * fabricate.STEP_S["vgg16"])
+    epochs = data.epochs[data.epochs["path"] == "invented/short/vgg16-s1"]
+    assert list(epochs["steps"]) == [10, 5]  # 640 images in batches of 64; the last is partial
+    assert list(epochs["steps_done"]) == [10, 15]
+
+
+def test_predictions_are_read_when_asked_for(root: Path) -> None:
+    data = load(root, "invented")
+    found = data.predictions["invented/short/vgg16-s1"]
+    share = np.mean(found.test_logits.argmax(axis=1) == found.test_labels)
+    assert share == data.runs.set_index("path").loc["invented/short/vgg16-s1", "test_acc"]
+    assert len(data.predictions) == 20
+    with pytest.raises(KeyError):
+        data.predictions["invented/short/vgg16-s9"]
+
+
+def test_missing_runs_are_counted_and_hide_their_seed(tmp_path: Path) -> None:
+    arms = {"short": {"steps": 15, "seeds": [3, 1, 2]}, "long": {"epochs": 3, "seeds": [0]}}
+    plan = Plan(arms=arms, missing=("short/vgg16-s1",), only=11)
+    data = load(fabricate.study(tmp_path, plan), "invented")
+    assert [spec.path for spec in data.missing] == [
+        "invented/short/vgg16-s1",
+        "invented/short/resnet18-s2",
+        *(f"invented/long/{model}-s0" for model in fabricate.FOUR),
+    ]
+    assert data.complete_seeds("short") == (3,)
+    assert data.complete_seeds("long") == ()
+
+
+def test_a_study_without_any_run(tmp_path: Path) -> None:
+    data = load(fabricate.study(tmp_path, Plan(only=0)), "invented")
+    assert (len(data.runs), len(data.missing)) == (0, 4)
+    assert list(data.runs.columns) == RUNS
+    assert data.complete_seeds("") == ()
+
+
+def test_a_diverged_run_counts_as_guessing(tmp_path: Path) -> None:
+    data = load(fabricate.study(tmp_path, Plan(diverged=("vgg16-s0",))), "invented")
+    row = data.runs.set_index("path").loc["invented/vgg16-s0"]
+    assert (row["status"], row["test_acc"], row["val_acc"]) == ("diverged", 0.1, 0.1)
+    assert np.isnan(row["test_loss"])
+    assert "invented/vgg16-s0" not in data.predictions
+    assert data.complete_seeds("") == (0,)
+    last = data.epochs[data.epochs["path"] == "invented/vgg16-s0"].iloc[-1]
+    assert np.isnan(last["train_loss"])
+    assert np.isinf(last["val_loss"])
+
+
+def test_kinds_of_processor_within_a_seed_are_known(tmp_path: Path) -> None:
+    plan = Plan(seeds=(0, 1), processors={"vgg16-s1": "AuthenticAMD 25-17"})
+    assert load(fabricate.study(tmp_path, plan), "invented").mixed_processors == [("", 1)]
+
+
+def test_studies_that_are_named_are_read_too(tmp_path: Path) -> None:
+    fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
+    fabricate.precision(tmp_path, {"alexnet": (0.4, 0.41)})
+    more = 'tuning = "tuning"\nprecision = "precision"'
+    fabricate.study(tmp_path, Plan(networks=("alexnet",), more=more))
+    fabricate.timing(tmp_path)
+    data = load(tmp_path, "invented")
+    assert data.tuning is not None
+    assert data.precision is not None
+    assert len(data.tuning.missing) == 3  # of stage 2
+    assert data.tuning.runs["test_acc"].isna().all()
+    assert set(data.precision.runs["variant"]) == {"float32", "bfloat16"}
+    assert data.timing is not None
+    assert data.timing[1]["alexnet"][0] == 1
+
+
+def test_names_that_begin_with_a_dot_are_no_input(root: Path) -> None:
+    shutil.copytree(root / RUN, root / RUN.replace("vgg16-s1", ".vgg16-s1"))
+    (root / RUN / "._run.jsonl").write_text("x")
+    shutil.copytree(root / RUN, root / "results/log/invented/.trash/x/vgg16-s1")
+    assert len(load(root, "invented").runs) == 20
+
+
+# --------------------------------------------------------------------------------- refusals
+
+
+def refused(root: Path, *words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(root, "invented")
+    for word in words:
+        assert word in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 5
+
+
+def test_an_incomplete_run(tmp_path: Path) -> None:
+    arms = {"short": {"epochs": 3, "seeds": [0]}}
+    fabricate.study(tmp_path, Plan(arms=arms, incomplete=("short/resnet18-s0",)))
+    refused(
+        tmp_path,
+        "invented/short/resnet18-s0 is incomplete (2 of 3 epochs): "
+        "make resnet18 STUDY=invented ARM=short SEEDS=0",
+    )
+
+
+def test_a_log_that_is_cut_off(root: Path) -> None:
+    path = root / RUN / "run.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    refused(root, "invented/short/vgg16-s1 is incomplete", "make vgg16 STUDY=invented ARM=short")
+
+
+def test_an_undeclared_run(root: Path) -> None:
+    shutil.copytree(root / RUN, root / "results/log/invented/short/vgg16-s7")
+    refused(root, "short/vgg16-s7/run.jsonl: study 'invented' does not declare this run",
+            "experiments/study/invented.toml")  # fmt: skip
+
+
+def test_a_log_in_the_folder_of_another_run(root: Path) -> None:
+    shutil.rmtree(root / RUN)
+    shutil.copytree(root / RUN.replace("s1", "s0"), root / RUN)
+    refused(root, f"{RUN}/run.jsonl:1: seed = 0, but this is the folder of invented/short/vgg16-s1")
+
+
+def test_a_link_that_leads_nowhere_is_not_missing(root: Path) -> None:
+    path = root / RUN / "run.jsonl"
+    path.unlink()
+    path.symlink_to("nowhere")
+    refused(root, f"{RUN}/run.jsonl: cannot be read")
+
+
+@pytest.mark.parametrize(
+    "kind, key, value, words",
+    [
+        ("result", "test_acc", 0.99, "test_acc = 0.99, but the predictions give 0.7"),
+        ("result", "val_loss", 0.5, "val_loss = 0.5, but the predictions give"),
+        ("epoch", "val_acc", 0.5, "but the last epoch has 0.5"),
+        ("epoch", "steps", 4, "steps = 4, where 5 are expected"),
+        ("reading", "images", 399, "readings of the test images: [399], expected [400]"),
+        ("result", "status", "diverged", "readings of the test images: [400], expected []"),
+        ("result", "status", "cut off", "status = 'cut off' of a run that was trained here"),
+        ("result", "predictions_sha256", "0" * 64, "other SHA-256"),
+    ],
+)
+def test_a_log_at_odds_with_itself(
+    root: Path, kind: str, key: str, value: object, words: str
+) -> None:
+    edit(root / RUN / "run.jsonl", kind, lambda line: line.update({key: value}))
+    refused(root, f"{RUN}/", words, "version control",
+            "make vgg16 STUDY=invented ARM=short SEEDS=1 FORCE=1")  # fmt: skip
+
+
+def test_the_test_images_are_read_exactly_once(root: Path) -> None:
+    path = root / RUN / "run.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    reading = next(line for line in lines if '"reading"' in line)
+    path.write_text("".join([*lines[:-1], reading, lines[-1]]), "utf-8")
+    refused(root, "readings of the test images: [400, 400], expected [400]")
+    path.write_text("".join(line for line in lines if line != reading), "utf-8")
+    refused(root, "readings of the test images: [], expected [400]")
+
+
+def test_epochs_that_do_not_add_up(root: Path) -> None:
+    path = root / RUN / "run.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    last = max(n for n, line in enumerate(lines) if '"kind":"epoch"' in line)
+    path.write_text("".join(lines[:last] + lines[last + 1 :]), "utf-8")
+    refused(root, "finished after 10 of 15 steps")
+
+
+def test_damaged_predictions(root: Path) -> None:
+    path = root / RUN / "predictions.npz"
+    good = path.read_bytes()
+    path.write_bytes(good[:1000])
+    refused(root, f"{RUN}/predictions.npz", "other SHA-256")
+    path.unlink()
+    refused(root, f"{RUN}/predictions.npz", "cannot be read")
+
+
+def test_predictions_of_other_images(root: Path) -> None:
+    """The same number of them in another order: the metrics are the same, the images are not."""
+    path = root / RUN / "predictions.npz"
+    found = log.read_predictions(path)
+    order = np.arange(400)[::-1]
+    turned = log.Predictions(
+        val_labels=found.val_labels, val_logits=found.val_logits,
+        test_labels=found.test_labels[order], test_logits=found.test_logits[order],
+    )  # fmt: skip
+    path.write_bytes(turned.to_bytes())
+    new = sha256_file(path)
+    edit(root / RUN / "run.jsonl", "result", lambda line: line.update(predictions_sha256=new))
+    refused(root, f"{RUN}/predictions.npz: test_labels are not those of")
+
+
+def test_runs_of_other_data(root: Path) -> None:
+    """A study that demands no digest is still about one set of images."""
+    file = root / "experiments/study/invented.toml"
+    text = file.read_text("utf-8").replace('set = "jpeg75"', 'set = "any"')
+    file.write_text(text.replace(f'digest = "{fabricate.DIGEST}"', ""), "utf-8")
+    for path in (root / "results/log/invented").rglob("run.jsonl"):
+        edit(path, "header", lambda line: line["spec"]["data"].update(set="any", digest=None))
+    edit(root / RUN / "run.jsonl", "header", lambda line: line["data"].update(digest="1" * 64))
+    refused(root, "run.jsonl:1: data.digest: other images than those of", "one set")
+
+
+# --------------------------------------------------------------------------------- freshness
+
+
+def stale_code(root: Path) -> None:
+    path = root / "cnnpaper/engine/augment.py"
+    path.write_text(path.read_text("utf-8") + "\n\ndef unused() -> None:\n    print(1)\n", "utf-8")
+
+
+def test_stale_runs_are_refused_with_three_remedies(root: Path) -> None:
+    stale_code(root)
+    refused(
+        root,
+        "20 runs of study 'invented' stale: invented/short/alexnet-s0,",
+        "and 15 more",
+        "engine/augment.py: unused added",
+        "make verify STUDY=invented",
+        "make alexnet STUDY=invented ARM=short SEEDS=0 FORCE=1",
+        "make report STUDY=invented ALLOW_STALE=1",
+    )
+    data = load(root, "invented", allow_stale=True)
+    assert len(data.stale) == 20
+    assert data.stale["invented/short/vgg16-s1"] == ["engine/augment.py: unused added"]
+
+
+def test_a_changed_recipe_cannot_be_verified(root: Path) -> None:
+    path = root / "experiments/recipe.toml"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("weight_decay = 5e-4", "weight_decay = 4e-4"), "utf-8")
+    with pytest.raises(UserError, match=r"recipe\.weight_decay: 0\.0005 -> 0\.0004") as caught:
+        load(root, "invented")
+    assert "make verify" not in str(caught.value)
+
+
+def test_changed_threads_and_data_are_stale(root: Path) -> None:
+    file = root / "experiments/study/invented.toml"
+    text = file.read_text("utf-8")
+    file.write_text(text.replace("threads = 2", "threads = 4"), "utf-8")
+    refused(root, "threads: 2 -> 4")
+    file.write_text(text.replace(fabricate.DIGEST, "1" * 64), "utf-8")
+    refused(root, "data: 08fb299e0e53… -> 111111111111…")
+    file.write_text(text.replace(f'digest = "{fabricate.DIGEST}"', "").replace(
+        "jpeg75", "original"), "utf-8")  # fmt: skip
+    refused(root, "data: CIFAR-10, re-encoded -> CIFAR-10")
+
+
+def test_a_verified_run_is_fresh(root: Path) -> None:
+    stale_code(root)
+    data = load(root, "invented", allow_stale=True)
+    for spec in data.specs:
+        path = data.logs[spec.path].path
+        today = of_spec(root, spec, data=fabricate.DIGEST)
+        values = {"fingerprint": digest(today), "log_sha256": sha256_file(path)}
+        path.with_name("verified.json").write_text(json.dumps(values), "utf-8")
+    data = load(root, "invented")
+    assert len(data.verified) == 20
+    assert not data.stale
+
+
+def test_a_new_network_study_or_arm_leaves_runs_fresh(root: Path) -> None:
+    engine = root / "cnnpaper/engine/networks"
+    shutil.copyfile(engine / "alexnet.py", engine / "new.py")
+    shutil.copyfile(root / "experiments/alexnet.toml", root / "experiments/new.toml")
+    file = root / "experiments/study/invented.toml"
+    text = file.read_text("utf-8")
+    file.write_text(text + "[arm.long]\nepochs = 3\nseeds = [0]\n", "utf-8")
+    assert len(load(root, "invented").missing) == 4
+
+
+# --------------------------------------------------------------------------------- the budget
+
+
+def budget(root: Path, **changes: object) -> Path:
+    """Equal time: 30 steps of ResNet-18 at 0.32 s are 9.6 s."""
+    values: dict[str, object] = {
+        "like": "resnet18", "timing": "timed", "session": 1, "processor": fabricate.PROCESSOR,
+        "steps": {"short": 30},
+    }  # fmt: skip
+    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}  # 9.6 / step time
+    more = f"budget = {fabricate.toml(values | changes)}"
+    plan = Plan(arms={"short": {"steps": steps, "seeds": [0]}}, more=more, only=0)
+    return fabricate.study(root, plan)
+
+
+def test_budget(tmp_path: Path) -> None:
+    budget(tmp_path)
+    load(tmp_path, "invented")  # nothing was measured
+    fabricate.study(tmp_path, Plan(name="timed", only=0))
+    fabricate.timing(tmp_path, "timed")
+    data = load(tmp_path, "invented")
+    assert data.timing_path == tmp_path / "results/log/timed/timing.jsonl"
+    file = tmp_path / "experiments/study/invented.toml"
+    file.write_text(file.read_text("utf-8").replace("vgg16 = 36", "vgg16 = 35").replace(
+        '"vgg16": 36', '"vgg16": 35'), "utf-8")  # fmt: skip
+    refused(tmp_path, "invented.toml: arm.short.steps: vgg16 = 35",
+            "30 steps of resnet18 take as long as 36 of vgg16", "session 1",
+            "make budget STUDY=invented")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"session": 2}, ("budget.session = 2", "no time of alexnet", "make timing STUDY=timed")),
+        ({"processor": "AuthenticAMD 25-17"}, ("budget.processor", "GenuineIntel 6-167")),
+    ],
+)
+def test_budget_of_another_session(
+    tmp_path: Path, changes: dict[str, object], words: tuple[str, ...]
+) -> None:
+    budget(tmp_path, **changes)
+    fabricate.study(tmp_path, Plan(name="timed", only=0))
+    fabricate.timing(tmp_path, "timed")
+    refused(tmp_path, *words)
+
+
+def test_a_rate_that_is_not_the_winner(tmp_path: Path) -> None:
+    fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
+    fabricate.tuning(tmp_path, stage2={"alexnet": {0.025: 0.3, 0.05: 0.5, 0.1: 0.4}})
+    path = tmp_path / "experiments/alexnet.toml"
+    text = path.read_text("utf-8")
+    line = '\n[override.peak_learning_rate]\nvalue = {}\nfrom = "tuning"\n'
+    path.write_text(text + line.format(0.1), "utf-8")
+    fabricate.study(tmp_path, Plan(networks=("alexnet",), more='tuning = "tuning"'))
+    refused(tmp_path, "alexnet.toml: override.peak_learning_rate = 0.1", "chose 0.05")
+    path.write_text(text + line.format(0.05), "utf-8")
+    fabricate.study(tmp_path, Plan(networks=("alexnet",), more='tuning = "tuning"'))
+    assert len(load(tmp_path, "invented").runs) == 1
+
+
+# --------------------------------------------------------------------------------- imported
+
+
+def imported(root: Path, **changes: object) -> Path:
+    """A study of another program's logs."""
+    fabricate.repository(root)
+    text = 'origin = "imported"\nnetworks = ["alexnet"]\n[data]\nset = "unknown"\n'
+    (root / "experiments/study/invented.toml").write_text(text, "utf-8")
+    header = log.Header(
+        schema=log.SCHEMA, origin="imported", study="invented", model="alexnet",
+        variant="pretrained", seed=None, spec=None, fingerprint=None,
+        data=log.Data(name=None, digest=None),
+        machine=log.Machine(), packages={}, commit=None, started=None,
+        network=log.Network(parameters=None, macs=None),
+    )  # fmt: skip
+    epoch = log.Epoch.model_validate(
+        dict.fromkeys(log.Epoch.model_fields) | {
+            "kind": "epoch", "nonfinite": {}, "epoch": 0, "val_acc": 0.45,
+        }
+    )  # fmt: skip
+    values = dict.fromkeys(log.Result.model_fields) | {"kind": "result", "nonfinite": {}}
+    result = log.Result.model_validate(values | {"status": "cut off"})
+    lines = [header.model_copy(update=changes), epoch, result]
+    folder = root / "results/log/invented/alexnet-pretrained"
+    folder.mkdir(parents=True)
+    text = "".join(f"{log.encode(line)}\n" for line in lines)
+    (folder / "run.jsonl").write_text(text, "utf-8")
+    return root
+
+
+def test_an_imported_study(tmp_path: Path) -> None:
+    data = load(imported(tmp_path), "invented")
+    assert (data.specs, data.missing) == ([], [])
+    assert list(data.logs) == ["invented/alexnet-pretrained"]
+    row = data.runs.iloc[0]
+    assert (row["variant"], row["status"], row["arm"]) == ("pretrained", "cut off", "")
+    assert np.isnan(row["test_acc"])
+    assert data.epochs.iloc[0]["val_acc"] == 0.45
+
+
+def test_a_trained_run_in_an_imported_study(tmp_path: Path) -> None:
+    refused(imported(tmp_path, origin="trained"), "run.jsonl:1: trained run of alexnet")
