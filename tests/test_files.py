@@ -1,0 +1,275 @@
+"""Files that are whole or absent, locks on every kind of disk, limits of the machine."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cnnpaper import files
+from cnnpaper.files import InUse, UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+# ------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
+def test_a_disk_that_cannot_sync_folders_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir():
+            raise OSError(number, os.strerror(number))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_atomic(tmp_path / "a" / "x", b"whole")
+    files.append_line(tmp_path / "a" / "log", "line")
+    assert (tmp_path / "a" / "x").read_bytes() == b"whole"
+    assert (tmp_path / "a" / "log").read_text() == "line\n"
+
+
+def test_another_error_of_a_folder_s_sync_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="x") as error:
+        files.write_atomic(tmp_path / "x", b"new")
+    assert error.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    files.write_atomic(path, b"old")
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
+
+
+# ------------------------------------------------------------------------------------- locks
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from cnnpaper import files
+with files.lock(Path(sys.argv[1]), what="it"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_holder_is_named_with_its_host_and_its_death_frees_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(InUse, match=rf"process {process.pid} on {os.uname().nodename} \(.*since"):
+        files.lock(path, what="the run x").__enter__()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with files.lock(path, what="the run x"):
+        pass
+
+
+def test_a_note_that_another_host_left_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").touch()
+    (tmp_path / "run.holder").write_text("process 403 on another-host (cnnpaper train, since 1999)")
+    with files.lock(tmp_path / "run.lock", what="x"):
+        assert f"process {os.getpid()} on " in (tmp_path / "run.holder").read_text()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_a_disk_without_locks_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def flock(_: int, __: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match=r"no file locks.*\n.*local disk") as error:
+        files.lock(tmp_path / "run.lock", what="x").__enter__()
+    assert not isinstance(error.value, InUse)  # or a wait for it would never end
+
+
+def test_a_lock_file_of_another_user_gets_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", forbidden)
+    with pytest.raises(UserError, match=r"belongs to another user.*\n.*copy of your own"):
+        files.lock(tmp_path / "run.lock", what="x").__enter__()
+
+
+def test_waiting_for_a_device_ends_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    from cnnpaper.runs import launch
+
+    def flock(_: int, __: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(UserError, match="no file locks"):
+        launch.device_lock("cpu", torch.device("cpu")).__enter__()
+
+
+# ----------------------------------------------------------------------- the machine's limits
+
+LIMITS = {  # /proc/self/cgroup, files below the mount, (cores, bytes)
+    "none": ("0::/\n", {}, (None, None)),
+    "v2": ("0::/job\n", {"job/cpu.max": "150000 100000", "job/memory.max": "4096"}, (1.5, 4096)),
+    "v2 of a level above": (
+        "0::/user/job\n",
+        {"user/job/cpu.max": "max 100000", "user/cpu.max": "200000 100000",
+         "user/job/memory.max": "8192", "user/memory.max": "4096"},
+        (2.0, 4096),
+    ),
+    "v2 in a container": ("0::/\n", {"cpu.max": "50000 100000", "memory.max": "1"}, (0.5, 1)),
+    "v2 outside of the name space": ("0::/../../x\n", {"memory.max": "7"}, (None, 7)),
+    "v1": (
+        "5:cpu,cpuacct:/docker/a\n3:memory:/docker/a\n",
+        {"cpu/docker/a/cpu.cfs_quota_us": "300000", "cpu/docker/a/cpu.cfs_period_us": "100000",
+         "memory/docker/a/memory.limit_in_bytes": "5000"},
+        (3.0, 5000),
+    ),
+    "v1 in a container": (
+        "5:cpu:/docker/a\n3:memory:/docker/a\n",
+        {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000",
+         "memory/memory.limit_in_bytes": "6000"},
+        (1.0, 6000),
+    ),
+    "v1 without a limit": (
+        "5:cpu:/\n3:memory:/\n",
+        {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000",
+         "memory/memory.limit_in_bytes": "9223372036854771712"},
+        (None, None),
+    ),
+    "damaged": ("0::/\n", {"cpu.max": "", "memory.max": "lots"}, (None, None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_the_limits_of_the_process_s_own_group(tmp_path: Path, case: str) -> None:
+    from cnnpaper.runs import machine
+
+    text, contents, expected = LIMITS[case]
+    (tmp_path / "cgroup").write_text(text)
+    for name, value in contents.items():
+        (tmp_path / "mount" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mount" / name).write_text(value + "\n")
+    assert machine.cgroup_limits(tmp_path / "cgroup", tmp_path / "mount") == expected
+
+
+@pytest.mark.parametrize("quota,cores", [(None, 4), (0.5, 1), (1.5, 1), (3.0, 3), (64.0, 4)])
+def test_threads_keep_to_the_quota(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int
+) -> None:
+    from cnnpaper.runs import machine
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {90001, 90002, 90003, 90004})
+    monkeypatch.setattr(machine, "cgroup_limits", lambda: (quota, None))
+    assert machine.physical_cores() == cores
+
+
+def test_a_suspension_is_no_training_time() -> None:
+    from cnnpaper.runs.machine import Stopwatch
+
+    code = (
+        "import time, sys; from cnnpaper.runs.machine import Stopwatch\n"
+        "watch = Stopwatch(); watch.start(); end = time.monotonic() + 4\n"
+        "print('go', flush=True)\n"
+        "while time.monotonic() < end:\n"
+        "    sum(range(20000)); watch.lap()\n"
+        "watch.stop(); print(watch.wall_s, watch.suspended_s)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2.6)
+    process.send_signal(signal.SIGCONT)
+    wall_s, suspended_s = map(float, process.communicate()[0].split())
+    assert suspended_s > 2
+    assert wall_s < 2.1
+    assert Stopwatch().suspended_s == 0
+
+
+# --------------------------------------------------------------------------- memory and signals
+
+
+@pytest.mark.parametrize(
+    "error,memory",
+    [
+        (MemoryError(), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate "
+                      "memory: you tried to allocate 8 bytes"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("shape mismatch"), False),
+        (OSError(errno.ENOSPC, "No space left"), False),
+        (ValueError("out of memory"), False),
+    ],
+)  # fmt: skip
+def test_what_was_missing_is_known_by_the_error(error: Exception, memory: bool) -> None:
+    assert files.memory_ran_out(error) == memory
+
+
+def test_signals_that_were_ignored_stay_ignored() -> None:
+    from cnnpaper.runs import launch
+
+    before = {number: signal.getsignal(number) for number in launch.STOPPING}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+        got: list[int] = []
+        restore = launch.stop_by(lambda number, _: got.append(number))
+        for number in launch.STOPPING:
+            os.kill(os.getpid(), number)
+        restore()
+        assert sorted(got) == sorted({*launch.STOPPING} - {signal.SIGHUP})
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    "status,says",
+    [
+        (-signal.SIGKILL, "as the system does when memory runs out"),
+        (-signal.SIGSEGV, "ended by signal 11"),
+        (-signal.SIGBUS, "ended by signal 7"),
+        (2, "its message is above"),
+    ],
+)
+def test_the_death_of_a_run_has_a_reason(status: int, says: str) -> None:
+    from cnnpaper.runs.launch import why_ended
+
+    assert says in why_ended(status)

@@ -1,0 +1,221 @@
+"""The Makefile: what each target starts, with whatever is in the user's environment; TeX; clean."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnpaper import cli
+from cnnpaper.files import INTERPRETER_VARIABLES, OTHER_VARIABLES
+from tests import artifact
+
+TEXT = artifact.MAKEFILE.read_text("utf-8")
+NASTY = "my 'data' $HOME % \"x\""
+
+
+@pytest.fixture
+def record(root: Path, tmp_path: Path) -> Path:
+    """Where the stand-ins of ``root`` record how Python is called."""
+    artifact.set_up(root, record=tmp_path / "record")
+    return tmp_path / "record"
+
+
+def test_the_help_lists_every_target_network_and_variable(root: Path) -> None:
+    done = artifact.shell("make", root)
+    assert done.returncode == 0, done.stderr
+    listed = set(re.findall(r"^  (\S+)", done.stdout, re.MULTILINE))
+    targets = re.search(r"^TARGETS := ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE)
+    assert targets is not None
+    assert set(targets[1].replace("\\\n", "").split()) <= listed
+    assert {"alexnet", "vgg16", "googlenet", "resnet18"} <= listed
+    shown = done.stdout.replace(",", "")
+    assert [
+        name for name in (*artifact.VARIABLES, "FORCE", "ALLOW_STALE") if name not in shown
+    ] == []
+
+
+def test_every_command_of_the_command_line_has_its_target(root: Path) -> None:
+    visible = {name for name, one in cli.commands.commands.items() if not one.hidden}
+    called = set(re.findall(r"\$\((?:PAPER|TRAIN)\) ([a-z-]+)", TEXT))
+    assert visible - called == set()
+    assert called - visible == set()
+
+
+def test_one_list_says_what_a_clean_environment_lacks() -> None:
+    found = re.search(r"^unexport ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE)
+    assert found is not None
+    assert set(found[1].replace("\\\n", "").split()) == {*INTERPRETER_VARIABLES, *OTHER_VARIABLES}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "MPLBACKEND", "TEXINPUTS", "GIT_DIR",
+     "ONEDNN_DEFAULT_FPMATH_MODE", "SOURCE_DATE_EPOCH", "PIP_USER", "VIRTUAL_ENV"],
+)  # fmt: skip
+def test_what_the_user_s_environment_has_does_not_reach_the_programs(
+    root: Path, tmp_path: Path, variable: str
+) -> None:
+    seen = tmp_path / "seen"
+    for name in (".venv", ".venv-train"):
+        artifact.set_up(root)
+        artifact.executable(root / name / "bin" / "python", f'#!/bin/sh\nenv > "{seen}"\n')
+    done = artifact.shell("make tables", root, **{variable: "/of/somebody/else"})
+    assert done.returncode == 0, done.stderr
+    assert variable not in {line.partition("=")[0] for line in seen.read_text().splitlines()}
+
+
+def test_a_start_without_make_cleans_its_environment_too(root: Path) -> None:
+    broken = root / "broken"
+    broken.mkdir()
+    for name in ("click", "pydantic", "numpy"):
+        (broken / f"{name}.py").write_text("raise SystemExit('of another Python')")
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnpaper", "--help"],
+        cwd=root,
+        env=artifact.outside(PYTHONPATH=str(broken), MPLBACKEND="nonsense", PYTHONWARNINGS="error"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cnnpaper report" in done.stdout
+
+
+def test_values_reach_the_commands_whatever_is_in_them(root: Path, record: Path) -> None:
+    assert artifact.shell("make explain", root, KEY=NASTY).returncode == 0
+    assert artifact.shell("make alexnet", root, DATA_DIR=NASTY, FORCE="0").returncode == 0
+    assert artifact.shell("make vgg16 EPOCHS=2 BATCH_SIZE=9 FORCE=1", root).returncode == 0
+    explain, alexnet, vgg16 = (str(call["arguments"]) for call in artifact.recorded(record))
+    assert repr(NASTY) in explain or NASTY in explain.replace("\\", "")
+    assert "'--study', 'reference'" in alexnet
+    assert "--force" not in alexnet
+    assert artifact.recorded(record)[1]["variables"]["DATA_DIR"] == NASTY  # type: ignore[index]
+    assert "'--epochs', '2', '--batch-size', '9', '--force'" in vgg16
+    assert "--study" not in vgg16
+
+
+@pytest.mark.parametrize("edition,tex", [("en", True), ("ko", True), ("html", False)])
+def test_only_a_pdf_asks_for_tex(root: Path, record: Path, edition: str, tex: bool) -> None:
+    asked = root / "asked"
+    artifact.executable(root / "report" / "install-tex.sh", f'touch "{asked}"\n')
+    assert artifact.shell(f"make report EDITION={edition}", root).returncode == 0
+    assert asked.exists() == tex
+
+
+def test_a_network_that_is_called_like_a_target_is_refused(root: Path) -> None:
+    (root / "experiments" / "report.toml").touch()
+    done = artifact.shell("make", root)
+    assert done.returncode == 2
+    assert 'experiments/report.toml: "report" is a target' in done.stderr
+
+
+def test_files_of_editors_are_no_networks(root: Path) -> None:
+    for name in (".#alexnet.toml", "._vgg16.toml", ".hidden.toml"):
+        (root / "experiments" / name).touch()
+    done = artifact.shell("make", root)
+    assert done.returncode == 0, done.stderr
+    assert "hidden" not in done.stdout
+
+
+def test_a_run_that_the_system_killed_says_why(root: Path) -> None:
+    artifact.set_up(root)
+    artifact.executable(root / ".venv-train" / "bin" / "python", "#!/bin/sh\nkill -9 $$\n")
+    done = artifact.shell("make alexnet STUDY=smoke", root)
+    assert done.returncode == 2
+    assert "killed (signal 9), as the system does when memory runs out" in done.stderr
+
+
+def test_clean_removes_generated_files_and_nothing_else(root: Path) -> None:
+    kept = (
+        "results/log/reference/alexnet-s0/run.jsonl",
+        "results/log/reference/alexnet-s0/checkpoint-1.pt",
+        "data/train/cat/0001.png",
+        ".venv/pyvenv.cfg",
+        ".venv-train/lib/__pycache__/x.pyc",
+        "report/CNN_report-smoke.pdf",
+    )
+    gone = ("build/data/cache.bin", ".mypy_cache/x", "cnnpaper/__pycache__/x.pyc")
+    for name in (*kept, *gone):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("precious")
+    for _ in range(2):
+        assert artifact.shell("make clean", root).returncode == 0
+    assert all((root / name).exists() for name in kept)
+    assert not any((root / name).exists() for name in gone)
+
+
+# ----------------------------------------------------------------------------------------- TeX
+
+PROGRAMS = ("xelatex", "xdvipdfmx", "latexmk", "pdftoppm")
+INSTALL = Path(__file__).resolve().parents[1] / "report" / "install-tex.sh"
+TOOLS = ("sh", "env", "id", "cat", "tr", "grep", "sed", "sort", "paste", "cp", "echo")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A folder that is all of PATH: what a bare machine has."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for tool in TOOLS:
+        for place in ("/usr/bin", "/bin"):
+            if Path(place, tool).exists() and not (folder / tool).exists():
+                (folder / tool).symlink_to(Path(place, tool))
+    return folder
+
+
+def give_tex(folder: Path, *, without: str = "") -> None:
+    """A TeX that has everything but one thing."""
+    for name in PROGRAMS:
+        if name != without:
+            artifact.executable(folder / name, "#!/bin/sh\n")
+    # it has every file that it is asked for
+    artifact.executable(
+        folder / "kpsewhich",
+        f'#!/bin/sh\nfor name; do [ "$name" = "{without}" ] || echo "/tex/$name"; done\n',
+    )
+    fonts = "\n".join(name for name in ("NanumMyeongjo", "NanumGothic") if name != without)
+    artifact.executable(folder / "fc-list", f"#!/bin/sh\necho '{fonts}'\n")
+
+
+def install(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [folder / "sh", INSTALL],
+        cwd=INSTALL.parents[1],
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["xelatex", "titlesec.sty", "booktabs.sty", "NanumGothic"])
+def test_what_tex_lacks_is_named_with_the_command_for_each_system(machine: Path, name: str) -> None:
+    give_tex(machine)
+    assert (install(machine).returncode, install(machine).stderr) == (0, "")
+    (machine / name).unlink(missing_ok=True)
+    give_tex(machine, without=name)
+    done = install(machine)
+    assert done.returncode == 2
+    assert name in done.stderr.splitlines()[0]
+    for manager in ("apt-get install", "dnf install", "pacman -S", "brew install"):
+        assert manager in done.stderr
+
+
+@pytest.mark.parametrize("rights", ["root", "sudo", "none", "broken"])
+def test_apt_installs_where_it_may_and_says_so_first(machine: Path, rights: str) -> None:
+    give_tex(machine.parent / "packages")
+    apt = f"#!/bin/sh\ncase $* in *install*) cp {machine.parent}/packages/* {machine}/;; esac\n"
+    artifact.executable(machine / "apt-get", "#!/bin/sh\nexit 100\n" if rights == "broken" else apt)
+    (machine / "id").unlink()
+    user = 0 if rights in ("root", "broken") else 1000
+    artifact.executable(machine / "id", f"#!/bin/sh\necho {user}\n")
+    if rights == "sudo":
+        artifact.executable(machine / "sudo", '#!/bin/sh\nshift\nexec env "$@"\n')
+    done = install(machine)
+    assert done.returncode == (0 if rights in ("root", "sudo") else 2), done.stderr
+    assert ("about 180 MB" in done.stderr) == (rights != "none")
+    assert ("apt-get failed" in done.stderr) == (rights == "broken")
