@@ -322,8 +322,9 @@ def _start(
         gpus, data_dir, force, until: the options.
         need: target and variables of make that do the same, for where torch is missing.
     """
-    from cnnpaper import data, timings
+    from cnnpaper import data
     from cnnpaper.runs import launch
+    from cnnpaper.study.status import estimate_s
 
     specs = asked()
     devices = launch.devices_of(gpus)
@@ -348,7 +349,7 @@ def _start(
         devices=devices,
         force=force,
         until=until,
-        estimate=lambda spec: timings.estimate_s(ROOT, spec),
+        estimate=lambda spec: estimate_s(ROOT, spec),
         plan=lambda: [spec for spec in asked() if not launch.finished(ROOT, spec)],
     )
 
@@ -397,7 +398,7 @@ def budget(study: str) -> None:
     Example:
       cnnpaper budget --study reference
     """
-    from cnnpaper.study.status import budget_text
+    from cnnpaper.study.plans import budget_text
 
     click.echo(budget_text(ROOT, study))
 
@@ -412,7 +413,7 @@ def tune(study: str) -> None:
       cnnpaper experiments --study tuning
       cnnpaper tune
     """
-    from cnnpaper.study.status import tuning_text
+    from cnnpaper.study.plans import tuning_text
 
     click.echo(tuning_text(ROOT, study))
 

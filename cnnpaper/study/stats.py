@@ -57,7 +57,7 @@ def mean_interval(values: Sequence[float] | Floats, level: float = LEVEL) -> Mea
     mean, n = float(array.mean()), len(array)
     if n < 2:
         return Mean(mean=mean, n=n, sd=None, low=None, high=None)
-    sd = float(array.std(ddof=1))
+    sd = math.sqrt(_variance(array))
     half = _quantile(level, n - 1) * sd / math.sqrt(n)
     return Mean(mean=mean, n=n, sd=sd, low=mean - half, high=mean + half)
 
@@ -178,20 +178,33 @@ def contrast(correct_a: Booleans, correct_b: Booleans) -> Difference:
     )
 
 
-def answer_noise(correct: Booleans) -> float | None:
-    """Mean over images of the unbiased variance of the answers between seeds: r of the contrast.
+def seed_disagreement(correct: Booleans) -> float | None:
+    """Share of images on which exactly one of two seeds is correct, over all pairs: 2r.
 
-    Two seeds disagree on 2r of the images. None for one seed.
+    None for one seed.
 
     Args:
         correct: (S, n).
     """
     seeds = len(correct)
-    return _answer_noise(correct.sum(axis=0), seeds) if seeds > 1 else None
+    return 2 * _answer_noise(correct.sum(axis=0), seeds) if seeds > 1 else None
+
+
+def network_disagreement(correct_a: Booleans, correct_b: Booleans) -> float:
+    """Share of images on which exactly one of two networks is correct, over all pairs of seeds.
+
+    Args:
+        correct_a: (S_A, n).
+        correct_b: (S_B, n), the same images in the same order.
+    """
+    a, b = correct_a.mean(axis=0), correct_b.mean(axis=0)  # (n,)
+    return float((a + b - 2 * a * b).mean())
 
 
 def welch(values_a: Sequence[float] | Floats, values_b: Sequence[float] | Floats) -> Difference:
     """Welch's t test of seed accuracies: a statement about these very images.
+
+    Not testable with one seed, nor where no seed differs from the others of its network.
 
     Args:
         values_a: accuracies by seed, (S_A,).
@@ -201,7 +214,7 @@ def welch(values_a: Sequence[float] | Floats, values_b: Sequence[float] | Floats
     difference = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return _untestable(difference)
-    part_a, part_b = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
+    part_a, part_b = _variance(a) / len(a), _variance(b) / len(b)
     df = _satterthwaite(part_a + part_b, (part_a, len(a)), (part_b, len(b)))
     if df is None:
         return _untestable(difference)
@@ -258,11 +271,15 @@ def _untestable(difference: float) -> Difference:
     return Difference(difference=difference, seeds_variance=None, images_variance=None, df=None)
 
 
+def _variance(values: Floats) -> float:
+    """With n − 1; exactly 0 where all are equal, which rounding of the mean would hide."""
+    return float(values.var(ddof=1)) if np.ptp(values) > 0 else 0.0
+
+
 def _seeds_part(correct: Booleans) -> float:
     """s²/S of one network."""
-    seeds, images = correct.shape
-    variance = float(correct.sum(axis=1).var(ddof=1))  # of counts
-    return variance / (seeds * images * images)
+    seeds, images = len(correct), int(correct.shape[1])
+    return float(correct.sum(axis=1).var(ddof=1)) / (seeds * images * images)
 
 
 def _answer_noise(counts: npt.NDArray[np.integer], seeds: int) -> float:
@@ -314,7 +331,8 @@ def planned(seeds: int, seed_sd: float, images_variance: float) -> Difference:
     Args:
         seeds: of each network, at least 2.
         seed_sd: standard deviation of a network's seed accuracies, positive.
-        images_variance: the contrast's third term.
+        images_variance: the contrast's third term, which estimates (disagreement of the networks
+            minus the mean disagreement of their seeds − squared difference) / n.
     """
     part = seed_sd**2 / seeds
     df = _satterthwaite(2 * part + images_variance, (part, seeds), (part, seeds))

@@ -16,8 +16,7 @@ from tabulate import tabulate
 
 from cnnpaper import log, timings, tuning
 from cnnpaper.advice import advice
-from cnnpaper.config import RunSpec, Study, load_study, visible
-from cnnpaper.files import UserError
+from cnnpaper.config import RunSpec, Study, load_study, run_specs, visible
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 
@@ -67,7 +66,11 @@ def rows_of(root: Path, study: Study) -> list[Row]:
     if study.origin == "imported":
         folder = root / "results" / "log" / study.name
         return [_imported(path) for path in visible(folder, f"[!.]*/{LOG_NAME}")]
-    return [_row(root, spec) for spec in tuning.declared(root, study)]
+    try:
+        specs = tuning.declared(root, study)
+    except LogError:  # it is shown as damaged; what follows from it is not known
+        specs = run_specs(root, study)
+    return [_row(root, spec) for spec in specs]
 
 
 def _imported(path: Path) -> Row:
@@ -173,7 +176,7 @@ class Costs:
         steps, evaluations = [], []
         for run in here or alike:
             for epoch in run.epochs:
-                if epoch.steps and epoch.train_s and not epoch.contended:
+                if epoch.steps and epoch.train_s:
                     steps.append(epoch.train_s / epoch.steps)
                     evaluations.append(epoch.eval_s or 0.0)
         if not steps:
@@ -276,63 +279,3 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-# --------------------------------------------------------------------------------- plans
-
-
-def budget_text(root: Path, name: str) -> str:
-    """The steps of each arm of equal time as lines of the study file, with what they leave over.
-
-    Raises:
-        UserError: the study has no budget, or its session was not measured.
-    """
-    from cnnpaper.study.checks import budget_session  # scipy takes a second
-
-    study = load_study(root, name)
-    budget, session = budget_session(root, study)
-    ratios = timings.ratios(session, budget.like)
-    step_s = session[budget.like][1].step_s
-    lines = [f"# session {budget.session} of study {budget.timing}, {budget.processor}"]
-    for arm, steps in budget.steps.items():
-        found = timings.budget_steps(session, budget.like, steps)
-        planned = {model: found[model] for model in study.networks}
-        left = {m: (n * statistics.median(ratios[m]) - steps) * step_s for m, n in planned.items()}
-        values = ", ".join(f"{model} = {count}" for model, count in planned.items())
-        over = ", ".join(f"{model} {seconds:+.2f} s" for model, seconds in left.items())
-        lines += [
-            f"[arm.{arm}] # {duration(steps * step_s)} of training",
-            f"steps = {{ {values} }}",
-            f"# predicted minus budget: {over}",
-        ]
-    return "\n".join(lines)
-
-
-def tuning_text(root: Path, name: str) -> str:
-    """For each network, what a tuning study has tried, what is next, and what it chose.
-
-    Raises:
-        UserError: the study tunes nothing, or a log is damaged.
-    """
-    study = load_study(root, name)
-    planned = tuning.refined(root, study)
-    if not planned:
-        raise UserError(
-            f"experiments/study/{name}.toml: no arm refines another one, so it tunes nothing"
-        )
-    grid = tuple(float(value) for value in next(iter(study.grid.values())))
-    lines, winners = [], [tuning.winner(root, study, model) for model in study.networks]
-    for model, won in zip(study.networks, winners, strict=True):
-        lines.append(f"{model}: {'not decided yet' if won is None else f'{won:g} wins'}")
-        for arm, settings in study.arms.items():
-            values = planned[str(arm), model] if settings.refines else grid
-            scores = tuning.scores(root, study, str(arm), model, list(map(float, values)))
-            each = ", ".join(f"{value:g} {_score(score)}" for value, score in scores.items())
-            lines.append(f"  {arm}: {each or f'waits for {settings.refines}'}")
-    if None in winners:
-        lines.append(f"try what is next: {advice('experiments', STUDY=name)}")
-    return "\n".join(lines)
-
-
-def _score(score: float | None) -> str:
-    return "not tried yet" if score is None else f"{100 * score:.2f} %"

@@ -188,7 +188,7 @@ def test_confusions(root: Path) -> None:
 
 
 def test_tuning(tmp_path: Path) -> None:
-    first = {"alexnet": {0.05: 0.4, 0.1: None}, "vgg16": {0.1: 0.6}}
+    first: fabricate.Rates = {"alexnet": {0.05: 0.4, 0.1: None}, "vgg16": {0.1: 0.6}}
     fabricate.tuning(tmp_path, stage1=first)
     fabricate.tuning(tmp_path, stage2={"alexnet": {0.025: 0.3, 0.05: 0.5, 0.1: 0.4}})
     more = 'tuning = "tuning"'
@@ -224,7 +224,8 @@ def test_precision(tmp_path: Path) -> None:
     }
     for row in result.changes:
         own = changes[row.model]
-        assert (row.change, row.n) == (pytest.approx(fmean(own)), 3)
+        assert row.change == pytest.approx(fmean(own))
+        assert row.n == 3
         limits = scipy.stats.t.interval(0.95, 2, fmean(own), scipy.stats.sem(own))
         assert row.interval == pytest.approx(limits)
         assert len(row.paths) == 6

@@ -9,7 +9,8 @@ import pytest
 from cnnpaper.config import load_study, run_specs
 from cnnpaper.files import UserError, lock
 from cnnpaper.study import status as module
-from cnnpaper.study.status import Costs, budget_text, duration, estimate_s, status, tuning_text
+from cnnpaper.study.plans import budget_text, tuning_text
+from cnnpaper.study.status import Costs, duration, estimate_s, status
 from tests import fabricate
 from tests.fabricate import Plan
 
@@ -82,6 +83,13 @@ def test_named_studies_come_first(tmp_path: Path) -> None:
     assert lines[0].startswith("tuning: 3 of 7 runs to train so far, about")
     assert lines[1] == "precision: all runs are done"
     assert lines[2].startswith("invented: 1 of 1 runs to train")
+
+
+def test_a_damaged_log_of_a_search_is_shown(tmp_path: Path) -> None:
+    root = fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
+    name = "stage1/alexnet-rate0.05-s100"
+    (root / f"results/log/tuning/{name}/run.jsonl").write_text("damaged\n", "utf-8")
+    assert states(status(root, "tuning"))[name] == "damaged"
 
 
 # --------------------------------------------------------------------------------- costs
