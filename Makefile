@@ -135,7 +135,7 @@ bench: environment training-environment tex ## how long reading, drawing, typese
 
 clean: ## remove generated files; never a log, a checkpoint, an image, an environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
-	@find cnnpaper tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find cnnpaper $(wildcard tests) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Set-up, which the targets above call by themselves
 environment: ## .venv: report and command line

@@ -28,7 +28,8 @@ fi
 # --------------------------------------------------------------------------------- which Python
 tell='import sys; v = sys.version_info[:2]; sys.stdout.write("%d.%d" % v); sys.exit(not (3, 11) <= v <= (3, 13))'
 python= seen=
-for candidate in ${PYTHON:+"$PYTHON"} ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+    [ -n "$seen" ] && [ -n "${PYTHON:-}" ] && break # the one that was asked for, or none
     version=$("$candidate" -c "$tell" 2>/dev/null) && python=$candidate && break
     seen="$seen, $candidate ${version:+is Python }${version:-is not there}"
 done

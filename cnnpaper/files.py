@@ -189,7 +189,9 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
 
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    held, note = filelock.FileLock(path, mode=0o666), path.with_suffix(".holder")
+    note = path.with_suffix(".holder")
+    # a soft lock would outlive a kill
+    held = filelock.FileLock(path, mode=0o666, fallback_to_soft=False)
     try:
         held.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
