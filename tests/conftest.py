@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,6 @@ import pytest
 from cnnpaper import cli
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-COLLECTED = pytest.StashKey[Counter[str]]()
-"""File below tests/ → how many tests it has, long ones too."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Count the tests before any is left out."""
-    tests = REPOSITORY / "tests"
-    config.stash[COLLECTED] = Counter(str(item.path.relative_to(tests)) for item in items)
 
 
 @pytest.fixture
@@ -59,7 +50,12 @@ def cnnpaper(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
     def call(*arguments: str) -> Answer:
         capfd.readouterr()
-        code = cli.run(list(arguments))
+        before = dict(os.environ)  # options are carried in it to what messages advise
+        try:
+            code = cli.run(list(arguments))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
         return Answer(code, *capfd.readouterr())
 
     return call

@@ -1,0 +1,155 @@
+"""What bad input gets from the real command line: exit code 2, and a few lines that teach.
+
+In every case nothing but that message comes out: no traceback, no file written, changed or lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cnnpaper = Callable[..., Any]
+ALEXNET = ("train", "--model", "alexnet")
+
+
+def tree(root: Path) -> dict[str, object]:
+    """Everything below ``root`` but the interpreter's caches and the files of locks."""
+    return {
+        str(path): path.readlink() if path.is_symlink() else path.read_bytes()
+        for path in root.rglob("*")
+        if (path.is_symlink() or path.is_file())
+        and "__pycache__" not in path.parts
+        and path.suffix != ".lock"
+    }
+
+
+def refused(
+    cnnpaper: Cnnpaper, root: Path, arguments: tuple[str, ...], says: tuple[str, ...]
+) -> None:
+    """Call the command; it must refuse, and leave everything as it is."""
+    before = tree(root)
+    answer = cnnpaper(*arguments)
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert answer.err.startswith("cnnpaper: ")
+    assert "Traceback" not in answer.err
+    assert "pydantic" not in answer.err
+    assert 1 <= len(answer.err.splitlines()) <= 6, answer.err
+    for part in says:
+        assert part in answer.err, answer.err
+    assert tree(root) == before
+
+
+ARGUMENTS = [
+    (("trian",), ("unknown command 'trian'", "'train'")),
+    (("train",), ("--model", "cnnpaper train --help")),
+    ((*ALEXNET, "--epohcs", "3"), ("--epohcs", "--epochs")),
+    (("train", "--model", "alexnt"), ("unknown network 'alexnt'", "'alexnet'", "resnet18")),
+    (("train", "--model", ""), ("unknown network ''",)),
+    (("train", "--model", "../recipe"), ("unknown network '../recipe'",)),
+    (("train", "--model", "recipe"), ("unknown network 'recipe'",)),
+    (("train", "--model", "cluster"), ("unknown network 'cluster'",)),
+    ((*ALEXNET, "--epochs", "0"), ("'0'", "from 1", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "1_0"), ("'1_0'", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "１０"), ("'１０'", "--epochs 10")),
+    ((*ALEXNET, "--epochs", "9" * 9999), ("from 1 to 100000",)),
+    ((*ALEXNET, "--batch-size", "1"), ("'1'", "from 2", "--batch-size 128")),
+    ((*ALEXNET, "--seed", "4294967296"), ("'4294967296'", "4294967295")),
+    ((*ALEXNET, "--seeds", "1,,2"), ("''", "--seeds 0,1,2")),
+    ((*ALEXNET, "--seeds", "1,1"), ("'1,1'", "twice")),
+    ((*ALEXNET, "--study", "smoke", "--gpus", "first"), ("'first'", "auto, cpu")),
+    ((*ALEXNET, "--study", "smoke", "--gpus", "0,0"), ("0,0", "once")),
+    ((*ALEXNET, "--study", "smoke", "--gpus", "0,1"), ("one run uses one device",)),
+    ((*ALEXNET, "--study", "refrence"), ("'refrence'", "'reference'")),
+    ((*ALEXNET, "--study", "../study/smoke"), ("no study",)),
+    ((*ALEXNET, "--study", "single-0ep"), ("no study 'single-0ep'",)),
+    (
+        (*ALEXNET, "--study", "smoke", "--epochs", "7"),
+        ("leave out --study", "make alexnet EPOCHS=7"),
+    ),
+    ((*ALEXNET, "--study", "smoke", "--seed", "7"), ("no seed 7", "experiments/study/smoke.toml")),
+    ((*ALEXNET, "--study", "smoke", "--arm", "short"), ("no arm 'short'",)),
+    ((*ALEXNET, "--study", "smoke", "--variant", "x"), ("variant 'x'",)),
+    (("train", "--model", "resnet50", "--study", "smoke"), ("'resnet50'", "EPOCHS=10")),
+    ((*ALEXNET, "--data-dir", "nowhere"), ("nowhere", "make data")),
+    ((*ALEXNET, "--data-dir", "Makefile"), ("Makefile", "a file", "make data")),
+    ((*ALEXNET, "--data-dir", "report"), ("report", "no images", "make data")),
+    (("experiments", "--study", "x"), ("no study 'x'", "reference")),
+    (("experiments", "--study", "single-3ep"), ("none yet", "make alexnet EPOCHS=3")),
+    (("experiments", "--study", "smoke", "--until", "25:00"), ("'25:00'", "02:40")),
+    (("data", "--set", "jpeg"), ("'jpeg'", "jpeg75")),
+    (("data", "--data-dir", "Makefile"), ("Makefile", "a file")),
+    (("report", "--study", "x"), ("no study 'x'", "reference")),
+    (("report", "--study", "../x"), ("'../x'", "experiments/study")),
+    (("report", "--edition", "fr"), ("'fr'", "ko")),
+    (("tables", "--study", "x"), ("no study 'x'", "reference")),
+    (("explain",), ("KEY", "cnnpaper explain --help")),
+    (("status", "--study", "x"), ("no study 'x'", "reference")),
+    (("status", "stray"), ("stray", "cnnpaper status --help")),
+    (("timing", "--study", "x"), ("no study 'x'", "reference")),
+    (("reproduce", "--model", "alexnt", "--study", "smoke"), ("'alexnt'",)),
+]
+
+
+@pytest.mark.parametrize("arguments,says", ARGUMENTS, ids=[" ".join(a)[:60] for a, _ in ARGUMENTS])
+def test_arguments(
+    root: Path, cnnpaper: Cnnpaper, arguments: tuple[str, ...], says: tuple[str, ...]
+) -> None:
+    refused(cnnpaper, root, arguments, says)
+
+
+@pytest.mark.parametrize(
+    "value,says",
+    [
+        ("nowhere", "nowhere: there is no such folder"),
+        ("Makefile", "Makefile: this is a file"),
+        ("my '$HOME' % 데이터", "my '$HOME' % 데이터: there is no such folder"),
+        ("x" * 300, "File name too long"),
+        ("~nobody-of-that-name/data", "no such user or home folder"),
+    ],
+    ids=["nowhere", "a file", "odd", "too long", "no such home"],
+)
+def test_environment(
+    root: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch, value: str, says: str
+) -> None:
+    monkeypatch.setenv("DATA_DIR", value)
+    refused(cnnpaper, root, ALEXNET, (says,))
+
+
+RECIPE, STUDY = "experiments/recipe.toml", "experiments/study/smoke.toml"
+TOML: dict[str, tuple[str, Callable[[bytes], bytes], tuple[str, ...]]] = {
+    "unknown key": (RECIPE, lambda old: old.replace(b"batch_size", b"batchsize"), ("batch_size",)),
+    "not a number": (
+        RECIPE, lambda old: re.sub(rb"(?m)^batch_size =.*", b"batch_size = nan", old), ("nan",)
+    ),
+    "too long a number": (
+        RECIPE, lambda old: re.sub(rb"(?m)^batch_size =.*", b"batch_size = " + b"9" * 5000, old),
+        ("not valid TOML",),
+    ),
+    "deep": (RECIPE, lambda old: old + b"\nx = " + b"[" * 5000, ("not valid TOML",)),
+    "UTF-16": (RECIPE, lambda old: old.decode().encode("utf-16"), ("save it as UTF-8",)),
+    "10 MB": (RECIPE, lambda old: old + b"#" * 10_000_000, ("larger than 1 MB",)),
+    "empty": (RECIPE, lambda _: b"", ("is missing",)),
+    "an unknown network": (STUDY, lambda old: old.replace(b'"vgg16"', b'"vgg61"'), ("'vgg16'",)),
+    "a seed twice": (STUDY, lambda old: old.replace(b"[0]", b"[0, 0]"), ("twice",)),
+    "its own name": (STUDY, lambda old: b'name = "smoke"\n' + old, ("name of its file",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOML)
+def test_toml(root: Path, cnnpaper: Cnnpaper, case: str) -> None:
+    file, change, says = TOML[case]
+    (root / file).write_bytes(change((root / file).read_bytes()))
+    where = () if case == "an unknown network" else (file,)
+    refused(cnnpaper, root, ("experiments", "--study", "smoke", "--gpus", "x"), (*says, *where))
+
+
+def test_outside_of_the_repository_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cnnpaper: Cnnpaper
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(cnnpaper, tmp_path, ALEXNET, ("start cnnpaper in the root of the repository",))
