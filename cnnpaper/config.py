@@ -14,7 +14,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -365,13 +365,17 @@ def _explain(error: Any, model: type[BaseModel]) -> str:
 
 def _keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     """The keys that are known where ``location`` points."""
-    fields = model.model_fields
-    for part in location[:-1]:
-        annotation = fields[part].annotation if part in fields else Override
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            annotation = Override
-        fields = annotation.model_fields
-    return list(fields)
+    for part in location[:-1]:  # names that users choose are no fields: arm.short.epochs
+        if field := model.model_fields.get(str(part)):
+            model = _model_in(field.annotation) or model
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, itself or in a dict, or else nothing."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 # ----------------------------------------------------------------------------- files of the root

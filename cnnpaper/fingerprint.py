@@ -132,7 +132,9 @@ def normal_form(node: object) -> str:
         )
         return f"{type(node).__name__}({', '.join(fields)})"
     if isinstance(node, list):
-        items = [form for item in node if (form := normal_form(item))]
+        # None is a place that counts: {**a, "b": c}, or a keyword-only argument without a default
+        forms = ["None" if item is None else normal_form(item) for item in node]
+        items = [form for form in forms if form]
         return f"[{', '.join(items)}]" if items else ""
     return "" if node is None else f"{type(node).__name__} {node!r}"
 

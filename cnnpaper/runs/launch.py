@@ -234,16 +234,22 @@ def train_study(
             with contextlib.suppress(queue.Empty):
                 while not group.stopped:
                     spec = waiting.get_nowait()
-                    needs = estimate(spec)
-                    if until is not None and time.time() + (needs or 0) > until:
-                        left_out.append(spec.path)
-                        continue
-                    number = total - waiting.qsize()
-                    cost = f", about {needs / 60:.0f} minutes" if needs else ""
-                    _say(f"run {number} of {total}: {spec.path}{cost}")
-                    status = group.run(_command(spec, data_dir, device, force), cwd=root)
-                    if status and not group.stopped:
-                        failed.append(f"{spec.path}: {why_ended(status)}")
+                    try:
+                        one(spec, device)
+                    except (UserError, OSError) as error:  # a thread's own would only be printed
+                        failed.append(f"{spec.path}: {error}")
+
+        def one(spec: RunSpec, device: str) -> None:
+            needs = estimate(spec)
+            if until is not None and time.time() + (needs or 0) > until:
+                left_out.append(spec.path)
+                return
+            number = total - waiting.qsize()
+            cost = f", about {needs / 60:.0f} minutes" if needs else ""
+            _say(f"run {number} of {total}: {spec.path}{cost}")
+            status = group.run(_command(spec, data_dir, device, force), cwd=root)
+            if status and not group.stopped:
+                failed.append(f"{spec.path}: {why_ended(status)}")
 
         add(missing)
         while True:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cnnpaper import fingerprint, log, metrics
+from cnnpaper import fingerprint, log, metrics, predict
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
 from cnnpaper.engine.images import DataSet
@@ -274,6 +274,7 @@ class Recorder(Listener):
         """Every reading of the test images is a line of the log, also of a run given up later."""
         images = len(training.data.test.labels)
         self._log.append(log.Reading(at=provenance.now_utc(), images=images))
+        self._save(None)  # else a run that is killed now would forget the line when it resumes
 
     def finish(self, outcome: Outcome | None) -> None:
         """Write predictions and weights, then the result line, and say what came out.
@@ -303,7 +304,16 @@ class Recorder(Listener):
         self._write_text(result)
         self._log.append(result)
         checkpoint.keep(self.folder, 0)
+        if outcome is not None:
+            self._write_card()
         self._progress.result(result)
+
+    def _write_card(self) -> None:
+        try:
+            card = predict.model_card(log.read_run(self._log.path))
+            write_atomic(self.folder / predict.CARD_NAME, card.encode())
+        except Exception as error:  # the run is finished, whatever happens to its description
+            say(f"{self.spec.run}: no model card ({error})")
 
     def _write_results(self, predicted: Predictions) -> dict[str, str | None]:
         weights = {
@@ -444,7 +454,9 @@ class Progress:
 
     def result(self, result: Result) -> None:
         """The run is over."""
-        name, value = ("test", result.test_acc) if result.test_acc else ("val", result.val_acc)
+        name, value = (
+            ("test", result.test_acc) if result.test_acc is not None else ("val", result.val_acc)
+        )
         found = "" if value is None else f", {name} accuracy {100 * value:.2f}%"
         say(f"{self._spec.run}: {result.status}{found}")
 

@@ -60,12 +60,10 @@ def time_session(
             for worker in order if number // len(workers) % 2 == 0 else order[::-1]:
                 worker.ask("round")
             say(f"round {number + 1} of {rounds}")
-        for worker in workers:
-            line = worker.ask("finish")
-            timings.append(
-                path, Timing.model_validate_json(json.dumps(line | {"session": session}))
-            )
-            say(summary(Timing.model_validate_json(json.dumps(line | {"session": session}))))
+        answers = [worker.ask("finish") | {"session": session} for worker in workers]
+        for line in [Timing.model_validate_json(json.dumps(answer)) for answer in answers]:
+            timings.append(path, line)  # all or none: a session lacks no network
+            say(summary(line))
     finally:
         for worker in workers:
             worker.close()

@@ -1,0 +1,264 @@
+"""The log of a run: read strictly, written whole, drawn as text."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnpaper import log
+from cnnpaper.log import LogError, LogWriter
+from tests import fabricate
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Of a finished run of two epochs."""
+    plan = fabricate.Plan(networks=("alexnet",))
+    root = fabricate.study(tmp_path_factory.mktemp("log"), plan)
+    text = (root / "results/log/invented/alexnet-s0/run.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    folder = tmp_path / "results" / "log" / "invented" / "alexnet-s0"
+    folder.mkdir(parents=True)
+    return folder / "run.jsonl"
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+
+def message(function: Callable[[], object]) -> str:
+    with pytest.raises(LogError) as caught:
+        function()
+    assert 1 <= len(str(caught.value).splitlines()) <= 5
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------ reading
+
+
+def test_a_log_is_read_as_it_was_written(path: Path, lines) -> None:
+    write(path, lines)
+    run = log.read_run(path)
+    kinds = [line["kind"] for line in lines]
+    assert kinds == ["header", "miniature", *["step"] * 2, *["epoch"] * 2, "reading", "result"]
+    assert (run.name, run.header.model, run.header.seed) == ("alexnet-s0", "alexnet", 0)
+    assert run.line_numbers["epoch 1"] == 6
+    assert run.line_numbers["result"] == 8
+    assert run.epochs[1].val_acc == lines[5]["val_acc"]
+    writer = LogWriter(path.with_name("copy.jsonl"))
+    for line in (run.header, run.miniature, *run.steps, *run.epochs, *run.readings, run.result):
+        assert line is not None
+        writer.append(line)
+    again = log.read_run(writer.path)
+    assert (again.header, again.epochs, again.result) == (run.header, run.epochs, run.result)
+
+
+WRONG = {
+    "an epoch missing": (lambda x: x.pop(4), ":5: epoch 1, expected 0"),
+    "an epoch twice": (lambda x: x.insert(4, x[4]), ":6: epoch 0, expected 1"),
+    "no header": (lambda x: x.pop(0), ":1: a miniature line where none can be"),
+    "two results": (lambda x: x.append(x[-1]), ":9: a result line where none can be"),
+    "an epoch after the end": (lambda x: x.append(x[5]), ":9: a epoch line where none can be"),
+    "an unknown kind": (lambda x: x[2].update(kind="stop"), ":3: kind = 'stop'; known kinds: "),
+    "another schema": (lambda x: x[0].update(schema=1), ":1: schema = 1, this version of cnnpaper"),
+    "text for a number": (lambda x: x[4].update(val_acc="0.5"), ":5: val_acc = 0.5: "),
+    "a field missing": (lambda x: x[4].pop("train_loss"), ":5: train_loss = "),
+    "NaN as a number": (lambda x: x[4].update(train_loss=math.nan), ":5: train_loss = nan"),
+    "a status of others": (lambda x: x[-1].update(status="won"), ":8: status = won"),
+}
+
+
+@pytest.mark.parametrize("change, said", WRONG.values(), ids=WRONG.keys())
+def test_lines_that_cannot_be(path: Path, lines, change, said: str) -> None:
+    changed = json.loads(json.dumps(lines))
+    change(changed)
+    write(path, changed)
+    found = message(lambda: log.read_run(path))
+    assert f"{path}{said}" in found
+
+
+BYTES = {
+    "missing": (None, "cannot be read (No such file or directory)"),
+    "empty": (b"", "empty\ntrain the run: make alexnet STUDY=invented SEEDS=0"),
+    "cut off": (b'{"kind":"hea', ":1: the last line is cut off"),
+    "not UTF-8": (b'{"a":1}\n\xff\n', ":2: not UTF-8"),
+    "not JSON": (b"hello\n", ":1: not JSON"),
+    "nested": (b"[" * 100_000 + b"\n", ":1: not JSON"),
+    "no object": (b"[1]\n", ":1: kind = None"),
+}
+
+
+@pytest.mark.parametrize("data, said", BYTES.values(), ids=BYTES.keys())
+def test_bytes_that_are_no_log(path: Path, data: bytes | None, said: str) -> None:
+    if data is not None:
+        path.write_bytes(data)
+    found = message(lambda: log.read_run(path))
+    assert str(path) in found
+    assert said in found
+
+
+def test_cut_at_every_byte_of_its_end_a_log_is_refused_or_unfinished(path: Path, lines) -> None:
+    write(path, lines)
+    data = path.read_bytes()
+    start = data.rindex(b"\n", 0, -1) - 300
+    for end in range(start, len(data)):
+        path.write_bytes(data[:end])
+        if data[:end].endswith(b"\n"):
+            assert log.read_run(path).result is None
+        else:
+            assert "cut off" in message(lambda: log.read_run(path))
+
+
+def test_unknown_fields_are_kept(path: Path, lines) -> None:
+    changed = json.loads(json.dumps(lines))
+    changed[4]["temperature"] = 41
+    write(path, changed)
+    assert '"temperature":41' in log.encode(log.read_run(path).epochs[0])
+
+
+# ------------------------------------------------------------------------------ writing
+
+
+def test_a_metric_that_is_not_finite_is_null_with_its_name() -> None:
+    fields = log.finite(loss=math.inf, acc=0.5, other=None, more=-math.inf, no=math.nan)
+    assert fields["nonfinite"] == {"loss": "inf", "more": "-inf", "no": "nan"}
+    assert (fields["loss"], fields["acc"]) == (None, 0.5)
+    step = log.Step(step=0, **log.finite(loss=math.nan))
+    assert math.isnan(step.exact("loss") or 0.0)
+    assert '"loss":null' in log.encode(step)
+
+
+def test_floats_come_back_bit_for_bit(path: Path, lines) -> None:
+    values = np.random.default_rng(0).random(50).tolist()
+    write(path, [*lines[:2], *({"kind": "step", "step": i, "loss": v}
+                               for i, v in enumerate(values))])  # fmt: skip
+    assert [step.loss for step in log.read_run(path).steps] == values
+
+
+def test_cutting_keeps_whole_lines(path: Path) -> None:
+    path.write_bytes(b"one\ntwo\nthree\nhal")
+    assert log.whole_lines(path) == 3
+    assert log.cut_to(path, 3) == 3
+    assert log.cut_to(path, 2) == 6
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert log.cut_to(path, 5) == 0
+
+
+def test_a_log_that_vanishes_while_it_is_written_is_an_error(path: Path) -> None:
+    writer = LogWriter(path)
+    writer.append(log.Step(step=0, loss=1.0))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"run\.jsonl"):
+        writer.append(log.Step(step=1, loss=1.0))
+
+
+# ------------------------------------------------------------------------------ predictions
+
+
+def arrays(**changes: Any) -> bytes:
+    values: dict[str, Any] = {
+        "val_labels": np.array([0, 9], np.uint8),
+        "val_logits": np.zeros((2, 10), np.float32),
+        "test_labels": np.array([], np.uint8),
+        "test_logits": np.zeros((0, 10), np.float32),
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, **{k: v for k, v in (values | changes).items() if v is not None})
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("val_labels.npy", bytes(20_000_000))
+    return buffer.getvalue()
+
+
+class Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.mkdir, (Path("sprung"),))
+
+
+PREDICTIONS = {
+    "an array missing": (lambda: arrays(test_logits=None), "test_logits"),
+    "float64": (lambda: arrays(val_logits=np.zeros((2, 10))), "val_logits is float64"),
+    "a class too many": (lambda: arrays(val_labels=np.array([0, 10], np.uint8)), "classes are 0"),
+    "fewer rows": (lambda: arrays(val_logits=np.zeros((1, 10), np.float32)), "of shape (1, 10)"),
+    "NaN": (lambda: arrays(val_logits=np.full((2, 10), np.nan, np.float32)), "not finite"),
+    "an object": (lambda: arrays(val_labels=np.array([Trap(), 1], object)), "allow_pickle=False"),
+    "a pickle": (lambda: pickle.dumps(Trap()), "not a zip file"),
+    "a bomb": (bomb, "20000000 bytes, more than 10,000 images need"),
+    "cut off": (lambda: arrays()[:200], "not a zip file"),
+}
+
+
+@pytest.mark.parametrize("make, said", PREDICTIONS.values(), ids=PREDICTIONS.keys())
+def test_predictions_that_no_run_writes(tmp_path: Path, monkeypatch, make, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "predictions.npz"
+    path.write_bytes(make())
+    found = message(lambda: log.read_predictions(path))
+    assert str(path) in found
+    assert said in found
+    assert not Path("sprung").exists()
+
+
+def test_predictions_come_back_and_their_bytes_are_a_function_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.npz"
+    path.write_bytes(arrays())
+    found = log.read_predictions(path)
+    assert found.val_labels.tolist() == [0, 9]
+    assert found.to_bytes() == arrays()
+
+
+# ------------------------------------------------------------------------------ text, commands
+
+
+def test_the_text_is_in_the_form_of_2023(path: Path, lines) -> None:
+    changed = json.loads(json.dumps(lines))
+    for epoch, val_acc in zip(changed[4:6], (0.449057, 0.4404), strict=True):
+        numbers = {"train_loss": 9.10371, "train_acc": 0.156, "val_loss": 11.9101}
+        epoch.update(numbers | {"val_acc": val_acc})
+    changed[5].update(train_loss=None, nonfinite={"train_loss": "inf"})
+    changed[-1].update(total_s=207.6, test_loss=1.75, test_acc=0.44)
+    write(path, changed)
+    assert log.text_log(log.read_run(path)) == (
+        "############학습 시작############\n"
+        "Epoch 0/1\n----------\n"
+        "train Loss: 9.1037 Acc: 0.1560\nval Loss: 11.9101 Acc: 0.4491\n"
+        "Epoch 1/1\n----------\n"
+        "train Loss: inf Acc: 0.1560\nval Loss: 11.9101 Acc: 0.4404\n"
+        "############학습 끝############\n"
+        "Training complete in 3m 28s\nBest val Acc: 0.449057\n"
+        "test Loss: 1.7500 Acc: 0.4400\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "place, command",
+    [
+        ("s/alexnet-s0", "make alexnet STUDY=s SEEDS=0 FORCE=1"),
+        ("s/short/resnet18-s3", "make resnet18 STUDY=s ARM=short SEEDS=3 FORCE=1"),
+        ("s/a/vgg16-rate0.05-s9", "make vgg16 STUDY=s ARM=a SEEDS=9 VARIANT=rate0.05 FORCE=1"),
+        ("한글 연구/alexnet-s0", "make alexnet STUDY='한글 연구' SEEDS=0 FORCE=1"),
+    ],
+)
+def test_the_command_that_trains_the_run_at_a_place(
+    tmp_path: Path, monkeypatch, place: str, command: str
+) -> None:
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    path = tmp_path / "results" / "log" / place / "run.jsonl"
+    assert log.again_at(path, FORCE=1) == command
