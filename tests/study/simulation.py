@@ -107,6 +107,7 @@ def simulate(
     images: int = 10_000,
     network_disagreement: float | None = None,
     new_images: bool = True,
+    alpha: float = ALPHA,
 ) -> dict[str, float]:
     """How often two networks are found to differ, by test.
 
@@ -118,16 +119,18 @@ def simulate(
         difference: of the expected accuracies; with 0 the result is the level, else the power.
         network_disagreement: as ``disagreement``, of two networks; by default a half more.
         new_images: ``difference`` is one over all images; else it is that on the test images.
+        alpha: level of one test; a third of it is what Holm's first step asks of three.
 
     Returns:
-        Share of studies with p < 0.05 for the contrast and for Welch's test, and the means of what
-        a study would measure: ``seed_sd`` (root mean square), ``disagreement``, ``difference``.
+        Share of studies with p < ``alpha`` for the contrast and for Welch's test, and the means of
+        what a study would measure: ``seed_sd`` (root mean square), ``disagreement``,
+        ``difference``.
     """
     between = network_disagreement or 1.5 * disagreement
     expected = (accuracy, accuracy - difference)
     models = [model(one, seed_sd, disagreement, between, images) for one in expected]
     rejected = dict.fromkeys(TESTS, 0)
-    variance = noise = found = 0.0
+    variance = disagreed = found = 0.0
     for _ in range(studies):
         image = rng.standard_normal(images, dtype=np.float32)
         a, b = (
@@ -136,17 +139,21 @@ def simulate(
         )
         by_seed = a.mean(axis=1), b.mean(axis=1)
         for test, result in zip(TESTS, (stats.contrast(a, b), stats.welch(*by_seed)), strict=True):
-            rejected[test] += result.p is not None and result.p < ALPHA
+            rejected[test] += result.p is not None and result.p < alpha
         variance += float(by_seed[0].var(ddof=1)) / studies
-        noise += (stats.answer_noise(a) or 0.0) / studies
+        disagreed += (stats.seed_disagreement(a) or 0.0) / studies
         found += float(by_seed[0].mean() - by_seed[1].mean()) / studies
     shares = {test: count / studies for test, count in rejected.items()}
-    measured = {"seed_sd": math.sqrt(variance), "disagreement": 2 * noise, "difference": found}
+    measured = {"seed_sd": math.sqrt(variance), "disagreement": disagreed, "difference": found}
     return shares | measured
 
 
 def cells(
-    studies: int, accuracy: float, disagreement: float, between: float | None = None
+    studies: int,
+    accuracy: float,
+    disagreement: float,
+    between: float | None = None,
+    alpha: float = ALPHA,
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Level for the same and for new images, and power for one point."""
     kinds = (("same", False, 0.0), ("new", True, 0.0), ("power", True, 0.01))
@@ -164,6 +171,7 @@ def cells(
                 difference=difference,
                 studies=studies,
                 new_images=new_images,
+                alpha=alpha,
                 rng=np.random.default_rng([20260, number]),
             ),
         )
@@ -175,8 +183,11 @@ def main() -> None:
     parser.add_argument("--accuracy", type=float, default=0.8)
     parser.add_argument("--disagreement", type=float, default=0.12, help="between two seeds")
     parser.add_argument("--between", type=float, help="disagreement between two networks")
+    parser.add_argument("--alpha", type=float, default=ALPHA)
     chosen = parser.parse_args()
-    for name, found in cells(chosen.studies, chosen.accuracy, chosen.disagreement, chosen.between):
+    for name, found in cells(
+        chosen.studies, chosen.accuracy, chosen.disagreement, chosen.between, chosen.alpha
+    ):
         print(name, *(f"{key} {value:.4f}" for key, value in found.items()), sep="  ", flush=True)
 
 
