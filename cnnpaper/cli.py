@@ -578,6 +578,8 @@ def status(study: str) -> None:
     from cnnpaper.study.status import status as status_of
 
     click.echo(status_of(ROOT, study), nl=False)
+    if (ROOT / "build" / "cluster" / study).is_dir() and (text := _jobs(study)):
+        click.echo(text)
 
 
 @commands.command()
@@ -596,6 +598,147 @@ def explain(key: str, study: str) -> None:
     from cnnpaper.paper.explain import explain as explanation
 
     click.echo(explanation(ROOT, study, key))
+
+
+# ------------------------------------------------------------- clusters, inference, other tools
+
+
+@commands.command()
+@study_option()
+@arm_option
+@seeds_option
+@click.option("--model", metavar="NAME", help="The runs of one network; without it all.")
+@data_dir_option
+@force_option
+@click.option("--dry-run", is_flag=True, help="Submit nothing; print what would be submitted.")
+def submit(
+    study: str,
+    arm: str | None,
+    seeds: tuple[int, ...] | None,
+    model: str | None,
+    data_dir: Path,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Submit the missing runs of a study to Slurm, each as a job, and return.
+
+    Options of the jobs: experiments/cluster.toml; their script: experiments/job.sh.
+
+    \b
+    Examples:
+      cnnpaper submit --study full --dry-run
+      cnnpaper submit --arm short --model resnet18
+    """
+    from cnnpaper import config
+    from cnnpaper import data as images
+    from cnnpaper.runs import cluster, launch
+
+    plan = config.load_study(ROOT, study)
+    if model is not None and model not in plan.networks:
+        raise config.missing_network(study, model, plan.networks)
+    specs = [spec for spec in _declared(plan, arm, seeds) if model in (None, spec.model)]
+    if plan.data.set not in ("synthetic", "unknown") and not dry_run:
+        images.find(data_dir)
+    launch.need_torch("experiments", CLUSTER="slurm", STUDY=study, ARM=arm, SEEDS=_listed(seeds))
+    missing = [spec for spec in specs if force or not launch.finished(ROOT, spec)]
+    click.echo(cluster.submit_runs(ROOT, study, missing, data_dir, force, dry_run))
+    if any(one.refines for one in plan.arms.values()):
+        click.echo("this study decides further runs by what is finished: then submit again")
+
+
+@commands.command()
+@study_option()
+def jobs(study: str) -> None:
+    """Say which jobs of a study wait, run, or have failed in Slurm.
+
+    \b
+    Example:
+      cnnpaper jobs --study full
+    """
+    if text := _jobs(study):
+        click.echo(text)
+
+
+def _jobs(study: str) -> str:
+    from cnnpaper import config
+    from cnnpaper.runs import cluster, launch
+
+    specs = _declared(config.load_study(ROOT, study), None, None)
+    done = {spec.path for spec in specs if launch.finished(ROOT, spec)}
+    return cluster.queue_text(ROOT, study, done)
+
+
+@commands.command()
+@study_option()
+def cancel(study: str) -> None:
+    """Cancel a study's jobs in Slurm; running ones save their state first.
+
+    \b
+    Example:
+      cnnpaper cancel --study full
+    """
+    from cnnpaper.runs import cluster
+
+    click.echo(cluster.cancel(ROOT, study))
+
+
+@commands.command()
+@click.argument("images", nargs=-1, required=True, type=folder, metavar="IMAGE...")
+@click.option("--run", "name", required=True, metavar="NAME", help="STUDY[/ARM]/MODEL-sSEED.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--plot", type=folder, metavar="FILE", help="Draw images and answers into this file.")
+def predict(images: tuple[Path, ...], name: str, as_json: bool, plot: Path | None) -> None:
+    """Classify images by a trained run: the three likeliest classes, calibrated.
+
+    IMAGE is a file, or a folder; its subfolders may be named after the true classes. Other sizes
+    are resized and centre-cropped to 32 x 32 pixels.
+
+    \b
+    Examples:
+      cnnpaper predict cat.jpg --run reference/short/resnet18-s0
+      cnnpaper predict pictures --run full/vgg16-s1 --plot predictions.png
+    """
+    from cnnpaper.predict import find_run
+    from cnnpaper.predict import predict as classify
+    from cnnpaper.runs.launch import need_torch
+
+    find_run(ROOT, name)  # a wrong name is said before an environment is asked for
+    need_torch("predict", IMAGE=images[0], RUN=name)
+
+    def note(text: str) -> None:
+        click.echo(text, err=True)
+
+    classify(ROOT, name, images, as_json=as_json, plot=plot, say=click.echo, note=note)
+
+
+@commands.command()
+@study_option()
+@click.option("--tensorboard", is_flag=True, required=True, help="As TensorBoard's event files.")
+@click.option("--out", type=folder, metavar="DIR", help="Without it: build/tensorboard.")
+@click.option("--follow", is_flag=True, help="Go on while runs train; Ctrl-C ends it.")
+def export(study: str, tensorboard: bool, out: Path | None, follow: bool) -> None:
+    """Write a study's logs in a form that other tools read; the logs may be growing.
+
+    \b
+    Example:
+      cnnpaper export --tensorboard --study full --follow
+    """
+    from cnnpaper.export import export as write
+
+    write(ROOT, study, out, 5.0 if follow else None, click.echo)
+
+
+@commands.command()
+def release() -> None:
+    """Pack sources, logs, predictions and papers into one archive with their digests.
+
+    \b
+    Example:
+      cnnpaper release
+    """
+    from cnnpaper.release import release as pack
+
+    click.echo(pack(ROOT))
 
 
 # --------------------------------------------------------------------------------------- start
@@ -628,6 +771,8 @@ def run(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         return commands.main(arguments, prog_name="cnnpaper", standalone_mode=False) or 0
+    except SystemExit:  # what click makes of a reader that has gone away
+        return 141
     except Exception as error:
         if debug:
             raise
@@ -657,8 +802,6 @@ def _explained(error: Exception) -> tuple[int, str]:
         )
     if memory_ran_out(error):
         return 2, "memory ran out; close other programs, or give each step fewer images"
-    if isinstance(error, BrokenPipeError):
-        return 141, "the reader of the output has gone away"
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""
         return 2, f"{where}{error.strerror}\n{REMEDIES.get(error.errno, 'fix that')} and rerun"
