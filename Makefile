@@ -3,7 +3,7 @@
 # so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE)),reference)
-export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED EDITION PYTHON
+export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION CLUSTER PYTHON
 
 # The one place where make's commands get a clean environment: what a module of a cluster, a notebook
 # or a profile sets must not reach Python, TeX or the numbers (cnnpaper/files.py has the same list).
@@ -27,11 +27,13 @@ WHICH = --study "$$STUDY" $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"}
 RUNS = $${GPUS:+--gpus "$$GPUS"} $(if $(call ON,$(FORCE)),--force)
 STALE = $(if $(call ON,$(ALLOW_STALE)),--allow-stale)
 
+SUBMIT = $(if $(filter slurm,$(CLUSTER)),$(TRAIN) submit $(WHICH) $(if $(call ON,$(FORCE)),--force),\
+	echo "cnnpaper: CLUSTER=$(CLUSTER): only slurm is known" >&2; exit 2;)
 KILLED = || { code=$$?; [ $$code -ne 137 ] || echo "cnnpaper: killed (signal 9), as the system does" \
 	"when memory runs out; close other programs and rerun, which resumes" >&2; exit $$code; }
 
 TARGETS := help report editions test experiments smoke data status timing tune budget verify \
-	reproduce figures tables explain lint audit licences soak bench clean environment \
+	reproduce figures tables explain predict export release cancel test-slurm lint audit licences soak bench clean environment \
 	training-environment tex
 TAKEN := $(filter $(TARGETS),$(NETWORKS))
 $(if $(TAKEN),$(error experiments/$(firstword $(TAKEN)).toml: "$(firstword $(TAKEN))" is a target of \
@@ -70,14 +72,17 @@ smoke: environment training-environment tex ## a smoke test in minutes: small ru
 
 ##@ Experiments
 experiments: training-environment ## train the missing runs of STUDY (skips finished, resumes interrupted)
-	@$(TRAIN) experiments $(WHICH) $${UNTIL:+--until "$$UNTIL"} $(RUNS) $(KILLED)
+	@$(if $(CLUSTER),$(SUBMIT),$(TRAIN) experiments $(WHICH) $${UNTIL:+--until "$$UNTIL"} $(RUNS) $(KILLED))
 
 # EPOCHS without STUDY is a study of its own, single-EPOCHSep
 OWN = $(and $(EPOCHS),$(filter file,$(origin STUDY)))
 $(NETWORKS): training-environment ## the missing runs of one network
-	@$(TRAIN) train --model $@ $(if $(OWN),,--study "$$STUDY") $${EPOCHS:+--epochs "$$EPOCHS"} \
+	@$(if $(CLUSTER),$(SUBMIT) --model $@,$(TRAIN) train --model $@ $(if $(OWN),,--study "$$STUDY") $${EPOCHS:+--epochs "$$EPOCHS"} \
 		$${BATCH_SIZE:+--batch-size "$$BATCH_SIZE"} $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"} \
-		$${VARIANT:+--variant "$$VARIANT"} $(RUNS) $(KILLED)
+		$${VARIANT:+--variant "$$VARIANT"} $(RUNS) $(KILLED))
+
+cancel: training-environment ## cancel the jobs of STUDY in Slurm; running ones save their state
+	@$(TRAIN) cancel --study "$$STUDY"
 
 data: training-environment ## find, fetch and check the images; SET=original or SET=jpeg75 (the reference study)
 	@$(TRAIN) data $${SET:+--set "$$SET"}
@@ -115,6 +120,15 @@ tables: environment ## every table of STUDY as CSV and Markdown
 explain: environment ## trace a number to its source: KEY=resnet18.test_acc, or as printed: KEY=77.61
 	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
 
+predict: training-environment ## classify an image by a trained run: IMAGE=cat.jpg RUN=reference/short/resnet18-s0
+	@$(TRAIN) predict "$$IMAGE" --run "$$RUN"
+
+export: environment ## STUDY's logs as TensorBoard's event files
+	@$(PAPER) export --tensorboard --study "$$STUDY"
+
+release: environment ## one archive: sources, logs, predictions, papers and their digests
+	@$(PAPER) release
+
 ##@ For those who change it
 lint: training-environment ## ruff and mypy
 	@$(TOOL) ruff check
@@ -129,6 +143,9 @@ licences: training-environment ## the licence of every package
 
 soak: environment training-environment tex ## the long tests: kills, simulations, every kind of document
 	@$(TESTS) -m soak
+
+test-slurm: environment training-environment ## the tests on a Slurm of one node, which they start
+	@$(TOOL) pytest tests/slurm -m slurm
 
 bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
 	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only
@@ -156,6 +173,8 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: BATCH_SIZE: with EPOCHS, images per step
 #: UNTIL: start no run that would end later: UNTIL=02:40
 #: MODEL, SEED: which run make reproduce does
+#: IMAGE, RUN: what make predict classifies, and by which run
+#: CLUSTER: slurm submits the runs as jobs and returns
 #: EDITION: of make report: en, ko, html or ko.html (en)
 #: SET: which images make data fetches, original or jpeg75
 #: GPUS: devices, 0 or 0,1 or cpu (GPU 0 if there is one, else the CPU)

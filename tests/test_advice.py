@@ -95,6 +95,16 @@ FORMS: dict[tuple[str, ...], tuple[str, dict[str, Any], dict[str, Any]]] = {
         "report", {"STUDY": "smoke", "ALLOW_STALE": 1}, {"study": "smoke", "allow_stale": True}
     ),
     ("report", "STUDY"): ("report", {"STUDY": "smoke"}, {"study": "smoke", "allow_stale": False}),
+    ("experiments", "ARM", "CLUSTER", "SEEDS", "STUDY"): (
+        "experiments", {"CLUSTER": "slurm", "STUDY": "tuning", "ARM": "stage1", "SEEDS": "1,2"},
+        {"study": "tuning", "arm": "stage1", "seeds": (1, 2), "dry_run": False},
+    ),
+    ("predict", "IMAGE", "RUN"): (
+        "predict", {"IMAGE": NASTY, "RUN": "smoke/vgg16-s0"},
+        {"images": (Path(NASTY),), "name": "smoke/vgg16-s0"},
+    ),
+    ("release",): ("release", {}, {}),
+    ("status", "STUDY"): ("status", {"STUDY": "smoke"}, {"study": "smoke"}),
     ("status",): ("status", {}, {"study": "reference"}),
     ("smoke",): ("smoke", {}, {"study": "smoke"}),
     ("tex",): ("tex", {}, {}),

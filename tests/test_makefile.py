@@ -41,7 +41,7 @@ def test_the_help_lists_every_target_network_and_variable(root: Path) -> None:
 def test_every_command_of_the_command_line_has_its_target(root: Path) -> None:
     visible = {name for name, one in cli.commands.commands.items() if not one.hidden}
     called = set(re.findall(r"\$\((?:PAPER|TRAIN)\) ([a-z-]+)", TEXT))
-    assert visible - called == set()
+    assert visible - called == {"jobs"}  # status shows them
     assert called - visible == set()
 
 
