@@ -116,7 +116,7 @@ class Composer:
         self.face = HtmlFace() if "html" in edition else TexFace()
         self.language = "ko" if edition.startswith("ko") else "en"
         self.report = self.root / "report"
-        self.publication = read_publication(self.root, data.study.name)
+        self.publication = read_publication(self.root, data.study)
         self.ledger, self.sources = Ledger(), Sources(self.root)
         self.words = self._words(self.language)
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
@@ -140,6 +140,7 @@ class Composer:
         parts["second_abstract"] = self._second_abstract(env)
         names = ["imported"] if self.data.study.origin == "imported" else list(SECTIONS)
         parts["body"] = self._body(env, names, context)
+        parts["appendix"] = Markup("")
         if self.data.study.origin != "imported":
             parts["appendix"] = self._part(env, "appendix", context)
         samples = self._samples()
@@ -156,7 +157,7 @@ class Composer:
             face=self.face.name, language=self.language, files=files, ledger=self.ledger,
             printed=self.printer.printed, tables=self.tables, drawings=self.drawings,
             attachments=self._attachments(), publication=self.publication, epoch=self._epoch(),
-            summary=f"{len(self.data.logs)} of {len(self.data.specs)} declared runs",
+            summary=self._summary(),
             claims=tuple(self.claims.made),
         )  # fmt: skip
 
@@ -268,6 +269,13 @@ class Composer:
         )
         text = f'{head[:-1]}, "values": [\n' + ",\n".join(values) + "\n]}\n"
         return {**found, "ledger.json": text.encode()}
+
+    def _summary(self) -> str:
+        """What a line for people says of the paper's runs."""
+        count = len(self.data.logs)
+        if self.data.study.origin == "imported":
+            return f"{count} imported log{'' if count == 1 else 's'}"
+        return f"{count} of {len(self.data.specs)} declared runs"
 
     def _epoch(self) -> int | None:
         starts = [r.header.started for r in self.data.logs.values() if r.header.started]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from cnnpaper.config import Model, read_toml, validated
+from cnnpaper.config import Model, Study, read_toml, validated
 
 Languages = dict[str, str]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -29,10 +29,11 @@ class Extra(Model):
 
 
 class Titles(Model):
-    """What one study is called, where it is not called as the others are."""
+    """What one study is called, and whose it is, where that is not as of the others."""
 
     title: Languages = Field(default_factory=dict)
     subtitle: Languages = Field(default_factory=dict)
+    author: tuple[Author, ...] = ()
 
 
 class Publication(Model):
@@ -57,14 +58,27 @@ class Publication(Model):
         return ", ".join(author.name for author in self.author)
 
 
-def read_publication(root: Path, study: str) -> Publication:
+def read_publication(root: Path, study: Study) -> Publication:
     """The paper of one study.
+
+    Imported logs are not the work of the authors of this repository, and neither they nor synthetic
+    images are about CIFAR-10, whatever the file says of the other studies.
 
     Raises:
         UserError: the file is missing, or a mistake in it.
     """
     path = root / "report" / "paper.toml"
     found = validated(Publication, read_toml(path), path)
-    own = found.study.get(study, Titles())
-    titles = {"title": {**found.title, **own.title}, "subtitle": {**found.subtitle, **own.subtitle}}
-    return found.model_copy(update=titles)
+    own = found.study.get(study.name, Titles())
+    authors = () if study.origin == "imported" else found.author
+    cifar = study.data.set in ("original", "jpeg75")
+    keywords = {
+        language: tuple(word for word in words if cifar or "CIFAR" not in word)
+        for language, words in found.keywords.items()
+    }
+    return found.model_copy(
+        update={
+            "title": {**found.title, **own.title}, "subtitle": {**found.subtitle, **own.subtitle},
+            "author": own.author or authors, "keywords": keywords,
+        }
+    )  # fmt: skip

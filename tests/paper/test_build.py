@@ -105,6 +105,25 @@ def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
     assert "root:x:0" not in text
 
 
+@pytest.mark.parametrize("logs", [1, pytest.param(60, marks=pytest.mark.soak)])
+def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
+    data, found = invent.imported(tmp_path, {"resnet18": "ResNet-18", "vgg16": "VGG-16"}, logs)
+    made = compose_data(data, found, "en")  # type: ignore[arg-type]
+    pdf = pdf_of(tmp_path, made)
+    text = text_of(tmp_path, pdf)
+    assert len(re.findall(r"^\s*(?:ResNet-18|VGG-16)\s+\d", text, re.MULTILINE)) == 2 * logs
+    assert "CIFAR" not in text.replace("CIFAR-10, ", "")
+    assert "accurate than" not in text
+
+
+def test_stale_runs_are_named_and_marked(tmp_path: Path) -> None:
+    data, found = invent.study(tmp_path, invent.Shape(arms=ARMS))
+    data.stale["reference/short/vgg16-s0"] = ["engine/augment.py: crop changed"]
+    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, found, "en")))  # type: ignore[arg-type]
+    assert "Stale runs" in text
+    assert "engine/augment.py: crop changed" in text
+
+
 def test_two_columns(tmp_path: Path) -> None:
     invent.repository(tmp_path, invent.Shape(arms=ARMS))
     path = tmp_path / "report" / "paper.toml"
