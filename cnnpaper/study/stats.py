@@ -328,6 +328,9 @@ def simultaneous_intervals(
 def planned(seeds: int, seed_sd: float, images_variance: float) -> Difference:
     """The error that :func:`contrast` should have, for planning: two networks of one ``seed_sd``.
 
+    The difference that it calls detectable with a power of 80 % is found in 79 to 80 % of simulated
+    studies of five seeds, but in 73 to 76 % of those of three, whose degrees of freedom vary.
+
     Args:
         seeds: of each network, at least 2.
         seed_sd: standard deviation of a network's seed accuracies, positive.

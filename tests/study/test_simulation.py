@@ -62,9 +62,11 @@ def test_level(seeds: int, level: float, seed_sd: float, new_images: bool) -> No
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seeds", [5, 3])
+@pytest.mark.parametrize("seeds, shortfall", [(5, 0.02), (3, 0.08)])
 @pytest.mark.parametrize("seed_sd", [0.003, 0.0045, 0.006])
-def test_power_is_that_of_the_noncentral_t_distribution(seeds: int, seed_sd: float) -> None:
+def test_power_is_that_of_the_noncentral_t_distribution(
+    seeds: int, shortfall: float, seed_sd: float
+) -> None:
     # the seeds' part of the variance, and what disagreements leave for the images
     plan = stats.planned(seeds, seed_sd, (0.18 - 0.12) / 10_000)
     found = simulation.simulate(
@@ -75,5 +77,6 @@ def test_power_is_that_of_the_noncentral_t_distribution(seeds: int, seed_sd: flo
         studies=1000,
         rng=np.random.default_rng(3),
     )
-    # degrees of freedom are estimated in each study, which the formula does not know
-    assert found["contrast"] == pytest.approx(0.8, abs=0.03 + error(0.8, 1000))
+    # a study estimates its degrees of freedom, which costs three seeds up to 7 points (4,000 studies
+    # a cell: 0.79 to 0.80 with five seeds, 0.73 to 0.76 with three)
+    assert 0.8 - shortfall - error(0.8, 1000) <= found["contrast"] <= 0.8 + error(0.8, 1000)
