@@ -77,6 +77,6 @@ def test_power_is_that_of_the_noncentral_t_distribution(
         studies=1000,
         rng=np.random.default_rng(3),
     )
-    # a study estimates its degrees of freedom, which costs three seeds up to 7 points (4,000 studies
-    # a cell: 0.79 to 0.80 with five seeds, 0.73 to 0.76 with three)
+    # a study estimates its degrees of freedom, which costs three seeds up to 7 points (4,000
+    # studies a cell: 0.79 to 0.80 with five seeds, 0.73 to 0.76 with three)
     assert 0.8 - shortfall - error(0.8, 1000) <= found["contrast"] <= 0.8 + error(0.8, 1000)
