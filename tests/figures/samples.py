@@ -1,0 +1,152 @@
+"""Small frames of the shapes that the figures take, made by hand or from a seeded generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+FOUR = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
+ARMS = {"short": "Equal time: short", "equal": "Equal epochs", "long": "Equal time: long"}
+EQUAL = ("short", "long")
+STAGES = {"stage1": "first stage", "stage2": "second stage"}
+MINUTES = {"short": 15.6, "long": 46.8}
+LEVELS = {"short": 0.70, "equal": 0.68, "long": 0.80}
+
+
+def networks(count: int, *, long: bool = False) -> dict[str, str]:
+    """Entries with their names; ``long``: of 60 characters, among them signs that need care."""
+    if count <= 4 and not long:
+        return dict(list(FOUR.items())[:count])
+    name = "{:d} Some_Network <with> a $long$ name, é, {{x}} & no mercy {:d}"
+    return {
+        f"net{i}": (name.format(i, i) * 2)[:60] if long else f"Network {i}" for i in range(count)
+    }
+
+
+def accuracy(
+    names: dict[str, str], seeds: int = 5, *, diverged: Sequence[tuple[str, str, int]] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Runs, means and contrasts of three arms."""
+    random = np.random.default_rng(0)
+    runs, means = [], []
+    for arm in ARMS if seeds else ():
+        for place, model in enumerate(names):
+            centre = LEVELS[arm] + 0.1 * (place % 5) / 4
+            values = centre + random.normal(0, 0.004, seeds)
+            lost = [(arm, model, seed) in diverged for seed in range(seeds)]
+            values[lost] = 0.1
+            runs += [
+                {"arm": arm, "model": model, "test_acc": v, "diverged": d}
+                for v, d in zip(values, lost, strict=True)
+            ]
+            half = 2.5 * values.std(ddof=1) / seeds**0.5 if seeds > 1 else np.nan
+            mean = values.mean()
+            minutes = MINUTES.get(arm, 6.0 + 1.7 * place)
+            means.append([arm, model, minutes, mean, mean - half, mean + half])
+    contrasts = [
+        [model, 0.01 * (place - 2), 0.01 * (place - 2) - 0.008, 0.01 * (place - 2) + 0.008]
+        for place, model in enumerate(list(names)[:-1])
+    ]
+    return (
+        pd.DataFrame(runs, columns=["arm", "model", "test_acc", "diverged"]),
+        pd.DataFrame(means, columns=["arm", "model", "minutes", "mean", "low", "high"]),
+        pd.DataFrame(contrasts, columns=["model", "difference", "low", "high"]),
+    )
+
+
+def trials(names: dict[str, str], *, diverged: bool = False) -> pd.DataFrame:
+    """Six rates at the first stage, three at the second."""
+    rows = []
+    for place, model in enumerate(names):
+        for power in range(6):
+            rate = 0.00625 * 2**power
+            score = 0.45 - 0.03 * (power - 3 + place % 2) ** 2
+            lost = diverged and power == 5
+            rows.append(["stage1", model, rate, 0.1 if lost else score, lost])
+            if 2 <= power <= 4:
+                rows.append(["stage2", model, rate, score + 0.15, False])
+    return pd.DataFrame(rows, columns=["stage", "model", "rate", "val_acc", "diverged"])
+
+
+def epochs(
+    names: dict[str, str], seeds: int = 3, count: int = 5, *, diverged: bool = False
+) -> pd.DataFrame:
+    """Learning curves; ``diverged``: the first network's last seed, after half of its epochs."""
+    random = np.random.default_rng(1)
+    rows = []
+    for place, model in enumerate(names):
+        for seed in range(seeds):
+            lost = diverged and place == 0 and seed == seeds - 1
+            for epoch in range(count):
+                gone = lost and epoch >= max(1, count // 2)
+                acc = 0.85 - 0.5 / (1 + 0.4 * epoch) + 0.015 * (place % 6) + random.normal(0, 0.004)
+                rows.append(
+                    {
+                        "path": f"{model}-s{seed}",
+                        "model": model,
+                        "epoch": epoch,
+                        "minutes": (epoch + 1) * (3 + place % 4),
+                        "val_acc": 0.1 if gone else acc,
+                        "val_loss": np.inf if gone else 2 * (1 - acc),
+                        "diverged": lost,
+                    }
+                )
+    columns = ["path", "model", "epoch", "minutes", "val_acc", "val_loss", "diverged"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def confusion_counts() -> np.ndarray:
+    """Ten classes of 1,000 images."""
+    random = np.random.default_rng(2)
+    counts = random.integers(0, 40, (10, 10)).astype(float)
+    np.fill_diagonal(counts, 0)
+    counts[3, 5] = 166.4
+    np.fill_diagonal(counts, 1000 - counts.sum(axis=1))
+    return counts
+
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def bins(names: dict[str, str]) -> pd.DataFrame:
+    """Five bins before and after."""
+    rows = [
+        [model, state, c, min(1.0, c * factor)]
+        for model in names
+        for state, factor in (("before", 1.12), ("after", 1.01))
+        for c in (0.3, 0.5, 0.7, 0.85, 0.97)
+    ]
+    return pd.DataFrame(rows, columns=["model", "state", "confidence", "accuracy"])
+
+
+def sections(names: dict[str, str]) -> pd.DataFrame:
+    """Seconds of the sections of a step."""
+    seconds = {"data": 0.002, "forward": 0.09, "backward": 0.16, "optimizer": 0.03, "other": 0.004}
+    rows = [
+        [model, section, value * (1 + place % 4)]
+        for place, model in enumerate(names)
+        for section, value in seconds.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "section", "seconds"])
+
+
+def pair_differences(names: dict[str, str]) -> pd.DataFrame:
+    """Every pair once."""
+    models = list(names)
+    rows = [
+        [a, b, 0.01 * (i - j), 0.01 * (i - j) - 0.012, 0.01 * (i - j) + 0.012]
+        for i, a in enumerate(models)
+        for j, b in enumerate(models)
+        if i < j
+    ]
+    return pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high"])
+
+
+def changes(names: dict[str, str]) -> pd.DataFrame:
+    """Of the precision, in four networks by turns."""
+    rows = [
+        [m, 0.004 - 0.003 * (i % 4), -0.006 - 0.003 * (i % 4), 0.014] for i, m in enumerate(names)
+    ]
+    return pd.DataFrame(rows, columns=["model", "change", "low", "high"])
