@@ -101,30 +101,6 @@ def test_describing_changes_neither_network_nor_generator(training: bool) -> Non
 # ------------------------------------------------------------------------------ machine
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
-def test_limits_of_the_processs_own_cgroup(tmp_path: Path) -> None:
-    proc, mount = tmp_path / "cgroup", tmp_path / "mount"
-    assert machine.cgroup_limits(proc, mount) == (None, None)
-    proc.write_text("0::/user.slice/job\n")  # version 2: the smallest limit up to the root
-    write(mount / "user.slice/job/cpu.max", "max 100000\n")
-    write(mount / "user.slice/cpu.max", "150000 100000\n")
-    write(mount / "user.slice/job/memory.max", "4096\n")
-    write(mount / "user.slice/memory.max", "max\n")
-    assert machine.cgroup_limits(proc, mount) == (1.5, 4096)
-    proc.write_text("4:memory:/a/b\n3:cpu,cpuacct:/a\n")  # nested version 1
-    write(mount / "cpu/a/cpu.cfs_quota_us", "-1\n")
-    write(mount / "cpu/a/cpu.cfs_period_us", "100000\n")
-    write(mount / "memory/a/memory.limit_in_bytes", "2048\n")
-    write(mount / "memory/a/b/memory.limit_in_bytes", "9223372036854771712\n")
-    assert machine.cgroup_limits(proc, mount) == (None, 2048)
-    write(mount / "cpu/a/cpu.cfs_quota_us", "50000\n")
-    assert machine.cgroup_limits(proc, mount) == (0.5, 2048)
-
-
 def test_the_description_names_no_host_and_no_user() -> None:
     import getpass
     import socket
@@ -133,25 +109,6 @@ def test_the_description_names_no_host_and_no_user() -> None:
     assert socket.gethostname() not in text
     assert f'"{getpass.getuser()}"' not in text
     assert machine.physical_cores() >= 1
-
-
-def test_a_suspension_is_no_training_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Laps of 1 s at work, 100 s stopped, 1 s at work; then the machine sleeps for an hour."""
-    now = {"wall": 0.0, "cpu": 0.0, "boot": 0.0}
-    monkeypatch.setattr(machine.time, "monotonic", lambda: now["wall"])
-    monkeypatch.setattr(machine.time, "process_time", lambda: now["cpu"])
-    monkeypatch.setattr(machine.time, "clock_gettime", lambda _: now["boot"])
-    monkeypatch.setattr(machine.sys, "platform", "linux")
-    watch = machine.Stopwatch()
-    watch.start()
-    for wall, cpu, boot in ((1, 2, 1), (100, 0.5, 100), (1, 2, 1), (1, 2, 3601)):
-        for name, seconds in zip(now, (wall, cpu, boot), strict=True):
-            now[name] += seconds
-        watch.lap()
-    watch.stop()
-    assert watch.wall_s == pytest.approx(3.5)
-    assert watch.suspended_s == pytest.approx(99.5 + 3600)
-    assert watch.cpu_s == 6.5
 
 
 # ------------------------------------------------------------------------------ launch
@@ -168,12 +125,6 @@ def test_devices() -> None:
     assert launch.torch_device("cpu:1").type == "cpu"
     with pytest.raises(UserError, match="there is no GPU 99"):
         launch.torch_device("99")
-
-
-def test_why_a_run_ended() -> None:
-    assert "memory" in launch.why_ended(-signal.SIGKILL)
-    assert "signal 11" in launch.why_ended(-signal.SIGSEGV)
-    assert "its message is above" in launch.why_ended(2)
 
 
 def test_a_failing_estimate_is_an_error_with_its_reason(root: Path) -> None:

@@ -1,0 +1,151 @@
+"""Classes of any image by a trained run, its model card, and its log as event files."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnnpaper import config, log
+from cnnpaper.engine import images as synthetic_images
+from tests import tiny
+
+pytestmark = pytest.mark.train
+RUN = "small/tiny-s0"
+
+
+@pytest.fixture
+def trained(root: Path) -> Path:
+    tiny.add_to(root, steps=30)
+    code, said = tiny.call(root, *tiny.TRAIN)
+    assert code == 0, said
+    return root
+
+
+def validation(root: Path, count: int) -> tuple[list[Path], log.Predictions]:
+    """The run's first validation images as files in folders of their classes."""
+    from PIL import Image
+
+    from cnnpaper.data.read import CLASSES
+
+    spec = config.run_specs(root, config.load_study(root, "small"))[0]
+    part = synthetic_images.synthetic(spec.data).validation
+    paths = []
+    for number in range(count):
+        path = root / "pictures" / CLASSES[part.labels[number]] / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(part.pixels[number].transpose(1, 2, 0)).save(path)
+        paths.append(path)
+    return paths, log.read_predictions(root / "results" / "log" / RUN / "predictions.npz")
+
+
+def test_the_run_s_own_validation_images_get_its_own_answers(trained: Path) -> None:
+    from scipy.special import softmax
+
+    from cnnpaper.data.read import CLASSES
+
+    paths, predicted = validation(trained, 100)
+    code, said = tiny.call(trained, "predict", *map(str, paths), "--run", RUN, "--json")
+    assert code == 0, said
+    rows = json.loads(said)
+    # a grid search, independent of the package's optimiser
+    logits = predicted.val_logits.astype(float)
+    right = np.arange(100), predicted.val_labels
+    grid = np.exp(np.linspace(-3, 3, 3001))
+    t = min(grid, key=lambda t: -np.log(softmax(logits / t, axis=1)[right]).mean())
+    expected = softmax(logits / t, axis=1)
+    for row, p in zip(rows, expected, strict=True):
+        order = np.argsort(-p)[:3]
+        assert list(row["classes"]) == [CLASSES[k] for k in order]
+        assert list(row["classes"].values()) == pytest.approx(p[order], abs=2e-3)
+    accuracy = np.mean([row["truth"] == next(iter(row["classes"])) for row in rows])
+    assert accuracy == log.read_run(trained / "results" / "log" / RUN / "run.jsonl").result.val_acc
+
+
+def test_other_sizes_are_resized_and_the_plot_is_written(trained: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (300, 200), 90).save(trained / "grey.jpg")
+    Image.new("RGBA", (40, 90), (9, 200, 30, 128)).save(trained / "clear.png")
+    code, said = tiny.call(
+        trained, "predict", "grey.jpg", "clear.png", "--run", RUN, "--plot", "out.png"
+    )
+    assert code == 0, said
+    assert "2 of 2 images were resized and centre-cropped" in said
+    assert re.search(r"grey.jpg: \w+ [0-9.]+%, \w+ [0-9.]+%, \w+ [0-9.]+%", said)
+    assert Image.open(trained / "out.png").width == 1350
+
+
+def test_without_weights_it_says_how_to_get_them(trained: Path) -> None:
+    weights = trained / "results" / "log" / RUN / "weights.safetensors"
+    paths, _ = validation(trained, 1)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    code, said = tiny.call(trained, "predict", str(paths[0]), "--run", RUN)
+    assert code == 2, said
+    assert "SHA-256" in said
+    weights.unlink()
+    code, said = tiny.call(trained, "predict", str(paths[0]), "--run", RUN)
+    assert code == 2, said
+    assert "make reproduce STUDY=small MODEL=tiny SEED=0" in said
+
+
+def test_mistakes_of_the_user(trained: Path) -> None:
+    (trained / "text.png").write_text("no image")
+    (trained / "empty").mkdir()
+    for image, run, expected in (
+        ("text.png", RUN, "not an image"),
+        ("absent.png", RUN, "no such file"),
+        ("empty", RUN, "no image"),
+        ("text.png", "small/tiny-s1", "did you mean 'small/tiny-s0'?"),
+        ("text.png", "../../etc", "there is no run"),
+    ):
+        code, said = tiny.call(trained, "predict", image, "--run", run)
+        assert (code, expected in said) == (2, True), said
+
+
+def test_model_card_loads_the_weights(trained: Path) -> None:
+    """The code of the card is executed as it is printed."""
+    folder = trained / "results" / "log" / RUN
+    card = (folder / "MODEL_CARD.md").read_text("utf-8")
+    result = log.read_run(folder / "run.jsonl").result
+    assert f"{100 * result.test_acc:.2f}%" in card
+    assert str(result.weights_sha256) in card
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert code
+    assert len(code[1].strip().splitlines()) <= 12
+    text = code[1].replace("weights.safetensors", str(folder / "weights.safetensors"))
+    script = (
+        "from PIL import Image\nimage = Image.new('L', (64, 48), 70)\n"
+        + text
+        + "\nassert probabilities.shape == (1, 10)\nprint(float(probabilities.sum()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=trained, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(1, abs=1e-5)
+
+
+def test_event_files_hold_the_values_of_the_log(trained: Path) -> None:
+    """Read back by TensorBoard's own reader."""
+    pytest.importorskip("tensorboard")
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the reader's own imports
+        from tensorboard.backend.event_processing import event_accumulator
+
+        assert tiny.call(trained, "export", "--tensorboard", "--study", "small")[0] == 0
+        folder = trained / "build" / "tensorboard" / "small" / "tiny-s0"
+        events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    run = log.read_run(trained / "results" / "log" / RUN / "run.jsonl")
+    for tag, name in (("loss/train", "train_loss"), ("accuracy/validation", "val_acc")):
+        found = events.Scalars(tag)
+        assert [e.value for e in found] == [float(np.float32(getattr(e, name))) for e in run.epochs]
+        assert [e.step for e in found] == list(np.cumsum([e.steps for e in run.epochs]))
+    assert events.Scalars("accuracy/test")[0].value == float(np.float32(run.result.test_acc))

@@ -1,0 +1,189 @@
+"""``make verify`` and ``make reproduce`` in a repository with a history of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cnnpaper import config, fingerprint, log
+from cnnpaper.files import clean_environment
+from tests import tiny
+from tests.tiny import TRAIN, call, edit
+
+pytestmark = pytest.mark.train
+HARMLESS = ("    p = recipe.crop_padding\n", "    p = 0 + recipe.crop_padding\n")
+HARMFUL = (
+    "    return x if memory_format",
+    "    x = x + 1e-7\n    return x if memory_format",
+)
+
+
+def git(root: Path, *arguments: str) -> None:
+    names = {
+        f"GIT_{who}_{what}": "t@example.org"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    environment = clean_environment() | names | {"GIT_CONFIG_GLOBAL": os.devnull}
+    subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, env=environment, capture_output=True
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a commit and one finished run of it; each test works in a copy."""
+    root = tmp_path_factory.mktemp("trained") / "repository"
+    here = Path(__file__).resolve().parents[2]
+    for name in ("cnnpaper", "experiments"):
+        ignore = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(here / name, root / name, ignore=ignore)
+    for name in ("uv.lock", "pyproject.toml"):
+        shutil.copy(here / name, root)
+    tiny.add_to(root, steps=25)
+    (root / ".gitignore").write_text("build/\n__pycache__/\nresults/\n")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "all of it")
+    code, output = call(root, *TRAIN)
+    assert code == 0, output
+    return root
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def state(root: Path) -> str:
+    run = log.read_run(root / "results" / "log" / "small" / "tiny-s0" / "run.jsonl")
+    spec = config.run_specs(root, config.load_study(root, "small"))[0]
+    return fingerprint.freshness(root, run, spec).state
+
+
+def change_header(root: Path, change: Callable[[dict], None]) -> None:
+    path = root / "results" / "log" / "small" / "tiny-s0" / "run.jsonl"
+    first, rest = path.read_text("utf-8").split("\n", 1)
+    header = json.loads(first)
+    change(header)
+    path.write_text(json.dumps(header) + "\n" + rest, "utf-8")
+
+
+def verify(root: Path) -> tuple[int, str]:
+    return call(root, "verify", "--study", "small")
+
+
+def test_nothing_changed(copy: Path) -> None:
+    assert state(copy) == "fresh"
+    code, output = verify(copy)
+    assert code == 0, output
+    assert "small/tiny-s0: verified, reproduced bit for bit" in output
+    assert not list(copy.rglob("verified.json"))
+
+
+def test_a_harmless_refactoring_is_stale_then_verified(copy: Path) -> None:
+    edit(copy / "cnnpaper" / "engine" / "augment.py", *HARMLESS)
+    assert state(copy) == "stale"
+    code, output = verify(copy)
+    assert code == 0, output
+    assert "bit for bit; its engine and today's give the same bits" in output
+    assert state(copy) == "verified"
+    assert not list((copy / "build" / "verify").iterdir())
+    edit(copy / "cnnpaper" / "engine" / "augment.py", "0 + recipe", "0 + 0 + recipe")
+    assert state(copy) == "stale"  # it spoke of the code of then
+
+
+def test_a_harmful_one_differs(copy: Path) -> None:
+    edit(copy / "cnnpaper" / "engine" / "images.py", *HARMFUL)
+    code, output = verify(copy)
+    assert code == 2
+    assert "differs between its engine and today's (engine/images.py: normalise changed)" in output
+    assert "Traceback" not in output
+    assert state(copy) == "stale"
+
+
+def test_a_run_of_another_processor(copy: Path) -> None:
+    """Its bits cannot be expected here; those of two engines on this machine can."""
+    change_header(copy, lambda header: header["machine"].update(processor="Other 1-2"))
+    code, output = verify(copy)
+    assert code == 0, output
+    assert "verified within 2% (made on Other 1-2, 1 threads)" in output
+    edit(copy / "cnnpaper" / "engine" / "augment.py", *HARMLESS)
+    code, output = verify(copy)
+    assert code == 0, output
+    assert state(copy) == "verified"
+    edit(copy / "cnnpaper" / "engine" / "images.py", *HARMFUL)
+    assert verify(copy)[0] == 2
+    assert state(copy) == "stale"
+
+
+def test_a_loss_beyond_the_tolerance_differs(copy: Path) -> None:
+    change_header(copy, lambda header: header["machine"].update(processor="Other 1-2"))
+    path = copy / "results" / "log" / "small" / "tiny-s0" / "run.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    step = json.loads(lines[2])
+    lines[2] = json.dumps(step | {"loss": step["loss"] * 1.03}) + "\n"
+    path.write_text("".join(lines), "utf-8")
+    code, output = verify(copy)
+    assert code == 2
+    assert "differs from its log: loss of step 0: " in output
+
+
+def test_a_changed_recipe_cannot_be_verified(copy: Path) -> None:
+    edit(copy / "experiments" / "recipe.toml", "momentum = 0.9", "momentum = 0.8")
+    code, output = verify(copy)
+    assert code == 2
+    assert "stale: recipe.momentum: 0.9 -> 0.8; train it again: make tiny STUDY=small" in output
+
+
+@pytest.mark.parametrize(
+    "commit, message",
+    [
+        ("0" * 40, "is not in this repository"),
+        (None, "its log names no commit"),
+        ("../../../..", "its log names no commit"),
+        ("--output=../stolen", "its log names no commit"),
+    ],
+)
+def test_a_commit_that_cannot_be(copy: Path, commit: str | None, message: str) -> None:
+    change_header(copy, lambda header: header.update(commit=commit))
+    edit(copy / "cnnpaper" / "engine" / "augment.py", *HARMLESS)
+    code, output = verify(copy)
+    assert code == 2
+    assert message in output
+    assert not (copy.parent / "stolen").exists()
+
+
+def test_an_engine_with_uncommitted_changes_is_named(copy: Path) -> None:
+    """The run was made with code that git does not have."""
+
+    def change(header: dict) -> None:
+        header["fingerprint"]["code"]["engine/augment.py"]["batch"] = "0" * 16
+
+    change_header(copy, change)
+    code, output = verify(copy)
+    assert code == 2
+    assert "its engine was not that of commit" in output
+
+
+def test_reproduced_in_full(copy: Path) -> None:
+    arguments = ("--study", "small", "--model", "tiny", "--seeds", "0")
+    code, output = call(copy, "reproduce", *arguments)
+    assert code == 0, output
+    assert "small/tiny-s0: identical in every logged value and all predictions" in output
+    entries = copy / "results" / "log" / "small" / "reproduced.jsonl"
+    assert json.loads(entries.read_text())["identical"] is True
+    path = copy / "results" / "log" / "small" / "tiny-s0" / "run.jsonl"
+    text = path.read_text("utf-8")
+    result = json.loads(text.splitlines()[-1])
+    edit(path, json.dumps(result["test_loss"]), "9.5")
+    code, output = call(copy, "reproduce", *arguments)
+    assert code == 2
+    assert "small/tiny-s0 differs in 1 logged values" in output
+    assert f"result.test_loss: 9.5 -> {result['test_loss']}" in output
