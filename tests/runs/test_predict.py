@@ -78,7 +78,8 @@ def test_other_sizes_are_resized_and_the_plot_is_written(trained: Path) -> None:
     assert code == 0, said
     assert "2 of 2 images were resized and centre-cropped" in said
     assert re.search(r"grey.jpg: \w+ [0-9.]+%, \w+ [0-9.]+%, \w+ [0-9.]+%", said)
-    assert Image.open(trained / "out.png").width == 1350
+    with Image.open(trained / "out.png") as drawn:
+        assert drawn.width == 1350
 
 
 def test_without_weights_it_says_how_to_get_them(trained: Path) -> None:

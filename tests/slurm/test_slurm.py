@@ -93,7 +93,7 @@ def states(root: Path) -> dict[str, str]:
     return {run.rpartition("-s")[2]: job.state for run, job in jobs.items()}
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, subprocess.run(["squeue"], capture_output=True).stdout
@@ -137,7 +137,8 @@ def same_bits(root: Path, seed: int) -> bool:
 
 
 def content_of(root: Path, seed: int) -> object:
-    lines = [json.loads(line) for line in (folder(root, seed) / "run.jsonl").open()]
+    text = (folder(root, seed) / "run.jsonl").read_text("utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
     kept = [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
     files = (log.PREDICTIONS_NAME, log.WEIGHTS_NAME)
     return kept, [(folder(root, seed) / name).read_bytes() for name in files]
