@@ -179,10 +179,12 @@ def _draw_minutes(
     longest = float(means["minutes"].max()) or 1.0
     scale, unit = _time_unit(60 * longest)
     divide = scale / 60
-    end = 1.12 * longest / divide
+    span = axes.get_window_extent().width / MM
+    # the last of the dodged networks stays within the panel
+    end = longest / divide / (1 - min(0.6, (1.3 * len(names) + 3) / span))
     axes.set_xlim(0, end)
     axes.grid(visible=True, axis="y")
-    to_data = end / (axes.get_window_extent().width / MM)
+    to_data = end / span
     at = sorted(means.loc[means["arm"].isin(equal)].groupby("arm")["minutes"].mean() / divide)
     gaps = [b - a for a, b in zip([0.0, *at], at, strict=False)]
     step = min(2.6 * to_data, min(gaps, default=end) / (len(names) + 1))

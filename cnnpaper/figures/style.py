@@ -355,10 +355,15 @@ def plain(value: float, form: str = "") -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """One of a legend: its text, and the sample: settings of a line, or what draws it."""
+    """One of a legend: its text, and the sample: settings of a line, what draws it, or none."""
 
     text: str
-    sample: Mapping[str, Any] | Callable[[Axes], None]
+    sample: Mapping[str, Any] | Callable[[Axes], None] | None
+
+    @property
+    def indent(self) -> float:
+        """From the sample's left edge to the text."""
+        return 0.5 if self.sample is None else SAMPLE + 1
 
 
 SAMPLE = 6.0
@@ -379,7 +384,7 @@ def _legend_rows(entries: Sequence[Entry], width: float) -> list[list[tuple[floa
     x = math.inf
     for entry in entries:
         text = wrapped(entry.text, width - SAMPLE - 1)
-        needed = SAMPLE + 1 + text_width(text)
+        needed = entry.indent + text_width(text)
         if x + needed > width:
             rows.append([])
             x = 0.0
@@ -393,6 +398,9 @@ def legend(figure: Figure, entries: Sequence[Entry], left: float, top: float, wi
     y = top
     for row in _legend_rows(entries, width):
         for x, entry, text in row:
+            write(figure, left + x + entry.indent, y + 0.2, text, linespacing=1.15)
+            if entry.sample is None:
+                continue
             axes = add_axes(figure, left + x, y, SAMPLE, LINE_HEIGHT)
             axes.set_axis_off()
             axes.set(xlim=(0, 1), ylim=(-1, 1))
@@ -400,7 +408,6 @@ def legend(figure: Figure, entries: Sequence[Entry], left: float, top: float, wi
                 entry.sample(axes)
             else:
                 _draw_sample(axes, dict(entry.sample))
-            write(figure, left + x + SAMPLE + 1, y + 0.35, text, linespacing=1.15)
         y += _row_height(row)
 
 

@@ -43,7 +43,7 @@ ENGLISH: Mapping[str, str] = {
     "precision_change": "bfloat16 minus float32 (points of validation accuracy)",
     # architecture
     "conv": "convolution",
-    "pointwise": "convolution without spatial extent",
+    "pointwise": "pointwise convolution",
     "depthwise": "depthwise convolution (dw)",
     "pool": "pooling",
     "linear": "linear layer",
@@ -51,11 +51,11 @@ ENGLISH: Mapping[str, str] = {
     "average": "avg",
     "pooled": "pool",
     "linear_short": "linear",
-    "halves": "↓ stride two",
+    "halves": "↓: stride two",
     "add": "addition",
     "cat": "concatenation",
     "optional": "first block only",
-    "repeated": "block, repeated ×",
+    "repeated": "repeated block (× count)",
     "range": "a–b: range over the repeated blocks",
     "above": "above a panel: output pixels; below: parameters",
     # alternative texts
