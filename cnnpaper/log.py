@@ -396,7 +396,7 @@ def _raw_lines(path: Path) -> list[str]:
     if not data.endswith(b"\n"):
         last = data.count(b"\n") + 1
         raise LogError(
-            f"{path}:{last}: the last line is cut off\nthe run's make target drops it and resumes"
+            f"{path}:{last}: the last line is cut off\ndrop it and resume: {again_at(path)}"
         )
     try:
         return data.decode("utf-8").split("\n")[:-1]

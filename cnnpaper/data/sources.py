@@ -121,7 +121,7 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
         if data_dir.resolve() != Path("data").resolve():
             remedy = f"mkdir -p {shlex.quote(str(data_dir))} && {remedy}"
         raise UserError(
-            f"{data_dir}: there is no such folder{_near(data_dir)}\nto make it: {remedy}"
+            f"{data_dir}: there is no such folder{_near(data_dir)}\nto create it: {remedy}"
         ) from None
     except NotADirectoryError:
         remedy = advice("data", DATA_DIR=data_dir.parent)

@@ -234,7 +234,7 @@ def test_a_folder_that_is_missing_empty_or_a_file_is_refused_and_not_made(
     with pytest.raises(UserError, match=f"this is a file; .* DATA_DIR={folder.parent}"):
         data.find(folder.parent / "file")
     monkeypatch.chdir(folder)
-    with pytest.raises(UserError, match=r"to make it: make data SET=jpeg75$"):
+    with pytest.raises(UserError, match=r"to create it: make data SET=jpeg75$"):
         data.find(Path("data"), "jpeg75")
 
 

@@ -24,6 +24,16 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
 
 
+def emptied() -> None:
+    """Cancel all jobs, and wait: a daemon that ends before them would leave their processes."""
+    subprocess.run(["scancel", "--user=root"], check=False)
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if not subprocess.run(["squeue", "--noheader"], capture_output=True, check=False).stdout:
+            return
+        time.sleep(0.5)
+
+
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A Slurm of one node, which ends with the module's tests."""
@@ -49,9 +59,10 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             pytest.fail("Slurm did not start:\n" + "\n".join(texts))
         os.environ["SLURM_CONF"] = str(place / "slurm.conf")
         yield
-        subprocess.run(["scancel", "--user=root"], check=False)
     finally:
-        os.environ.pop("SLURM_CONF")
+        if "SLURM_CONF" in os.environ:
+            emptied()
+        os.environ.pop("SLURM_CONF", None)
         if old is not None:
             os.environ["SLURM_CONF"] = old
         process.stdin.close()
@@ -126,7 +137,8 @@ def epochs(root: Path, seed: int) -> int:
 
 
 def output(root: Path, seed: int) -> str:
-    return (root / "build" / "cluster" / "small" / "1" / f"{seed + 1}.out").read_text("utf-8")
+    path = cluster._outputs(root / "build" / "cluster" / "small")[f"small/tiny-s{seed}"]
+    return path.read_text("utf-8")
 
 
 def same_bits(root: Path, seed: int) -> bool:
