@@ -188,9 +188,7 @@ def study(root: Path, shape: Shape) -> tuple[Study, Findings]:
         run = _run(root, spec, accuracy, lost)
         logs[spec.path] = run
         rows.append(_row(spec, run, accuracy, lost))
-        epochs += [
-            {"path": spec.path, "epoch": e.epoch, "val_acc": e.val_acc} for e in run.epochs
-        ]
+        epochs += [{"path": spec.path, "epoch": e.epoch, "val_acc": e.val_acc} for e in run.epochs]
     data = Study(
         root=root, study=loaded, recipe=config.load_recipe(root),
         experiments={m: config.load_experiment(root, m) for m in loaded.networks},

@@ -100,8 +100,11 @@ def check(shape: invent.Shape, data: invent.Study, found: Findings, document: Do
         assert f"{done:,} of {declared:,} declared runs have results" in shown
     # ranking words only with a significant contrast
     ranked = {row.model for row in found.contrasts if row.significant}
-    named = [kind for kind, _ in document_claims(document) if kind.startswith(("contrast_more",
-                                                                               "contrast_less"))]
+    named = [
+        kind
+        for kind, _ in document_claims(document)
+        if kind.startswith(("contrast_more", "contrast_less"))
+    ]
     assert bool(RANKING.search(strip_protocol(shown))) <= bool(ranked)
     if len(found.contrasts) <= 6:
         assert len(set(named)) <= len(ranked) * 4

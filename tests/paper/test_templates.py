@@ -29,7 +29,7 @@ def printed(tmp_path: Path, text: str, face: Face | None = None, **context: Any)
     folder = tmp_path / "report"
     (folder / "layout").mkdir(parents=True, exist_ok=True)
     (folder / "en").mkdir(exist_ok=True)
-    macros = '[% macro em(text) %]<em>[[ text ]]</em>[% endmacro %]'
+    macros = "[% macro em(text) %]<em>[[ text ]]</em>[% endmacro %]"
     (folder / "layout" / f"macros.{face.name}.j2").write_text(macros, "utf-8")
     (folder / "en" / "x.j2").write_text(text, "utf-8")
     env = environment(folder, Printer(face, NoCitations()), {})
