@@ -16,32 +16,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
-from cnnpaper.figures.style import (
-    GREY,
-    INK,
-    MAX_HEIGHT,
-    MM,
-    PALETTE,
-    RULE,
-    TEXT_WIDTH,
-    THIN,
-    Entry,
-    Words,
-    add_axes,
-    legend,
-    legend_height,
-    new_figure,
-    shortened,
-    styled,
-    text_width,
-    tint,
-)
+from cnnpaper.figures import style
+from cnnpaper.figures.style import GREY, INK, MM, PALETTE, RULE, THIN, Entry, Words, tint
 from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Layer, Network
 
@@ -153,19 +135,18 @@ class _Graph:
         for name in self.order:
             sources = [instead.get(source, source) for source in self.before.get(name, ())]
             self.before[name] = list(dict.fromkeys(sources))
-            layer = self.layers.get(name)
-            alone = len(self.before[name]) == 1
-            source = self.before[name][0] if alone else ""
-            idle = layer is not None and layer.type.startswith("Adaptive")
-            if alone and (
-                (layer and name not in self.cells)
-                or (idle and self._side(source) == _side(layer))
-                or (name.startswith("cat ") and len(sources) == 1)
-            ):
-                instead[name] = source
-                self._give_parameters(name, source)
+            if len(self.before[name]) == 1 and self._idle(name, self.before[name][0]):
+                instead[name] = self.before[name][0]
+                self._give_parameters(name, self.before[name][0])
         self.before["output"] = [instead.get(name, name) for name in self.before["output"]]
         self.order = [name for name in self.order if name not in instead]
+
+    def _idle(self, name: str, source: str) -> bool:
+        layer = self.layers.get(name)
+        if layer is None:
+            return name.startswith("cat ")
+        same = layer.type.startswith("Adaptive") and self._side(source) == _side(layer)
+        return same or name not in self.cells
 
     def _give_parameters(self, name: str, source: str) -> None:
         """Those of batch norm count with the layer before it, else with the next."""
@@ -413,9 +394,8 @@ def cell_texts(cell: Cell, words: Words = ENGLISH) -> tuple[str, str]:
         return words[cell.pool], kernel
     low, high = cell.channels
     channels = str(low) if low == high else f"{low}–{high}"
-    if cell.kind == "linear":
-        return words["linear_short"], channels
-    return (f"dw {kernel}" if cell.kind == "depthwise" else kernel), channels
+    first = {"linear": words["linear_short"], "depthwise": f"dw {kernel}"}.get(cell.kind, kernel)
+    return first, channels
 
 
 def stage_texts(stage: Stage) -> tuple[str, str]:
@@ -423,8 +403,8 @@ def stage_texts(stage: Stage) -> tuple[str, str]:
     return f"{stage.side[0]}×{stage.side[1]}", f"{stage.parameters:,}"
 
 
-def architecture_alt(name: str, network: Network, *, words: Words = ENGLISH) -> str:
-    """What :func:`architecture` shows."""
+def architecture_alt(name: str, network: Network, words: Words = ENGLISH) -> str:
+    """What the drawing of a network shows."""
     said = []
     for stage in stages(network):
         pixels, parameters = stage_texts(stage)
@@ -448,7 +428,7 @@ def _part_alt(part: Part, words: Words) -> str:
     return words[key].format(count=part.repeats, branches=branches)
 
 
-# ------------------------------------------------------------------------------- sizes
+# ------------------------------------------------------------------------------- drawing
 
 CELL_HEIGHT = 19.0
 CELL_LEAST = 15.0
@@ -462,8 +442,8 @@ FORK = 2.8
 """Room for the lines that part before branches and meet after them."""
 PLUS = 2.8
 """Radius of the sign for an addition."""
-BYPASS = 4.0
-"""Height that the input itself takes among the branches."""
+BYPASS = 2.0
+"""Half of the height that the input itself takes among the branches."""
 SHEET = 1.5
 """How far the second sheet of a repeated block looks out."""
 COUNT = 9.0
@@ -475,8 +455,8 @@ HEAD = 10.0
 ROW_GAP = 4.0
 EDGE = 1.0
 """Keeps lines at the figure's edge whole."""
-TITLE = 11.0
-NETWORK_GAP = 5.0
+NAME = 16.0
+"""Room for a network's name."""
 WIRE = "#8f8f8f"
 PANEL = "#f4f4f2"
 FILLS: dict[Kind, str] = {
@@ -487,357 +467,297 @@ FILLS: dict[Kind, str] = {
     "linear": PALETTE[4],
 }
 """Colours of the kinds of layers, drawn pale; the text of a cell says the same."""
+Colour: TypeAlias = str | tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Extent:
-    """Width, and height above and below the line on which the data flow."""
+class Piece:
+    """Something laid out: its size, and how to draw it from its left end on a line of flow."""
 
     width: float
     up: float
+    """Height above the line on which the data flow."""
     down: float
+    draw: Callable[[Axes, float, float], None]
 
 
-@dataclass(frozen=True)
-class _Pen:
-    """Draws parts with these words on these axes."""
+def _cell_piece(cell: Cell, words: Words) -> Piece:
+    lines = [text for text in cell_texts(cell, words) if text]
+    width = max(CELL_LEAST, *(style.text_width(text) * MM + 2 * CELL_PAD for text in lines))
 
-    words: Words
-    axes: Axes | None = None
+    def draw(axes: Axes, x: float, flow: float) -> None:
+        colour, ls = FILLS[cell.kind], (0, (2, 1.4)) if cell.optional else "-"
+        place = (x, flow - CELL_HEIGHT / 2, width, CELL_HEIGHT)
+        _box(axes, place, tint(colour, 0.14), tint(colour, 0.75), zorder=3, ls=ls)
+        for number, text in enumerate(lines):
+            y = flow + 2.8 + 8.4 * (number - (len(lines) - 1) / 2)
+            axes.text(x + width / 2, y, text, ha="center", zorder=5)
 
-    def cell_width(self, cell: Cell) -> float:
-        texts = cell_texts(cell, self.words)
-        return max(CELL_LEAST, *(text_width(text) * MM + 2 * CELL_PAD for text in texts))
+    return Piece(width, CELL_HEIGHT / 2, CELL_HEIGHT / 2, draw)
 
-    def chain(self, chain: Chain) -> Extent:
-        inner = [self.part(part) for part in chain]
-        width = sum(one.width for one in inner) + STEP_GAP * (len(inner) - 1)
-        up, down = (max(getattr(one, key) for one in inner) for key in ("up", "down"))
-        return Extent(width, up, down)
 
-    def part(self, part: Part, *, framed: bool = False) -> Extent:
-        if isinstance(part, Cell):
-            return Extent(self.cell_width(part), CELL_HEIGHT / 2, CELL_HEIGHT / 2)
-        lanes = self.lanes(part)
-        height = sum(e.up + e.down for e in lanes) + LANE_GAP * (len(lanes) - 1)
-        down = lanes[-1].down if part.join == "add" else height / 2
-        width = max(e.width for e in lanes) + FORK
-        width += 2 * PLUS + 1 if part.join == "add" else FORK
-        if not framed:
-            return Extent(width, height - down, down)
-        extra = 2 * FRAME_PAD + (SHEET if part.repeats > 1 else 0.0)
-        above = COUNT if part.repeats > 1 else 0.0
-        return Extent(width + extra, height - down + FRAME_PAD + above, down + FRAME_PAD)
+def _row_piece(pieces: Sequence[Piece], gap: float) -> Piece:
+    """Pieces from left to right; without any, the line alone."""
+    width = sum(piece.width for piece in pieces) + gap * max(0, len(pieces) - 1)
 
-    def lanes(self, block: Block) -> list[Extent]:
-        bypass = Extent(0.0, BYPASS / 2, BYPASS / 2)
-        return [self.chain(branch) if branch else bypass for branch in block.branches]
+    def draw(axes: Axes, x: float, flow: float) -> None:
+        for piece in pieces:
+            piece.draw(axes, x, flow)
+            x += piece.width + gap
 
-    def stage(self, stage: Stage) -> Extent:
-        inner = [self.part(part, framed=True) for part in stage.parts]
-        width = sum(one.width for one in inner) + STEP_GAP * (len(inner) - 1) + 2 * STAGE_PAD
-        texts = [text_width(text) * MM + 1 for text in stage_texts(stage)]
-        up = max(one.up for one in inner) + STAGE_PAD
-        return Extent(max(width, *texts), up, max(one.down for one in inner) + STAGE_PAD)
+    up = max((piece.up for piece in pieces), default=BYPASS)
+    return Piece(width, up, max((piece.down for piece in pieces), default=BYPASS), draw)
 
-    def row_width(self, row: Sequence[Stage]) -> float:
-        return sum(self.stage(stage).width for stage in row) + STAGE_GAP * (len(row) - 1)
 
-    def row_height(self, row: Sequence[Stage]) -> float:
-        extents = [self.stage(stage) for stage in row]
-        return max(e.up for e in extents) + max(e.down for e in extents) + 2 * HEAD
+def _chain_piece(chain: Chain, words: Words) -> Piece:
+    pieces = [
+        _cell_piece(part, words) if isinstance(part, Cell) else _block_piece(part, words)
+        for part in chain
+    ]
+    return _row_piece(pieces, STEP_GAP)
 
-    # ---------------------------------------------------------------------------- rows
 
-    def rows(self, network: Network, room: float) -> list[list[Stage]]:
-        """Panels in as few rows as will do, about equally wide.
+def _block_piece(block: Block, words: Words) -> Piece:
+    """Branches one below the other; the lowest is the line of flow where they are added."""
+    lanes = [_chain_piece(branch, words) for branch in block.branches]
+    adds = block.join == "add"
+    after = 2 * PLUS + 1 if adds else FORK
+    inner = max(lane.width for lane in lanes)
+    width = FORK + inner + after
+    height = sum(lane.up + lane.down for lane in lanes) + LANE_GAP * (len(lanes) - 1)
+    down = lanes[-1].down if adds else height / 2
 
-        A stage is cut between its parts where that saves a row, or where it is too wide by itself.
-        """
-        whole = stages(network)
-        if not whole:
-            return []
-        cut = [Stage(stage.side, (part,)) for stage in whole for part in stage.parts]
-        readings = [self._balanced(parts, room) for parts in (whole, cut)]
-        fitting = [r for r in readings if max(map(self.row_width, r)) <= room] or readings[1:]
-        return min(fitting, key=len)
-
-    def _balanced(self, parts: Sequence[Stage], room: float) -> list[list[Stage]]:
-        """The fewest rows of at most ``room``, the widest of them as narrow as it can be."""
-        rows = self._filled(parts, room)
-        while True:
-            widest = max(map(self.row_width, rows))
-            narrower = self._filled(parts, widest - 1)
-            if len(narrower) > len(rows) or max(map(self.row_width, narrower)) >= widest:
-                return rows
-            rows = narrower
-
-    def _filled(self, parts: Sequence[Stage], room: float) -> list[list[Stage]]:
-        """Parts one after the other in rows; those of one stage in one row are one panel again."""
-        rows: list[list[Stage]] = []
-        for part in parts:
-            row = rows[-1] if rows else []
-            longer = [*row, part]
-            if row and row[-1].side == part.side:
-                longer = [*row[:-1], Stage(part.side, row[-1].parts + part.parts)]
-            if row and self.row_width(longer) <= room:
-                rows[-1] = longer
-            else:
-                rows.append([part])
-        return rows
-
-    # ---------------------------------------------------------------------------- drawing
-
-    def draw_row(self, row: Sequence[Stage], top: float) -> None:
-        extents = [self.stage(stage) for stage in row]
-        up, down = max(e.up for e in extents), max(e.down for e in extents)
-        flow, x = top + HEAD + up, EDGE
-        for stage, extent in zip(row, extents, strict=True):
-            if x > EDGE:
-                self.arrow(x - STAGE_GAP, x, flow)
-            self.box((x, top + HEAD, extent.width, up + down), PANEL, PANEL, zorder=0)
-            above, below = stage_texts(stage)
-            middle = x + extent.width / 2
-            self.text(middle, top + HEAD - 3, above)
-            self.text(middle, top + 2 * HEAD + up + down - 2.5, below, color=GREY)
-            self.draw_stage(stage, x, flow, extent.width)
-            x += extent.width + STAGE_GAP
-
-    def draw_stage(self, stage: Stage, x: float, flow: float, width: float) -> None:
-        """The parts of a stage in the middle of its panel, on the line of flow."""
-        inner = [self.part(part, framed=True).width for part in stage.parts]
-        start = x + (width - sum(inner) - STEP_GAP * (len(inner) - 1)) / 2
-        self.wire([x, x + width], [flow, flow], zorder=1)
-        for part, part_width in zip(stage.parts, inner, strict=True):
-            if isinstance(part, Block):
-                self.draw_framed(part, start, flow)
-            else:
-                self.draw_cell(part, start, flow)
-            start += part_width + STEP_GAP
-
-    def draw_framed(self, block: Block, x: float, flow: float) -> None:
-        extent = self.part(block, framed=True)
-        count = COUNT if block.repeats > 1 else 0.0
-        width, top = extent.width, flow - extent.up + count
-        height = extent.up - count + extent.down
-        if block.repeats > 1:  # the edge of a second sheet, and how many there are
-            width -= SHEET
-            self.box((x + SHEET, top - SHEET, width, height), "white", RULE, zorder=2)
-            self.text(x + width, top - SHEET - 1.8, f"×{block.repeats}", ha="right")
-        self.box((x, top, width, height), "white", RULE, zorder=2.1)
-        self.wire([x, x + FRAME_PAD], [flow, flow])
-        self.wire([x + width - FRAME_PAD, x + width], [flow, flow])
-        self.draw_block(block, x + FRAME_PAD, flow)
-
-    def draw_block(self, block: Block, x: float, flow: float) -> None:
-        extent, lanes = self.part(block), self.lanes(block)
-        adds = block.join == "add"
-        end = x + extent.width
-        meet = end - (PLUS if adds else 0.0)
-        room = extent.width - FORK - (2 * PLUS + 1 if adds else FORK)
-        y, heights = flow - extent.up, []
-        for branch, lane in zip(block.branches, lanes, strict=True):
+    def draw(axes: Axes, x: float, flow: float) -> None:
+        # hides the line behind, which does not run through the block
+        _box(axes, (x, flow - height + down, width, height), "white", "none", zorder=2.3)
+        y, meet, heights = flow - height + down, x + width - (PLUS if adds else 0.0), []
+        for lane in lanes:
             at = y + lane.up
             heights.append(at)
-            self.wire([x, x, meet, meet], [flow, at, at, flow])
-            if branch:
-                self.draw_chain(branch, x + FORK + (room - lane.width) / 2, at)
+            _wire(axes, [x, x, meet, meet], [flow, at, at, flow])
+            lane.draw(axes, x + FORK + (inner - lane.width) / 2, at)
             y += lane.up + lane.down + LANE_GAP
-        self.draw_join(block, meet, flow, heights)
+        _draw_join(axes, block.join, meet, flow, heights)
 
-    def draw_chain(self, chain: Chain, x: float, flow: float) -> None:
-        for part in chain:
-            if isinstance(part, Block):
-                extent = self.part(part)
-                # hides the line behind, which does not run through the block
-                place = (x, flow - extent.up, extent.width, extent.up + extent.down)
-                self.box(place, "white", "none", zorder=2.3)
-                self.draw_block(part, x, flow)
-            else:
-                self.draw_cell(part, x, flow)
-            x += self.part(part).width + STEP_GAP
+    return Piece(width, height - down, down, draw)
 
-    def draw_join(self, block: Block, x: float, flow: float, lanes: Sequence[float]) -> None:
-        assert self.axes is not None
-        if block.join == "add":
-            self.axes.add_patch(Circle((x, flow), PLUS, fc="white", ec=INK, lw=THIN, zorder=3))
-            for dx, dy in ((PLUS - 1.1, 0), (0, PLUS - 1.1)):
-                self.axes.plot([x - dx, x + dx], [flow - dy, flow + dy], color=INK, lw=THIN,
-                               zorder=4)  # fmt: skip
-        else:
-            ends = [min(*lanes, flow), max(*lanes, flow)]
-            self.axes.plot([x, x], ends, color=INK, lw=1.4, solid_capstyle="round", zorder=3)
 
-    def draw_cell(self, cell: Cell, x: float, flow: float) -> None:
-        colour, width = FILLS[cell.kind], self.cell_width(cell)
-        place = (x, flow - CELL_HEIGHT / 2, width, CELL_HEIGHT)
-        self.box(place, tint(colour, 0.14), tint(colour, 0.75), zorder=3, dashed=cell.optional)
-        lines = [text for text in cell_texts(cell, self.words) if text]
-        first = flow + 2.8 - 4.2 * (len(lines) - 1)
-        for number, text in enumerate(lines):
-            self.text(x + width / 2, first + 8.4 * number, text)
+def _framed(block: Block, words: Words) -> Piece:
+    """A block in a frame, of which a second sheet looks out where it is repeated."""
+    inner = _block_piece(block, words)
+    sheet, count = (SHEET, COUNT) if block.repeats > 1 else (0.0, 0.0)
+    width = inner.width + 2 * FRAME_PAD
+    height = inner.up + inner.down + 2 * FRAME_PAD
 
-    def text(self, x: float, y: float, text: str, ha: str = "center", color: str = INK) -> None:
-        assert self.axes is not None
-        self.axes.text(x, y, text, ha=ha, color=color, zorder=5)
+    def draw(axes: Axes, x: float, flow: float) -> None:
+        top = flow - inner.up - FRAME_PAD
+        if sheet:
+            _box(axes, (x + sheet, top - sheet, width, height), "white", RULE, zorder=2)
+            text = f"×{block.repeats}"
+            axes.text(x + width, top - sheet - 1.8, text, ha="right", zorder=5)
+        _box(axes, (x, top, width, height), "white", RULE, zorder=2.1)
+        _wire(axes, [x, x + width], [flow, flow], zorder=2.2)
+        inner.draw(axes, x + FRAME_PAD, flow)
 
-    def wire(self, x: Sequence[float], y: Sequence[float], zorder: float = 2.4) -> None:
-        assert self.axes is not None
-        self.axes.plot(x, y, color=WIRE, lw=THIN, solid_joinstyle="round", zorder=zorder)
+    return Piece(width + sheet, inner.up + FRAME_PAD + count, inner.down + FRAME_PAD, draw)
 
-    def arrow(self, start: float, end: float, y: float) -> None:
-        assert self.axes is not None
-        style = {"arrowstyle": "-|>,head_length=0.2,head_width=0.1", "color": WIRE,
-                 "shrinkA": 0, "shrinkB": 0, "linewidth": THIN}  # fmt: skip
-        self.axes.annotate("", (end, y), (start, y), arrowprops=style)
 
-    def box(
-        self,
-        place: tuple[float, float, float, float],
-        fill: str | tuple[float, float, float],
-        edge: str | tuple[float, float, float],
-        *,
-        zorder: float,
-        dashed: bool = False,
-    ) -> None:
-        """A rectangle with round corners at (left, top, width, height)."""
-        assert self.axes is not None
-        self.axes.add_patch(
-            FancyBboxPatch(
-                place[:2],
-                *place[2:],
-                boxstyle="round,pad=0,rounding_size=1.6",
-                fc=fill,
-                ec=edge,
-                lw=THIN,
-                ls=(0, (2, 1.4)) if dashed else "-",
-                zorder=zorder,
-            )
-        )
+def _panel_piece(stage: Stage, words: Words) -> Piece:
+    """What is in a panel, in its middle, with the lines of text above and below it."""
+    row = _row_piece(
+        [
+            _framed(part, words) if isinstance(part, Block) else _cell_piece(part, words)
+            for part in stage.parts
+        ],
+        STEP_GAP,
+    )
+    texts = [style.text_width(text) * MM + 1 for text in stage_texts(stage)]
+    width = max(row.width + 2 * STAGE_PAD, *texts)
+
+    def draw(axes: Axes, x: float, flow: float) -> None:
+        _wire(axes, [x, x + width], [flow, flow], zorder=1)
+        row.draw(axes, x + (width - row.width) / 2, flow)
+
+    return Piece(width, row.up + STAGE_PAD + HEAD, row.down + STAGE_PAD + HEAD, draw)
+
+
+def _stages_piece(stages: Sequence[Stage], words: Words) -> Piece:
+    """Panels of equal height in a row."""
+    panels = [_panel_piece(stage, words) for stage in stages]
+    row = _row_piece(panels, STAGE_GAP)
+
+    def draw(axes: Axes, x: float, flow: float) -> None:
+        left, top, height = x, flow - row.up, row.up + row.down
+        for stage, panel in zip(stages, panels, strict=True):
+            if left > x:
+                head = {"arrowstyle": "-|>,head_length=0.2,head_width=0.1", "color": WIRE}
+                ends = {"shrinkA": 0, "shrinkB": 0, "linewidth": THIN}
+                axes.annotate("", (left, flow), (left - STAGE_GAP, flow), arrowprops=head | ends)
+            place = (left, top + HEAD, panel.width, height - 2 * HEAD)
+            _box(axes, place, PANEL, PANEL, zorder=0)
+            above, below = stage_texts(stage)
+            middle = left + panel.width / 2
+            axes.text(middle, top + HEAD - 3, above, ha="center")
+            axes.text(middle, top + height - 2.5, below, ha="center", color=GREY)
+            left += panel.width + STAGE_GAP
+        row.draw(axes, x, flow)
+
+    return Piece(row.width, row.up, row.down, draw)
+
+
+def _draw_join(axes: Axes, join: str, x: float, flow: float, lanes: Sequence[float]) -> None:
+    if join == "add":
+        axes.add_patch(Circle((x, flow), PLUS, fc="white", ec=INK, lw=THIN, zorder=3))
+        for dx, dy in ((PLUS - 1.1, 0), (0, PLUS - 1.1)):
+            _wire(axes, [x - dx, x + dx], [flow - dy, flow + dy], zorder=4, color=INK)
+    else:
+        ends = [min(*lanes, flow), max(*lanes, flow)]
+        axes.plot([x, x], ends, color=INK, lw=1.4, solid_capstyle="round", zorder=3)
+
+
+def _wire(
+    axes: Axes, x: Sequence[float], y: Sequence[float], zorder: float = 2.4, color: str = WIRE
+) -> None:
+    axes.plot(x, y, color=color, lw=THIN, solid_joinstyle="round", zorder=zorder)
+
+
+def _box(
+    axes: Axes, place: Sequence[float], fill: Colour, edge: Colour, *, zorder: float, ls: Any = "-"
+) -> None:
+    """A rectangle with round corners at (left, top, width, height)."""
+    left, top, width, height = place
+    corners = "round,pad=0,rounding_size=1.6"
+    more = {"fc": fill, "ec": edge, "lw": THIN, "ls": ls, "zorder": zorder}
+    axes.add_patch(FancyBboxPatch((left, top), width, height, boxstyle=corners, **more))
 
 
 # ------------------------------------------------------------------------------- figures
 
 
-def architecture(
-    network: Network, *, words: Words = ENGLISH, width: float = TEXT_WIDTH
-) -> list[Figure]:
-    """One network without its name; see :func:`architectures`."""
-    return architectures({"": network}, words=words, width=width)
+@dataclass(frozen=True)
+class _Row:
+    """Panels side by side, with the name above them that they may have."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    piece: Piece
+
+    @property
+    def height(self) -> float:
+        return self.piece.up + self.piece.down + ROW_GAP + (NAME if self.name else 0.0)
 
 
-@styled
+@style.styled
 def architectures(
-    networks: Mapping[str, Network], *, words: Words = ENGLISH, width: float = TEXT_WIDTH
+    networks: Mapping[str, Network], *, words: Words = ENGLISH, width: float = style.TEXT_WIDTH
 ) -> list[Figure]:
     """Networks by printed name, one below the other, with a legend of what is drawn.
+
+    Without a name (``""``), for a network by itself, no line is left for it.
 
     Returns:
         one figure, or as many as pages are needed; none where no network has layers.
     """
-    pen = _Pen(words)
-    room = width * MM - 2 * EDGE
-    pages: list[list[_Piece]] = []
-    limit = (MAX_HEIGHT - 20) * MM
+    pages: list[list[_Row]] = []
+    limit = (style.MAX_HEIGHT - 20) * MM
     for name, network in networks.items():
-        for place, row in enumerate(pen.rows(network, room)):
-            piece = _Piece(name if place == 0 else "", row)
-            if pages and sum(one.height(pen) for one in [*pages[-1], piece]) <= limit:
-                pages[-1].append(piece)
+        for place, row in enumerate(_rows(stages(network), words, width * MM - 2 * EDGE)):
+            new = _Row("" if place else name, row, _stages_piece(row, words))
+            if pages and sum(one.height for one in [*pages[-1], new]) <= limit:
+                pages[-1].append(new)
             else:
-                pages.append([_Piece(name, row)])
+                pages.append([replace(new, name=name)])
     return [_page(page, words, width) for page in pages]
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A row of panels, with the name above it that it may have."""
+def _rows(found: Sequence[Stage], words: Words, room: float) -> list[tuple[Stage, ...]]:
+    """Panels in rows; a stage that is too wide for one is cut between its parts."""
+    rows: list[tuple[Stage, ...]] = []
+    for stage in found:
+        alone = _stages_piece([stage], words).width <= room
+        parts = [stage] if alone else [Stage(stage.side, (part,)) for part in stage.parts]
+        for part in parts:
+            row = rows[-1] if rows else ()
+            longer = (*row, part)
+            if not alone and row and row[-1].side == part.side:  # one panel again
+                longer = (*row[:-1], Stage(part.side, row[-1].parts + part.parts))
+            if row and _stages_piece(longer, words).width <= room:
+                rows[-1] = longer
+            else:
+                rows.append((part,))
+    return rows
 
-    name: str
-    row: list[Stage]
 
-    def height(self, pen: _Pen) -> float:
-        return pen.row_height(self.row) + ROW_GAP + (TITLE + NETWORK_GAP if self.name else 0.0)
-
-
-def _page(page: Sequence[_Piece], words: Words, width: float) -> Figure:
-    pen = _Pen(words)
+def _page(page: Sequence[_Row], words: Words, width: float) -> Figure:
     # a block that is too wide by itself makes the figure wider, and the paper makes it smaller
-    width = max(width, *((pen.row_width(piece.row) + 2 * EDGE) / MM for piece in page))
-    entries = _legend_entries([stage.parts for piece in page for stage in piece.row], words)
-    first = NETWORK_GAP if page[0].name else 0.0
-    tall = sum(piece.height(pen) for piece in page) - ROW_GAP - first
-    figure = new_figure(width, tall / MM + legend_height(entries, width - 1) + 2)
-    axes = add_axes(figure, 0, 0, width, tall / MM)
+    width = max(width, *((row.piece.width + 2 * EDGE) / MM for row in page))
+    entries = _legend_entries([stage.parts for row in page for stage in row.stages], words)
+    tall = sum(row.height for row in page) - ROW_GAP
+    figure = style.new_figure(width, tall / MM + style.legend_height(entries, width - 1) + 2)
+    axes = style.add_axes(figure, 0, 0, width, tall / MM)
     axes.set(xlim=(0, width * MM), ylim=(tall, 0))
     axes.set_axis_off()
-    pen, y = replace(pen, axes=axes), -first
-    for piece in page:
-        if piece.name:
-            name = shortened(piece.name, 0.85 * width)
-            axes.text(EDGE, y + NETWORK_GAP + 8.0, name, ha="left", fontsize=9)
-            y += NETWORK_GAP + TITLE
-        pen.draw_row(piece.row, y)
-        y += pen.row_height(piece.row) + ROW_GAP
-    legend(figure, entries, 0.5, tall / MM + 1.5, width - 1)
+    y = 0.0
+    for row in page:
+        bottom = y + row.height - ROW_GAP
+        if row.name:
+            name = style.shortened(row.name, 0.85 * width)
+            axes.text(EDGE, y + NAME - 3.5, name, ha="left", fontsize=9)
+        row.piece.draw(axes, EDGE, bottom - row.piece.down)
+        y += row.height
+    style.legend(figure, entries, 0.5, tall / MM + 1.5, width - 1)
     return figure
 
 
 def _legend_entries(chains: Iterable[Chain], words: Words) -> list[Entry]:
     """What is drawn, and nothing else."""
-    cells: list[Cell] = []
-    blocks: list[Block] = []
-    todo = [part for chain in chains for part in chain]
-    while todo:
-        part = todo.pop()
-        if isinstance(part, Cell):
-            cells.append(part)
-        else:
-            blocks.append(part)
-            todo += [inner for branch in part.branches for inner in branch]
+    parts = [part for chain in chains for part in _within(chain)]
+    cells = [part for part in parts if isinstance(part, Cell)]
+    blocks = [part for part in parts if isinstance(part, Block)]
     kinds = {cell.kind for cell in cells}
     entries = [Entry(words[kind], _sample_box(FILLS[kind])) for kind in FILLS if kind in kinds]
     if any(cell.optional for cell in cells):
-        entries.append(Entry(words["optional"], _sample_box(GREY, dashed=True)))
-    joins = {block.join for block in blocks}
-    for join in ("add", "cat"):
-        if join in joins:
-            entries.append(Entry(words[join], _sample_join(join)))
+        entries.append(Entry(words["optional"], _sample_box(GREY, (0, (2, 1.4)))))
+    for join in sorted({block.join for block in blocks}):
+        entries.append(Entry(words[join], _sample_join(join)))
     if any(block.repeats > 1 for block in blocks):
         entries.append(Entry(words["repeated"], _sample_sheets))
-    texts = []
     if any(cell.stride == 2 for cell in cells):
-        texts.append(words["halves"])
+        entries.append(Entry(words["halves"], None))
     if any(cell.channels[0] < cell.channels[1] for cell in cells):
-        texts.append(words["range"])
-    return entries + [Entry(text, None) for text in [*texts, words["above"]]]
+        entries.append(Entry(words["range"], None))
+    return [*entries, Entry(words["above"], None)]
 
 
-def _in_points(axes: Axes) -> _Pen:
-    """Axes of a legend's sample, with points as units and the origin in the middle."""
+def _within(chain: Chain) -> Iterator[Part]:
+    """All parts of a chain, those of its branches too."""
+    for part in chain:
+        yield part
+        if isinstance(part, Block):
+            for branch in part.branches:
+                yield from _within(branch)
+
+
+def _in_points(axes: Axes) -> Axes:
+    """A sample's axes in points, with the origin in the middle."""
     box = axes.get_window_extent()
     axes.set(xlim=(-box.width / 2, box.width / 2), ylim=(box.height / 2, -box.height / 2))
-    return _Pen(ENGLISH, axes)
+    return axes
 
 
-def _sample_box(colour: str, *, dashed: bool = False) -> Callable[[Axes], None]:
-    def draw(axes: Axes) -> None:
-        pen = _in_points(axes)
-        pen.box((-6, -3.5, 12, 7), tint(colour, 0.14), tint(colour, 0.75), zorder=1, dashed=dashed)
-
-    return draw
+def _sample_box(colour: str, ls: Any = "-") -> Callable[[Axes], None]:
+    fill, edge = tint(colour, 0.14), tint(colour, 0.75)
+    return lambda axes: _box(_in_points(axes), (-6, -3.5, 12, 7), fill, edge, zorder=1, ls=ls)
 
 
 def _sample_join(join: str) -> Callable[[Axes], None]:
     def draw(axes: Axes) -> None:
-        pen = _in_points(axes)
-        pen.wire([-6, 6], [0, 0], zorder=1)
-        pen.draw_join(Block(branches=(), join=join), 0, 0, [-4, 4])
+        _wire(_in_points(axes), [-6, 6], [0, 0], zorder=1)
+        _draw_join(axes, join, 0, 0, [-4, 4])
 
     return draw
 
 
 def _sample_sheets(axes: Axes) -> None:
-    pen = _in_points(axes)
-    pen.box((-5, -4, 12, 6.5), "white", RULE, zorder=1)
-    pen.box((-6.5, -2.5, 12, 6.5), "white", RULE, zorder=2)
+    _box(_in_points(axes), (-5, -4, 12, 6.5), "white", RULE, zorder=1)
+    _box(axes, (-6.5, -2.5, 12, 6.5), "white", RULE, zorder=2)

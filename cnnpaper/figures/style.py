@@ -22,7 +22,6 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import matplotlib
 from fontTools.ttLib import TTFont
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -142,14 +141,10 @@ def looks(entries: Sequence[str]) -> dict[str, Look]:
 
 
 def ink_on(background: Sequence[float]) -> str:
-    """White or ink, whichever stands out more from an RGB colour (contrast ratio of WCAG 2)."""
-
-    def luminance(colour: Sequence[float]) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
-
-    here = luminance(background)
-    return "#ffffff" if 1.05 / here > here / luminance(to_rgb(INK)) else INK
+    """White on dark colours, ink on light ones (RGB, by WCAG's luminance)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#ffffff" if luminance < 0.2 else INK
 
 
 def tint(colour: str, part: float) -> tuple[float, float, float]:
@@ -413,10 +408,10 @@ def legend(figure: Figure, entries: Sequence[Entry], left: float, top: float, wi
 
 def _draw_sample(axes: Axes, line: dict[str, Any]) -> None:
     """The line without its marker, and the marker in its middle."""
-    if line.get("linestyle", "-") != "none":
+    if line.get("ls", "-") != "none":
         axes.plot([0.05, 0.95], [0, 0], **line | {"marker": None}, clip_on=False)
     if line.get("marker"):
-        axes.plot([0.5], [0], **line | {"linestyle": "none"}, clip_on=False)
+        axes.plot([0.5], [0], **line | {"ls": "none"}, clip_on=False)
 
 
 # ------------------------------------------------------------------------------------- output
@@ -435,32 +430,3 @@ def render(figure: Figure, kind: Format, dpi: int = 200) -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format=kind, dpi=dpi, metadata=NO_METADATA[kind])
     return out.getvalue()
-
-
-@styled
-def texts(figure: Figure) -> list[str]:
-    """Every text that the figure shows: labels, annotations, ticks within view."""
-    return [artist.get_text() for artist in text_artists(figure)]
-
-
-def text_artists(figure: Figure) -> list[Text]:
-    """The artists of :func:`texts`, laid out; to be called under :func:`settings`."""
-    figure.draw_without_rendering()
-    hidden = {id(label) for axes in figure.axes for label in _ticks_out_of_view(axes)}
-    return [
-        artist
-        for artist in figure.findobj(Text)
-        if isinstance(artist, Text)
-        and artist.get_text().strip()
-        and id(artist) not in hidden
-        and artist.get_visible()
-    ]
-
-
-def _ticks_out_of_view(axes: Axes) -> Iterator[Artist]:
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        slack = 1e-9 * (high - low)
-        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-            if not (axes.axison and low - slack <= tick.get_loc() <= high + slack):
-                yield from (tick.label1, tick.label2)

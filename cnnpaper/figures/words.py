@@ -5,7 +5,7 @@ No number stands here: they fill the places in braces.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 ENGLISH: Mapping[str, str] = {
     # axes and legends
@@ -62,7 +62,6 @@ ENGLISH: Mapping[str, str] = {
     "comma": ", ",
     "semicolon": "; ",
     "percent": "{value} %",
-    "points": "{value} points",
     "interval": "{value} [{low}, {high}]",
     "alt_accuracy": "Test accuracy by training time, one point for each seed, and means. {arms}",
     "alt_arm": "{arm}: {means}.",
@@ -76,7 +75,7 @@ ENGLISH: Mapping[str, str] = {
     "alt_calibration": "Accuracy against confidence, with the diagonal where both are equal: "
     "{entries}.",
     "alt_steps": "Bars of the milliseconds of a training step: {entries}.",
-    "alt_forest": "Differences with their intervals, in points: {entries}.",
+    "alt_differences": "Differences with their intervals, in points: {entries}.",
     "alt_architecture": "{name}, from input to output: {stages}.",
     "alt_stage": "output {pixels} pixels, {parameters} parameters ({units})",
     "alt_block": "block of {branches}",
@@ -86,13 +85,3 @@ ENGLISH: Mapping[str, str] = {
     "alt_cat": " concatenated with ",
     "alt_then": " then ",
 }
-
-
-def entry(name: str, value: str) -> str:
-    """One of a list in an alternative text."""
-    return f"{name} {value}"
-
-
-def listing(items: Iterable[str], words: Mapping[str, str]) -> str:
-    """Items of an alternative text in a row; a dash where there is none."""
-    return words["comma"].join(items) or "–"

@@ -141,7 +141,7 @@ def pair_differences(names: dict[str, str]) -> pd.DataFrame:
         for j, b in enumerate(models)
         if i < j
     ]
-    return pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high"])
+    return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high"])
 
 
 def changes(names: dict[str, str]) -> pd.DataFrame:
@@ -149,4 +149,4 @@ def changes(names: dict[str, str]) -> pd.DataFrame:
     rows = [
         [m, 0.004 - 0.003 * (i % 4), -0.006 - 0.003 * (i % 4), 0.014] for i, m in enumerate(names)
     ]
-    return pd.DataFrame(rows, columns=["model", "change", "low", "high"])
+    return pd.DataFrame(rows, columns=["model", "difference", "low", "high"])
