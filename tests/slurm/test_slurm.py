@@ -194,7 +194,7 @@ def test_preempted_run_is_queued_again_and_ends_with_the_same_bits(root: Path, s
 
 def test_time_limit_queues_again(root: Path, slurm: None) -> None:
     """The signal comes two minutes before the limit: at once, where the limit is a minute."""
-    prepared(root, STEPS)
+    prepared(root, 4 * STEPS)  # Slurm looks at limits twice a minute
     settings = root / "experiments" / "cluster.toml"
     settings.write_text(settings.read_text() + 'time = "00:01:00"\n', "utf-8")
     script = root / "experiments" / "job.sh"
