@@ -137,8 +137,9 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
             place = (label + 1, top + height + BELOW + 3, width - label - 3, low - BELOW - 5)
         axes = style.add_axes(figure, *place)
         _draw_differences(axes, compared, rows, sheet)
-        name = style.shortened(shown.baseline, place[2] - 22)
-        axes.set_xlabel(sheet.words["difference_from"].format(name=name))
+        text = sheet.words["difference_from"]
+        room = place[2] + label - 4 - text_width(text.format(name=""))
+        axes.set_xlabel(text.format(name=style.shortened(shown.baseline, room)), loc="right")
     return figure
 
 
@@ -285,7 +286,7 @@ def differences(frame: pd.DataFrame, sheet: Sheet, *, title: str = "difference")
     figure = style.new_figure(sheet.width, tall + BELOW + 2)
     axes = style.add_axes(figure, left, 1, sheet.width - left - 3, tall)
     _draw_differences(axes, frame, rows, sheet)
-    axes.set_xlabel(sheet.words[title])
+    axes.set_xlabel(sheet.words[title], loc="right")
     return figure
 
 
@@ -436,7 +437,8 @@ def learning_curves(
             if many and entry != drawn[place]:
                 look = Look(colour=style.RULE, marker="", dash="")
             _draw_curves(axes, own, measure, look)
-        axes.set_xlim(first - 0.02 * (end - first) if first else 0, 1.03 * end)
+        pad = 0.03 * (end - first) or 0.5
+        axes.set_xlim(first - pad if first else 0, end + pad)
         axes.grid(visible=True, axis="y")
         label = sheet.words[MEASURES[measure]]
         finite = curves.loc[np.isfinite(curves[measure].astype(float)), measure].astype(float)
@@ -446,7 +448,7 @@ def learning_curves(
         else:
             _loss_axis(axes, values)
             axes.set_ylabel(label)
-        _ticks(axes, "x", first, 1.03 * end, 6, integer=against == "epoch")
+        _ticks(axes, "x", first, end + (0 if first else pad), 6, integer=against == "epoch")
         return sheet.words[unit], axes.get_ylabel()
 
     titles = [style.wrapped(sheet.names[entry], 28.0) for entry in drawn]
@@ -699,7 +701,7 @@ def _row_labels(labels: Sequence[str], width: float, room: float, pad: float = 1
     rows = [(text, style.height_of(text) + pad)
             for text in (style.wrapped(label, width) for label in labels)]  # fmt: skip
     if sum(step for _, step in rows) > room:
-        step = min(LINE_HEIGHT + pad, max(3.0, room / len(rows)))
+        step = min(LINE_HEIGHT + pad, max(2.9, room / len(rows)))
         rows = [(style.shortened(label, width), step) for label in labels]
     return rows
 

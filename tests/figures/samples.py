@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D, TransformedBbox
+
+from cnnpaper.figures.style import MAX_HEIGHT, MM, TEXT_WIDTH, Look, settings, size
+from cnnpaper.log import Network
 
 FOUR = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
 ARMS = {"short": "Equal time: short", "equal": "Equal epochs", "long": "Equal time: long"}
@@ -150,3 +160,77 @@ def changes(names: dict[str, str]) -> pd.DataFrame:
         [m, 0.004 - 0.003 * (i % 4), -0.006 - 0.003 * (i % 4), 0.014] for i, m in enumerate(names)
     ]
     return pd.DataFrame(rows, columns=["model", "difference", "low", "high"])
+
+
+# ------------------------------------------------------------------------------- looking
+
+
+def text_artists(figure: Figure) -> list[Text]:
+    """Every text that the figure shows, laid out: labels, annotations, ticks within view."""
+    with settings():
+        figure.draw_without_rendering()
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            slack = 1e-9 * (high - low)
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not (axes.axison and low - slack <= tick.get_loc() <= high + slack):
+                    hidden |= {id(tick.label1), id(tick.label2)}
+    return [
+        artist
+        for artist in figure.findobj(Text)
+        if artist.get_text().strip() and id(artist) not in hidden and artist.get_visible()
+    ]
+
+
+def texts(figure: Figure) -> list[str]:
+    return [artist.get_text() for artist in text_artists(figure)]
+
+
+def check_layout(figure: Figure) -> None:
+    """No text touches another or leaves the figure; all have one size; the figure fits a page."""
+    width, height = size(figure)
+    assert width <= TEXT_WIDTH + 0.01
+    assert height <= MAX_HEIGHT + 0.01
+    figure.set_dpi(720)  # so that widths are those of print, not of pixels
+    artists = text_artists(figure)
+    boxes = [TransformedBbox(a.get_window_extent(), Affine2D().scale(0.1)) for a in artists]
+    figure.set_dpi(72)
+    for artist, box in zip(artists, boxes, strict=True):
+        assert 8 <= artist.get_fontsize() <= 9, artist.get_text()
+        assert box.x0 >= -0.5, artist.get_text()
+        assert box.y0 >= -0.5, artist.get_text()
+        assert box.x1 <= width * MM + 0.5, artist.get_text()
+        assert box.y1 <= height * MM + 0.5, artist.get_text()
+    for (one, a), (other, b) in itertools.combinations(zip(artists, boxes, strict=True), 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        along = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(across, along) < 0.6, (one.get_text(), other.get_text())
+
+
+def points(axes: Axes, look: Look) -> list[tuple[float, float]]:
+    """Coordinates of all markers and line ends that are drawn in this colour."""
+    return [
+        (float(x), float(y))
+        for line in axes.get_lines()
+        if line.get_color() == look.colour
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    ]
+
+
+def network(name: str) -> Network:
+    """A network's layers and edges as ``runs.describe`` measured them from the real module."""
+    found = json.loads((Path(__file__).parent / "networks.json").read_text("utf-8"))[name]
+    fields = ("type", "out", "parameters", "macs", "kernel", "stride", "groups", "channels_in")
+    nodes = found["nodes"]
+    layers = [
+        {"name": nodes[place]} | dict(zip(fields, values, strict=True))
+        for place, *values in found["layers"]
+    ]
+    edges = [[nodes[a], nodes[b]] for a, b in found["edges"]]
+    return Network.model_validate_json(
+        json.dumps(
+            {k: found[k] for k in ("parameters", "macs")} | {"layers": layers, "edges": edges}
+        )
+    )

@@ -1,0 +1,279 @@
+"""The values that are drawn are the values that are given, and any size stays legible."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from cnnpaper.figures import results, style
+from cnnpaper.figures.results import Accuracies, Sheet
+from cnnpaper.figures.words import ENGLISH
+
+from . import samples
+from .samples import ARMS, CLASSES, EQUAL, STAGES, check_layout, networks, points, texts
+
+KOREAN = tomllib.loads((Path(__file__).parent / "korean.toml").read_text("utf-8"))
+Drawings = Mapping[str, tuple[Callable[[], Figure], Callable[[], str]]]
+
+
+def accuracies(names: dict[str, str], seeds: int = 5, *, diverged: bool = False) -> Accuracies:
+    lost = [("short", next(iter(names)), 1)] if diverged else []
+    runs, means, contrasts = samples.accuracy(names, seeds, diverged=lost)
+    name = list(names.values())[-1]
+    return Accuracies(
+        seeds=runs, means=means, arms=ARMS, equal_time=EQUAL, contrasts=contrasts, baseline=name
+    )
+
+
+def drawings(sheet: Sheet, *, seeds: int = 5, epochs: int = 5, diverged: bool = False) -> Drawings:
+    """Every figure and its alternative text, of one made-up study."""
+    names = dict(sheet.names)
+    shown = accuracies(names, seeds, diverged=diverged)
+    trials = samples.trials(names, diverged=diverged)
+    winners = dict.fromkeys(names, 0.05)
+    curves = samples.epochs(names, max(1, min(seeds, 5)), epochs, diverged=diverged)
+    counts, bins, sections = (
+        samples.confusion_counts(),
+        samples.bins(names),
+        samples.sections(names),
+    )
+    printed = dict.fromkeys(names, "7.3 → 1.2 %")
+    pairs, changes = samples.pair_differences(names), samples.changes(names)
+    r, s = results, sheet
+    return {
+        "accuracy": (lambda: r.accuracy_at_equal_time(shown, s),
+                     lambda: r.accuracy_at_equal_time_alt(shown, s)),
+        "rates": (lambda: r.rate_sensitivity(trials, winners, STAGES, s),
+                  lambda: r.rate_sensitivity_alt(trials, winners, s)),
+        "curves": (lambda: r.learning_curves(curves, s), lambda: r.learning_curves_alt(curves, s)),
+        "curves by epoch": (lambda: r.learning_curves(curves, s, against="epoch"),
+                            lambda: r.learning_curves_alt(curves, s)),
+        "confusion": (lambda: r.confusion(counts, CLASSES, s),
+                      lambda: r.confusion_alt(counts, CLASSES, s)),
+        "calibration": (lambda: r.calibration(bins, printed, s),
+                        lambda: r.calibration_alt(printed, s)),
+        "steps": (lambda: r.step_time(sections, s), lambda: r.step_time_alt(sections, s)),
+        "pairs": (lambda: r.differences(pairs, s), lambda: r.differences_alt(pairs, s)),
+        "precision": (lambda: r.differences(changes, s, title="precision_change"),
+                      lambda: r.differences_alt(changes, s)),
+    }  # fmt: skip
+
+
+SHAPES = {
+    "one network, one seed, one epoch": (networks(1), {"seeds": 1, "epochs": 1}),
+    "four networks": (networks(4), {}),
+    "four networks, one diverged": (networks(4), {"seeds": 3, "diverged": True}),
+    "four long names": (networks(4, long=True), {"seeds": 3, "diverged": True}),
+    "eight networks": (networks(8), {"epochs": 25}),
+    "twelve networks, fifty seeds": (networks(12), {"seeds": 50, "epochs": 500}),
+    "twelve long names": (networks(12, long=True), {"seeds": 2, "diverged": True}),
+    "no run": (networks(4), {"seeds": 0, "epochs": 0}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("width", [style.TEXT_WIDTH, style.COLUMN_WIDTH])
+def test_any_size_is_legible(shape: str, width: float) -> None:
+    names, more = SHAPES[shape]
+    if width == style.COLUMN_WIDTH and len(names) > 8:
+        pytest.skip("so many networks take both columns")
+    for draw, alt in drawings(Sheet(names, width=width), **more).values():
+        figure = draw()
+        check_layout(figure)
+        assert style.size(figure)[0] <= width + 0.01
+        assert alt().endswith(".")
+
+
+def test_korean_words_are_complete_and_fit() -> None:
+    assert set(KOREAN) == set(ENGLISH)
+    for key, text in ENGLISH.items():
+        assert set(re.findall(r"{(\w+)}", KOREAN[key])) == set(re.findall(r"{(\w+)}", text)), key
+    for draw, alt in drawings(Sheet(networks(4), words=KOREAN), diverged=True).values():
+        check_layout(draw())
+        assert re.search("[가-힣]", alt())
+
+
+def test_every_text_comes_from_the_words() -> None:
+    marked = {key: "§" + "".join(re.findall(r"{\w+}", text)) for key, text in ENGLISH.items()}
+    sheet = Sheet({"a": "§A", "b": "§B"}, words=marked)
+    titles = [*ARMS.values(), *STAGES.values(), *CLASSES, "7.3 → 1.2 %"]
+    for draw, alt in drawings(sheet, diverged=True).values():
+        shown = re.sub("|".join(map(re.escape, titles)), "", " ".join([*texts(draw()), alt()]))
+        assert not re.search("[A-Za-z]{2,}", shown), shown
+
+
+def test_no_number_is_typed_in_the_words() -> None:
+    names = "bfloat16|float32"
+    assert not [t for t in ENGLISH.values() if re.search(r"\d", re.sub(names, "", t))]
+
+
+@pytest.mark.parametrize("kind", ["pdf", "svg"])
+def test_same_bytes_twice(kind: style.Format) -> None:
+    for draw, _ in drawings(Sheet(networks(4)), diverged=True).values():
+        assert style.render(draw(), kind) == style.render(draw(), kind)
+
+
+# ------------------------------------------------------------------------------- values
+
+
+def test_accuracy_shows_every_seed_mean_and_interval() -> None:
+    names = networks(4)
+    shown, sheet = accuracies(names), Sheet(networks(4))
+    axes = next(a for a in results.accuracy_at_equal_time(shown, sheet).axes if a.axison)
+    for model in names:
+        drawn = [y for _, y in points(axes, sheet.looks[model])]
+        runs = shown.seeds[shown.seeds["model"] == model]
+        means = shown.means[shown.means["model"] == model]
+        for value in [*runs["test_acc"], *means["mean"], *means["low"], *means["high"]]:
+            assert np.isclose(drawn, 100 * value).any()
+
+
+def test_means_lie_at_their_minutes_within_the_dodge() -> None:
+    sheet, shown = Sheet(networks(4)), accuracies(networks(4))
+    axes = next(a for a in results.accuracy_at_equal_time(shown, sheet).axes if a.axison)
+    for row in shown.means.itertuples():
+        at = [x for x, y in points(axes, sheet.looks[row.model]) if np.isclose(y, 100 * row.mean)]
+        off = [abs(x - row.minutes) for x in at]
+        assert max(off) < (3.0 if row.arm in EQUAL else 0.01)
+    short = [
+        np.mean([x for x, y in points(axes, sheet.looks[m]) if np.isclose(y, 100 * mean)])
+        for m, mean in shown.means[shown.means["arm"] == "short"][["model", "mean"]].values
+    ]
+    assert short == sorted(short)
+    assert np.isclose(np.mean(short), 15.6)
+
+
+def test_hollow_markers_are_those_of_equal_epochs() -> None:
+    sheet, shown = Sheet(networks(4)), accuracies(networks(4))
+    axes = next(a for a in results.accuracy_at_equal_time(shown, sheet).axes if a.axison)
+    hollow = [
+        line.get_ydata()[0] for line in axes.get_lines() if line.get_markerfacecolor() == "white"
+    ]
+    equal = shown.means[shown.means["arm"] == "equal"]["mean"]
+    assert np.allclose(sorted(hollow), sorted(100 * equal))
+
+
+def test_contrasts_are_in_points_with_zero_in_view() -> None:
+    sheet, shown = Sheet(networks(4)), accuracies(networks(4))
+    axes = [a for a in results.accuracy_at_equal_time(shown, sheet).axes if a.axison][1]
+    for row in shown.compared.itertuples():
+        xs = [x for x, _ in points(axes, sheet.looks[row.model])]
+        assert np.allclose(xs, [100 * row.low, 100 * row.high, 100 * row.difference])
+    low, high = axes.get_xlim()
+    assert low < 0 < high
+
+
+def test_axes_that_do_not_start_at_zero_say_so() -> None:
+    for draw, _ in drawings(Sheet(networks(4)), diverged=False).values():
+        for axes in draw().axes:
+            if "accuracy" in axes.get_ylabel() and axes.axison:
+                assert ("axis cut" in axes.get_ylabel()) == (axes.get_ylim()[0] > 0)
+
+
+def test_rates_on_a_log_axis_with_the_winner_ringed() -> None:
+    names = networks(2)
+    trials, sheet = samples.trials(names, diverged=True), Sheet(names)
+    figure = results.rate_sensitivity(trials, {"alexnet": 0.05, "vgg16": 0.025}, STAGES, sheet)
+    panels = [a for a in figure.axes if a.axison]
+    for model, rate, axes in zip(names, (0.05, 0.025), panels, strict=True):
+        assert axes.get_xscale() == "log"
+        own = trials[trials["model"] == model]
+        drawn = points(axes, sheet.looks[model])
+        wanted = [(r.rate, 100 * r.val_acc) for r in own.itertuples()]
+        assert sorted(drawn) == sorted(wanted)
+        ring = next(line for line in axes.get_lines() if line.get_markersize() == 8)
+        best = own[(own["stage"] == "stage2") & np.isclose(own["rate"], rate)]["val_acc"].iloc[0]
+        assert [*ring.get_xdata(), *ring.get_ydata()] == [rate, 100 * best]
+        lost = [
+            line for line in axes.get_lines() if line.get_marker() == "x" and len(line.get_xdata())
+        ]
+        assert [list(line.get_xdata()) for line in lost] == [[0.2]]
+
+
+def test_curves_are_means_with_bands_and_diverged_runs_apart() -> None:
+    names = {"alexnet": "AlexNet"}
+    rows = [
+        ["s0", 0, 1.0, 0.30, 1.0, False],
+        ["s0", 1, 2.0, 0.50, 0.8, False],
+        ["s1", 0, 1.0, 0.40, 1.2, False],
+        ["s1", 1, 2.0, 0.70, 0.6, False],
+        ["s2", 0, 1.0, 0.20, 2.0, True],
+        ["s2", 1, 2.0, 0.10, np.inf, True],
+    ]
+    columns = ["path", "epoch", "minutes", "val_acc", "val_loss", "diverged"]
+    epochs = pd.DataFrame(rows, columns=columns).assign(model="alexnet")
+    figure = results.learning_curves(epochs, Sheet(names), against="epoch")
+    accuracy, loss = (a for a in figure.axes if a.axison)
+    mean, lost, cross = accuracy.get_lines()
+    assert np.allclose(mean.get_ydata(), [35, 60])
+    assert list(mean.get_xdata()) == [1, 2]
+    assert list(lost.get_ydata()) == [20, 10]
+    assert [*cross.get_xdata(), *cross.get_ydata()] == [2, 10]
+    band = accuracy.collections[0].get_paths()[0].vertices
+    assert np.allclose([band[:, 1].min(), band[:, 1].max()], [30, 70])
+    assert list(loss.get_lines()[2].get_xdata()) == [1]  # the last finite loss
+
+
+def test_beyond_eight_networks_each_has_a_panel_on_one_scale() -> None:
+    names = networks(9)
+    epochs = samples.epochs(names, 2, 4, diverged=True)
+    panels = [a for a in results.learning_curves(epochs, Sheet(names)).axes if a.axison]
+    assert len(panels) == 9
+    assert len({a.get_ylim() for a in panels}) == 1
+    assert len({a.get_xlim() for a in panels}) == 1
+
+
+def test_confusion_prints_the_counts() -> None:
+    counts = samples.confusion_counts()
+    shown = texts(results.confusion(counts, CLASSES, Sheet({})))
+    for value in counts.ravel():
+        assert f"{value:.0f}" in shown
+    assert "166" in shown
+
+
+def test_bars_are_sections_in_milliseconds() -> None:
+    names = networks(2)
+    axes = next(
+        a for a in results.step_time(samples.sections(names), Sheet(names)).axes if a.axison
+    )
+    widths = sorted(round(patch.get_width(), 6) for patch in axes.patches)
+    assert widths == [2, 4, 4, 8, 30, 60, 90, 160, 180, 320]
+
+
+def test_alternative_texts_say_the_values() -> None:
+    sheet = Sheet({"alexnet": "AlexNet", "vgg16": "VGG-16"})
+    means = pd.DataFrame(
+        [["short", "vgg16", 15.0, 0.8012, 0.79, 0.81], ["short", "alexnet", 15.0, 0.7, 0.69, 0.71]],
+        columns=["arm", "model", "minutes", "mean", "low", "high"],
+    )
+    shown = Accuracies(
+        seeds=pd.DataFrame(columns=["arm", "model", "test_acc", "diverged"]),
+        means=means,
+        arms={"short": "Short"},
+        equal_time=["short"],
+        contrasts=pd.DataFrame(
+            [["alexnet", -0.1012, -0.11, -0.09]], columns=["model", "difference", "low", "high"]
+        ),
+        baseline="VGG-16",
+    )
+    assert results.accuracy_at_equal_time_alt(shown, sheet) == (
+        "Test accuracy by training time, one point for each seed, and means. "
+        "Short: AlexNet 70.0 %, VGG-16 80.1 %. "
+        "Differences from VGG-16 with their intervals, in points: AlexNet −10.1 [−11.0, −9.0]."
+    )
+    trials = pd.DataFrame(
+        [["a", "vgg16", 0.05, 0.6, False], ["b", "vgg16", 0.05, 0.7, False],
+         ["a", "alexnet", 0.2, 0.1, True]],
+        columns=["stage", "model", "rate", "val_acc", "diverged"],
+    )  # fmt: skip
+    assert results.rate_sensitivity_alt(trials, {"vgg16": 0.05}, sheet) == (
+        "Validation accuracy against peak learning rate. Chosen: VGG-16 0.05 (70.0 %). "
+        "Diverged runs: AlexNet 0.2."
+    )

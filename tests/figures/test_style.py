@@ -1,0 +1,134 @@
+"""Faces, looks, bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pikepdf
+import pytest
+
+from cnnpaper.figures import style
+from cnnpaper.files import UserError
+
+SIGNS = 'ResNet-18 "<>\\^_`{|}~ $x$ −×–→↓ é 시험 정확도'
+
+
+def draw(text: str = SIGNS):  # type: ignore[no-untyped-def]
+    with style.settings():
+        figure = style.new_figure(60, 10)
+        style.write(figure, 1, 1, text)
+    return figure
+
+
+def test_faces_are_truetype_and_hold_every_sign() -> None:
+    with pikepdf.open(io.BytesIO(style.render(draw(), "pdf"))) as pdf:
+        fonts = [o for o in pdf.objects if isinstance(o, pikepdf.Dictionary)]
+        names = {str(o.FontName).partition("+")[2] for o in fonts if "/FontFile2" in o}
+        kinds = {str(o.Subtype) for o in fonts if o.get("/Type") == "/Font"}
+    assert names == {"Cmss10", "DejaVuSans", "NanumGothic"}
+    assert kinds == {"/Type0", "/CIDFontType2"}
+
+
+def test_signs_that_tex_encodes_elsewhere_come_from_another_face() -> None:
+    """Computer Modern has an inverted exclamation mark where ASCII has a less-than sign."""
+    for sign in style.MISPLACED:
+        with pikepdf.open(io.BytesIO(style.render(draw(sign), "pdf"))) as pdf:
+            names = [
+                str(o.FontName) for o in pdf.objects
+                if isinstance(o, pikepdf.Dictionary) and "/FontFile2" in o
+            ]  # fmt: skip
+        assert [name.partition("+")[2] for name in names] == ["DejaVuSans"], sign
+
+
+def test_a_sign_that_no_face_has_is_said() -> None:
+    with pytest.raises(UserError, match="cannot be drawn"):
+        style.render(draw("\N{EGYPTIAN HIEROGLYPH A001}"), "png")
+
+
+@pytest.mark.parametrize("kind", ["pdf", "svg", "png"])
+def test_same_bytes_whatever_the_users_settings(kind: style.Format) -> None:
+    first = style.render(draw(), kind)
+    with mpl.rc_context({"font.size": 30, "pdf.fonttype": 3, "lines.linewidth": 9}):
+        assert style.render(draw(), kind) == first
+    assert b"matplotlib.org" not in first or kind == "svg"
+    assert b"CreationDate" not in first
+
+
+def test_same_bytes_in_another_process_and_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys, hashlib; from cnnpaper.figures import style\n"
+        "with style.settings():\n"
+        "    f = style.new_figure(60, 10); style.write(f, 1, 1, 'ResNet-18 시험')\n"
+        "for k in ('pdf', 'svg'): print(hashlib.sha256(style.render(f, k)).hexdigest())\n"
+    )
+    root = str(Path(__file__).parents[2])
+    outs = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
+        ).stdout
+        for folder, seed in ((root, "1"), (tmp_path, "2"))
+    ]  # fmt: skip
+    assert outs[0] == outs[1] != ""
+
+
+def test_variants_of_a_network_share_its_colour() -> None:
+    looks = style.looks(["alexnet-rate0.05", "alexnet-rate0.1", "vgg16-rate0.05"])
+    one, two, other = looks.values()
+    assert one.colour == two.colour != other.colour
+    assert (one.marker, one.dash) != (two.marker, two.dash)
+
+
+def test_twelve_networks_are_distinct_without_colour_and_keep_their_looks() -> None:
+    names = [f"n{i}" for i in range(12)]
+    looks = style.looks(names)
+    assert len({look.marker for look in looks.values()}) == 12
+    assert len({(look.colour, look.dash) for look in looks.values()}) == 12
+    assert [style.looks(names[:4])[n] for n in names[:4]] == [looks[n] for n in names[:4]]
+
+
+@pytest.mark.parametrize("colour", style.PALETTE)
+def test_colours_are_seen_on_white(colour: str) -> None:
+    red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    assert 1.05 / (luminance + 0.05) > 2.2
+
+
+def test_wrapped_lines_fit_and_lose_nothing() -> None:
+    text = "a long name with_an_underscore_that_is_longer_than_a_line"
+    lines = style.wrapped(text, 20).split("\n")
+    assert all(style.text_width(line) <= 20 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_shortened_keeps_both_ends() -> None:
+    assert style.shortened("VGG-16", 30) == "VGG-16"
+    short = style.shortened("a" * 30 + "z" * 30, 20)
+    assert style.text_width(short) <= 20
+    assert short[0] == "a"
+    assert short[-1] == "z"
+    assert "…" in short
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(0.00625, "0.00625"), (-2.0, "−2"), (1000.0, "1,000"), (0.30000000000000004, "0.3"), (0, "0")],
+)
+def test_ticks_are_plain(value: float, text: str) -> None:
+    assert style.plain(value) == text
+
+
+def test_ticks_that_touch_are_left_out() -> None:
+    with style.settings():
+        axes = style.add_axes(style.new_figure(40, 20), 5, 2, 30, 10)
+        axes.set_xlim(0, 1)
+        style.nice_ticks(axes, "x", [i / 20 for i in range(21)])
+    assert list(axes.get_xticks()) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
