@@ -286,7 +286,8 @@ def differences(frame: pd.DataFrame, sheet: Sheet, *, title: str = "difference")
     figure = style.new_figure(sheet.width, tall + BELOW + 2)
     axes = style.add_axes(figure, left, 1, sheet.width - left - 3, tall)
     _draw_differences(axes, frame, rows, sheet)
-    axes.set_xlabel(sheet.words[title], loc="right")
+    narrow = text_width(sheet.words[title]) > sheet.width - left - 3
+    axes.set_xlabel(sheet.words[title], loc="right" if narrow else "center")
     return figure
 
 
