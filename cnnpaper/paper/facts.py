@@ -312,7 +312,8 @@ class Facts:
 
     def log_of(self, model: str) -> Run | None:
         """A log that says what the network is."""
-        runs = self.data.logs.values()
+        studies = (self.data, self.data.tuning, self.data.precision)
+        runs = [run for study in studies if study is not None for run in study.logs.values()]
         return next((r for r in runs if r.header.model == model and r.header.network.layers), None)
 
     def network(self, model: str) -> dict[str, Value | None]:
