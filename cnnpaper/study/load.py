@@ -171,7 +171,7 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         stale=stale,
         verified=verified,
         runs=_runs_table(study, logs),
-        epochs=_epochs_table(study, logs),
+        epochs=epochs_table(study, logs),
         timing=timings.read(checks.timing_path(root, study)) or None,
         **others,
     )
@@ -328,7 +328,7 @@ def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     return _frame(rows, RUNS, study)
 
 
-def _epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
+def epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
         done = 0

@@ -29,6 +29,7 @@ from cnnpaper.study.analysis import (
     Summary,
     Trial,
 )
+from cnnpaper.study.load import epochs_table
 
 COLUMNS = ["path", "arm", "model", "variant", "seed", "steps", "status", "val_acc", "test_acc",
            "train_s", "total_s"]  # fmt: skip
@@ -180,7 +181,7 @@ def study(root: Path, shape: Shape) -> tuple[Study, Findings]:
     done = specs if shape.finished is None else specs[: shape.finished]
     random = np.random.default_rng(7)
     base = dict(zip(shape.models, itertools.cycle(shape.accuracies), strict=False))
-    logs, rows, epochs = {}, [], []
+    logs, rows = {}, []
     for place, spec in enumerate(done):
         lost = place in shape.diverged
         score = base[spec.model] + shape.spread * float(random.standard_normal())
@@ -188,12 +189,11 @@ def study(root: Path, shape: Shape) -> tuple[Study, Findings]:
         run = _run(root, spec, accuracy, lost)
         logs[spec.path] = run
         rows.append(_row(spec, run, accuracy, lost))
-        epochs += [{"path": spec.path, "epoch": e.epoch, "val_acc": e.val_acc} for e in run.epochs]
     data = Study(
         root=root, study=loaded, recipe=config.load_recipe(root),
         experiments={m: config.load_experiment(root, m) for m in loaded.networks},
         specs=specs, logs=logs, missing=specs[len(done):],
-        runs=pd.DataFrame(rows, columns=COLUMNS), epochs=pd.DataFrame(epochs),
+        runs=pd.DataFrame(rows, columns=COLUMNS), epochs=epochs_table(loaded, logs),
     )  # fmt: skip
     return data, findings(data, shape)
 
