@@ -56,9 +56,10 @@ class Contrast:
     p_welch: float | None
     """Of the sensitivity analysis: Welch's test of the seeds, for these images."""
     significant: bool
-    """The adjusted test rejects and the simultaneous interval excludes zero."""
+    """Holm's procedure rejects; the simultaneous interval, wider, may still hold zero."""
     detectable: float | None
-    """The difference that this design detects with a power of 80 %."""
+    """The difference that this design detects with a power of 80 %, at the level of Holm's first
+    step."""
     paths: tuple[str, ...] = ()
 
 
@@ -284,7 +285,6 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
     ):
         if own is None or test.p is None or p_holm is None or interval is None:
             continue  # one test image
-        clear = not interval[0] <= 0 <= interval[1]
         found.append(
             Contrast(
                 model=model,
@@ -293,8 +293,8 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
                 p=test.p,
                 p_holm=p_holm,
                 p_welch=stats.welch(own.mean(axis=1), base.mean(axis=1)).p,
-                significant=clear and p_holm < 1 - stats.LEVEL,
-                detectable=test.detectable(),
+                significant=p_holm < 1 - stats.LEVEL,
+                detectable=test.detectable(alpha=(1 - stats.LEVEL) / len(family)),
                 paths=(*paths[model], *paths[plan.baseline]),
             )
         )
