@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnnpaper.paper.facts import ArmFacts, Facts
-from cnnpaper.paper.ledger import Cite, Sentence, Value
+from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
 from cnnpaper.paper.tabular import Table
-from cnnpaper.paper.values import Values
+from cnnpaper.paper.values import MINUTES, RATIO, TENTH_PERCENT, WHOLE_PERCENT, Values
 from cnnpaper.paper.words import Phrase, Words, sentences
 from cnnpaper.study import analysis
 
@@ -96,15 +96,16 @@ class Claims:
 
     def tested(self, arm: str) -> list[str]:
         """Networks of an arm that have a test accuracy."""
-        return [e for e in self.facts.entries(arm) if self.values.accuracy(arm, e)]
+        return [e for e in self.facts.entries(arm) if self.values.mean(arm, e, "test_acc")]
 
     # ------------------------------------------------------------------------- accuracy
 
     def accuracies(self, arm: str) -> Sentence:
         """Mean test accuracy of every network of an arm, or their range where they are many."""
         entries = self.tested(arm)
-        values = [v for e in entries if (v := self.values.accuracy(arm, e).value)]
-        n = next((n for e in entries if (n := self.values.accuracy(arm, e).n)), None)
+        means = [self.values.mean(arm, entry, "test_acc") for entry in entries]
+        values: list[Value] = [mean["mean"] for mean in means]
+        n: Value | None = means[0]["n"] if means else None
         if n is None:
             return Sentence(())
         kind = "accuracies" + ("_one" if n.exact == 1 else "")
@@ -228,13 +229,15 @@ class Claims:
         )  # fmt: skip
 
     def _contrast(self, row: analysis.Contrast) -> Sentence:
-        found = self.values.contrast(row)
+        found = self.values.of(row)
         p: Value = found["p_holm"]
+        key = found["difference"].key.replace("difference", "size")
+        size = self.values.number(key, abs(row.difference), PERCENT, "size of the difference",
+                                  found["difference"].sources)  # fmt: skip
         parts = {
-            "name": self.name(row.model), "baseline": self.contrast_baseline(),
-            "difference": found["difference"], "size": found["size"],
+            "name": self.name(row.model), "baseline": self.contrast_baseline(), "size": size,
+            "difference": found["difference"], "level": self.values.level(),
             "low": found["interval"].low, "high": found["interval"].high,
-            "level": self.values.level(),
             "p": Sentence((p,)) if p.text.startswith("<") else Sentence(("= ", p)),
         }  # fmt: skip
         if row.significant:
@@ -254,8 +257,8 @@ class Claims:
         assert self.study.budget is not None
         return self.words.listing(
             self.words.say("budget_of", arm=self.words.label("arm", arm), steps=self.values.number(
-                f"budget.{arm}.steps", steps, 0, "as the study file says",
-                self.facts.of_study("budget.steps"), unit="steps",
+                f"budget.{arm}.steps", steps, Form(unit="steps"), "as the study file says",
+                self.facts.of_study("budget.steps"),
             ))
             for arm, steps in self.study.budget.steps.items()
         )  # fmt: skip
@@ -272,7 +275,7 @@ class Claims:
             return Sentence(())
         entries = []
         for row in rows:
-            found = self.values.time(row)
+            found = self.values.of(row)
             limits = row.ratio_interval
             clear = limits is not None and not limits[0] <= 1 <= limits[1]
             kind = "ratio_of" if clear else "ratio_open"
@@ -292,7 +295,8 @@ class Claims:
             return Sentence(())
         low, high = (
             self.values.number(
-                f"timing.shift.{name}", shift.ratio, 2, f"{name} ratio to this session's step time",
+                f"timing.shift.{name}", shift.ratio, RATIO,
+                f"{name} ratio to this session's step time",
                 [self.facts.sources.file(self.data.timing_path, shift.line)],
             )
             for name, shift in (("lowest", shifts[0]), ("highest", shifts[-1]))
@@ -302,9 +306,9 @@ class Claims:
     def timing_caption(self) -> Sentence:
         """How the step times were measured."""
         found = self.values.found
-        sources = self.values.time(found.timing[0])["step"].sources
+        sources = self.values.of(found.timing[0])["step_s"].sources
         parts: dict[str, Phrase] = {
-            name: self.values.number(f"timing.{name}", exact, 0, "as recorded", sources)
+            name: self.values.number(f"timing.{name}", exact, COUNT, "as recorded", sources)
             for name, exact in (
                 ("rounds", found.timing_rounds), ("steps", found.timing_steps),
                 ("batch", found.timing_batch),
@@ -324,9 +328,12 @@ class Claims:
         for row in (row for row in self.values.found.timing if row.model == like):
             for arm, seconds in self.values.found.budget_s.items():
                 minutes = self.values.number(
-                    f"budget.{arm}.minutes", seconds, 1, "median step × steps of the network",
-                    self.values.time(row)["step"].sources, scale=1 / 60, unit="s",
-                )  # fmt: skip
+                    f"budget.{arm}.minutes",
+                    seconds,
+                    MINUTES,
+                    "median step × steps of the network",
+                    self.values.of(row)["step_s"].sources,
+                )
                 name = self.words.label("arm", arm)
                 entries.append(self.words.say("budget_minutes", arm=name, minutes=minutes))
         if not entries:
@@ -339,7 +346,7 @@ class Claims:
         if len(rows) < 2 or len(rows) > LISTED:
             return Sentence(())
         entries = self.words.listing(
-            self.words.say("gmacs_for", value=self.values.time(row)["gmacs"],
+            self.words.say("gmacs_for", value=self.values.of(row)["gmac_per_s"],
                            name=self.name(row.model))
             for row in rows
         )  # fmt: skip
@@ -366,10 +373,13 @@ class Claims:
             return Sentence(())
         model = max(shares, key=lambda name: shares[name])
         row = next(row for row in rows if row.model == model)
-        share = self.values.percent(
-            f"timing.{model}.optimizer_share", shares[model], "optimizer / sum of the sections",
-            self.values.time(row)["step"].sources, decimals=0,
-        )  # fmt: skip
+        share = self.values.number(
+            f"timing.{model}.optimizer_share",
+            shares[model],
+            WHOLE_PERCENT,
+            "optimizer / sum of the sections",
+            self.values.of(row)["step_s"].sources,
+        )
         sizes = {row.model: self.facts.network(row.model) for row in rows}
         loads = {
             name: float(size["parameters"].exact or 0) / float(size["macs"].exact or 1)
@@ -396,7 +406,7 @@ class Claims:
 
     def _rate(self, model: str, rate: float) -> Value:
         trials = [t for t in self.values.found.trials if t.model == model and t.rate == rate]
-        sources = [self.facts.tuning_source(trial.path) for trial in trials]
+        sources = [self.facts.result(trial.path) for trial in trials]
         return self.facts.add(f"tuning.winner.{model}", rate, sources,
                               formula="best validation accuracy of the last stage")  # fmt: skip
 
@@ -412,10 +422,14 @@ class Claims:
             if len(own) < 2:
                 continue
             scores = [trial.val_acc for trial in own]
-            sources = [self.facts.tuning_source(trial.path) for trial in own]
-            worth = self.values.percent(f"tuning.{model}.range", max(scores) - min(scores),
-                                        "largest minus smallest val_acc over the rates", sources,
-                                        decimals=1)  # fmt: skip
+            sources = [self.facts.result(trial.path) for trial in own]
+            worth = self.values.number(
+                f"tuning.{model}.range",
+                max(scores) - min(scores),
+                TENTH_PERCENT,
+                "largest minus smallest val_acc over the rates",
+                sources,
+            )
             entries.append(self.words.say("points_for", value=worth, name=self.name(model)))
         if not entries or len(entries) > LISTED:
             return Sentence(())
@@ -426,13 +440,14 @@ class Claims:
         found = self.values.found.precision
         if found is None or found.bound is None:
             return self.say("precision_open")
-        sources = [self.facts.tuning_source(path) for row in found.changes for path in row.paths]
+        sources = [self.facts.result(path) for row in found.changes for path in row.paths]
         formula = "mean over pairs, bfloat16 minus float32"
         parts = {
-            "mean": self.values.percent("precision.mean", found.mean, formula, sources,
-                                        signed=True),
-            "bound": self.values.percent("precision.bound", found.bound,
-                                         f"one-sided lower limit of the {formula}", sources),
+            "mean": self.values.number("precision.mean", found.mean, POINTS, formula, sources),
+            "bound": self.values.number(
+                "precision.bound", found.bound, PERCENT,
+                f"one-sided lower limit of the {formula}", sources,
+            ),
             "level": self.values.level(),
         }  # fmt: skip
         return self.say("precision_stands" if found.stands else "precision_falls", **parts)
@@ -446,13 +461,8 @@ class Claims:
             return Sentence(())
         entries = []
         for row in found.gains:
-            paths = [p for arm in found.gain_arms for p in self.values.paths(arm, row.model)]
-            sources, key = list(map(self.values.file, paths)), f"gain.{row.model}"
-            formula = f"mean test_acc, {found.gain_arms[1]} minus {found.gain_arms[0]}"
-            value = self.values.percent(key, row.difference, formula, sources, signed=True)
-            name = self.name(row.model)
-            limits = self.values.interval(key, row.interval, 2, formula, sources, scale=100.0,
-                                          unit="fraction")  # fmt: skip
+            values, name = self.values.of(row), self.name(row.model)
+            value, limits = values["difference"], values["interval"]
             if limits is None:
                 entries.append(self.words.say("change_for", value=value, name=name))
             else:
@@ -489,17 +499,16 @@ class Claims:
             if len(scores) < MOST_TELLING:
                 continue
             sources = [
-                s for place, _ in scores
+                source for place, _ in scores
                 if (value := self.facts.quoted("history", f"history.{model}.{place}.test_acc",
-                                               "run", place, "test_acc", decimals=2, scale=100.0,
-                                               unit="fraction"))
-                for s in value.sources
+                                               "run", place, "test_acc", form=PERCENT))
+                for source in value.sources
             ]  # fmt: skip
             accuracies = [score for _, score in scores]
-            span = self.values.percent(f"history.{model}.span", max(accuracies) - min(accuracies),
-                                       "largest minus smallest", sources)  # fmt: skip
-            recipes = self.values.number(f"history.{model}.recipes", len(scores), 0, "counted",
-                                         sources)  # fmt: skip
+            number, key = self.values.number, f"history.{model}"
+            span = number(f"{key}.span", max(accuracies) - min(accuracies), PERCENT,
+                          "largest minus smallest", sources)  # fmt: skip
+            recipes = number(f"{key}.recipes", len(scores), COUNT, "counted", sources)
             parts: dict[str, Phrase] = {"name": self.name(model), "span": span, "recipes": recipes}
             out.append(self.say("history_span", **parts))
         readings = self.facts.quoted("history", "history.readings", "search", "readings")

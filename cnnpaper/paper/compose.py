@@ -120,10 +120,10 @@ class Composer:
         self.ledger, self.sources = Ledger(), Sources(self.root)
         self.words = self._words(self.language)
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
-        self.values = Values(data, found, self.ledger, self.sources)
-        stale = frozenset(log_name(self.root, path) for path in data.stale)
+        stale = frozenset(log_name(path) for path in data.stale)
         self.printer = Printer(self.face, self.bibliography, stale)
         self.facts = Facts(data, self.ledger, self.sources, self.words)
+        self.values = Values(self.facts, found)
         self.tables = Tables(self.facts, self.values, self.words).all()
         self.claims = Claims(self.facts, self.values, self.words, self.tables)
         self.drawings = drawings(self.facts, self.values, self.words) if draw else {}

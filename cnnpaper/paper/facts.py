@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnnpaper.config import Recipe, RunSpec, read_toml
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, Run
-from cnnpaper.paper.ledger import Exact, Ledger, Part, Sentence, Source, Value, setting
+from cnnpaper.paper.ledger import Exact, Form, Ledger, Part, Sentence, Source, Value, setting
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import entry_of
@@ -79,8 +79,9 @@ class Facts:
 
     def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
         """A number of things, counted."""
+        formula = f"{what}, counted"
         return self.ledger.number(
-            f"count.{key}", number, unit=what, formula=f"{what}, counted", sources=sources
+            f"count.{key}", number, Form(unit=what), formula=formula, sources=sources
         )
 
     def of_study(self, *keys: str) -> list[Source]:
@@ -180,12 +181,17 @@ class Facts:
         kind = "seeds_from_to" if consecutive else "seeds_between"
         return self.words.say(kind, first=values[0], last=values[1])
 
-    def tuning_source(self, path: str) -> Source:
-        """The result of a run of a study that this one names."""
-        for study in (self.data.tuning, self.data.precision):
+    def result(self, path: str) -> Source:
+        """The result of a run, of this study or of one that it names."""
+        for study in (self.data, self.data.tuning, self.data.precision):
             if study is not None and path in study.logs:
-                return self.sources.log(study.logs[path])
-        return self.sources.file(self.root / log_name(self.root, path))
+                run = study.logs[path]
+                return self.sources.file(run.path, run.line_numbers.get("result"))
+        return self.sources.file(self.root / log_name(path))
+
+    def predictions(self, path: str) -> Source:
+        """The predictions of a run of this study."""
+        return self.sources.predictions(self.data.logs[path])
 
     @cached_property
     def date(self) -> Value | None:
@@ -214,7 +220,7 @@ class Facts:
         """Numbers of images."""
         return {
             name: self.ledger.number(
-                f"data.{name}", getattr(self.study.data, f"{name}_images"), unit="images",
+                f"data.{name}", getattr(self.study.data, f"{name}_images"), Form(unit="images"),
                 formula="as the study file says, or its default",
                 sources=self.of_study(f"data.{name}_images", "data"),
             )
@@ -334,17 +340,15 @@ class Facts:
             return found
         sources, network = self.headers([run]), run.header.network
         layers = sum(layer.type in WEIGHTED for layer in network.layers)
-        number = self.ledger.number
-        found["layers"] = number(
-            f"{model}.layers", layers, unit="layers", sources=sources,
-            formula="convolutions and linear layers, branches and projections included",
-        )  # fmt: skip
+        formula = "convolutions and linear layers, branches and projections included"
+        found["layers"] = self.ledger.number(
+            f"{model}.layers", layers, Form(unit="layers"), formula=formula, sources=sources
+        )
         for name, decimals in (("parameters", 2), ("macs", 0)):
-            if (exact := getattr(network, name)) is not None:
-                found[name] = number(
-                    f"{model}.{name}", exact, decimals, scale=1e-6, unit=name, sources=sources,
-                    formula="measured from the network, in millions",
-                )  # fmt: skip
+            found[name] = self.ledger.cell(
+                f"{model}.{name}", getattr(network, name), Form(decimals, 1e-6, name),
+                formula="measured from the network, in millions", sources=sources,
+            )  # type: ignore[assignment]  # fmt: skip
         return found
 
     # ------------------------------------------------------------------------- machine
@@ -416,10 +420,10 @@ class Facts:
         return read_toml(self.root / "report" / "history.toml")
 
     def quoted(
-        self, file: str, key: str, *path: str | int, decimals: int | None = None,
-        scale: float = 1.0, unit: str | None = None,
-    ) -> Value | None:  # fmt: skip
-        """A number of ``report/FILE.toml``; None where it is not there."""
+        self, file: str, key: str, *path: str | int, form: Form | None = None
+    ) -> Value | None:
+        """A number of ``report/FILE.toml``, as it stands there unless a form is given; None where
+        it is not there."""
         value: Any = getattr(self, file)
         for part in path:
             try:
@@ -427,16 +431,14 @@ class Facts:
             except (LookupError, TypeError):
                 return None
         where = self.root / "report" / f"{file}.toml"
-        name = ".".join(str(part) for part in path if isinstance(part, str))
-        source = self.sources.toml(where, name)
         if any(isinstance(part, int) for part in path):
             source = self.sources.file(where, _line_of_table(where, path))
+        else:
+            source = self.sources.toml(where, ".".join(map(str, path)))
         formula = "as its source states it"
-        if isinstance(value, str) or decimals is None:
-            return self.add(key, value, [source], unit=unit, formula=formula)
-        return self.ledger.number(
-            key, value, decimals, scale=scale, unit=unit, formula=formula, sources=[source]
-        )
+        if form is None:
+            return self.add(key, value, [source], formula=formula)
+        return self.ledger.number(key, value, form, formula=formula, sources=[source])
 
 
 def _status(run: Run) -> str | None:
@@ -462,6 +464,6 @@ def _line_of_table(path: Path, keys: tuple[str | int, ...]) -> int | None:
     return starts[index]
 
 
-def log_name(root: Path, path: str) -> str:
+def log_name(path: str) -> str:
     """A run's log, as the ledger names it."""
-    return (root / "results" / "log" / path / LOG_NAME).relative_to(root).as_posix()
+    return f"results/log/{path}/{LOG_NAME}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -107,23 +106,51 @@ class Sentence:
         return Sentence(self.parts + (other.parts if isinstance(other, Sentence) else (other,)))
 
 
-def sentence(template: str, **parts: Part | Sentence) -> Sentence:
-    """``template`` with every ``{name}`` replaced by the part of that name.
+@dataclass(frozen=True)
+class Interval:
+    """Two limits, printed ``[low, high]``."""
 
-    >>> str(sentence("{a} before {b}", a="one", b="two"))
-    'one before two'
+    low: Value
+    high: Value
 
-    Raises:
-        KeyError: a name that was not given.
-    """
-    out: list[Part] = []
-    for literal, name, _, _ in string.Formatter().parse(template):
-        if literal:
-            out.append(literal)
-        if name is not None:
-            part = parts[name]
-            out.extend(part.parts if isinstance(part, Sentence) else (part,))
-    return Sentence(tuple(out))
+
+@dataclass(frozen=True)
+class Form:
+    """How a number is printed."""
+
+    decimals: int = 0
+    scale: float = 1.0
+    """The exact number times this is what is printed."""
+    unit: str | None = None
+    """Of the exact number."""
+    signed: bool = False
+    """A plus before a positive number, as differences have it."""
+
+    def text(self, exact: float) -> str:
+        found = fixed(float(exact), self.decimals, scale=self.scale)
+        positive = not found.startswith(MINUS) and set(found) & set("123456789")
+        return f"+{found}" if self.signed and positive else found
+
+
+@dataclass(frozen=True)
+class PValue(Form):
+    """Three decimals, below 0.001 with its sign: ``< 0.001``; one that rounds to ``alpha`` from
+    below has four."""
+
+    alpha: float = 0.05
+
+    def text(self, exact: float) -> str:
+        if exact < SMALLEST_P:
+            return f"< {fixed(SMALLEST_P, 3)}"
+        found = fixed(exact, 3)
+        return fixed(exact, 4) if exact < self.alpha and found == fixed(self.alpha, 3) else found
+
+
+SMALLEST_P = 0.001
+COUNT = Form()
+PERCENT = Form(2, 100.0, "fraction")
+"""Two decimals: exact for 10,000 images."""
+POINTS = Form(2, 100.0, "fraction", signed=True)
 
 
 class Ledger:
@@ -167,28 +194,30 @@ class Ledger:
         return known
 
     def number(
-        self,
-        key: str,
-        exact: float | int,
-        decimals: int = 0,
-        *,
-        scale: float = 1.0,
-        unit: str | None = None,
-        formula: str,
-        sources: Iterable[Source],
-        signed: bool = False,
+        self, key: str, exact: float, form: Form = COUNT, *, formula: str, sources: Iterable[Source]
     ) -> Value:
-        """Enter a number that is printed with so many decimals, after multiplication by ``scale``.
-
-        Args:
-            signed: print a plus before a positive number, as differences have it.
-        """
-        text = fixed(float(exact), decimals, scale=scale)
-        if signed and not text.startswith(MINUS) and set(text) & set("123456789"):
-            text = f"+{text}"
+        """Enter a number that is printed in this form."""
         return self.add(
-            key, exact, text=text, unit=unit, scale=scale, formula=formula, sources=sources
-        )
+            key, exact, text=form.text(exact), unit=form.unit, scale=form.scale, formula=formula,
+            sources=sources,
+        )  # fmt: skip
+
+    def cell(
+        self, key: str, exact: float | tuple[float, float] | None, form: Form, *, formula: str,
+        sources: Iterable[Source],
+    ) -> Value | Interval | None:  # fmt: skip
+        """Enter a number, or the two limits of an interval; None is entered nowhere."""
+        if exact is None:
+            return None
+        if not isinstance(exact, tuple):
+            return self.number(key, exact, form, formula=formula, sources=sources)
+        sources = tuple(sources)
+        low, high = (
+            self.number(f"{key}.{end}", limit, form, formula=f"{end} limit, {formula}",
+                        sources=sources)
+            for end, limit in zip(("low", "high"), exact, strict=True)
+        )  # fmt: skip
+        return Interval(low, high)
 
     def __getitem__(self, key: str) -> Value:
         """The value of ``key``.
@@ -255,11 +284,6 @@ def fixed(value: float, decimals: int, *, scale: float = 1.0) -> str:
     return MINUS + text if rounded < 0 else text
 
 
-def whole(value: int) -> str:
-    """A count with commas between thousands: ``45,000``."""
-    return f"{abs(value):,}" if value >= 0 else f"{MINUS}{abs(value):,}"
-
-
 def setting(value: bool | int | float | str) -> str:
     """A value of a configuration as printed: ``0.0005``, ``64``, ``yes``, ``channels_last``."""
     if isinstance(value, bool):
@@ -267,4 +291,4 @@ def setting(value: bool | int | float | str) -> str:
     if isinstance(value, float):
         text = f"{value:.10f}".rstrip("0").rstrip(".")
         return f"{value:g}" if text == "0" and value else text
-    return whole(value) if isinstance(value, int) else value
+    return f"{value:,}".replace("-", MINUS) if isinstance(value, int) else value

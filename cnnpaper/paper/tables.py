@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from cnnpaper.config import Recipe
 from cnnpaper.paper.facts import WEIGHTED, Facts
-from cnnpaper.paper.ledger import Cite, Sentence
+from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Table, table
-from cnnpaper.paper.values import Values
+from cnnpaper.paper.values import MINUTES, MS, Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import Trial
 
@@ -57,6 +58,16 @@ class Tables:
     def _column(self, key: str, name: str | None, kind: str, group: str) -> Column:
         head = self.words.text(f"table.{name or key}")
         return Column(key=key, head=head, kind=kind, group=group)  # type: ignore[arg-type]
+
+    def _of(
+        self, name: str, found: Iterable[Any], columns: dict[str, tuple[str, ...]]
+    ) -> Table | None:
+        """A row for each finding, of one network each: attribute → the arguments of its column."""
+        rows: list[Sequence[Cell]] = []
+        for row in found:
+            values = self.values.of(row)
+            rows.append([self.name(row.model), *(values[attribute] for attribute in columns)])
+        return table(name, [self.text("network"), *(self.col(*c) for c in columns.values())], rows)
 
     @property
     def _cifar(self) -> bool:
@@ -130,13 +141,11 @@ class Tables:
                                                       f"arm.{arm}")  # fmt: skip
         number, key = self.values.number, f"{arm}.{model}"
         done = [self.data.logs[s.path] for s in specs if s.path in self.data.logs]
-        per_epoch = spec.steps_per_epoch
+        epochs, done_in = spec.steps / spec.steps_per_epoch, self.facts.headers(done)
         return [
-            number(f"{key}.steps", spec.steps, 0, "as declared", sources, unit="steps"),
-            number(
-                f"{key}.epochs", spec.steps / per_epoch, 2, "steps / steps of an epoch", sources
-            ),
-            number(f"{key}.runs", len(done), 0, "runs with a result", self.facts.headers(done)),
+            number(f"{key}.steps", spec.steps, Form(unit="steps"), "as declared", sources),
+            number(f"{key}.epochs", epochs, Form(2), "steps / steps of an epoch", sources),
+            number(f"{key}.runs", len(done), COUNT, "runs with a result", done_in),
         ]
 
     # ------------------------------------------------------------------------- results
@@ -145,13 +154,15 @@ class Tables:
         """Test and validation accuracy of one arm, with training time."""
         rows: list[Sequence[Cell]] = []
         for model in self.facts.entries(arm):
-            test, validation = self.values.accuracy(arm, model), self.values.validation(arm, model)
-            minutes = self.values.minutes(arm, model)
+            test = self.values.mean(arm, model, "test_acc")
+            validation = self.values.mean(arm, model, "val_acc")
+            minutes = self.values.mean(arm, model, "train_s")
             if not test and not validation:
                 continue
             rows.append([
-                self.facts.entry_name(model), (test or validation).n, test.value, test.interval,
-                test.spread, validation.value, minutes.value, self.values.diverged(arm, model),
+                self.facts.entry_name(model), (test or validation)["n"], test.get("mean"),
+                test.get("interval"), test.get("sd"), validation.get("mean"), minutes.get("mean"),
+                self.values.diverged(arm, model),
             ])  # fmt: skip
         columns = [
             self.text("network"), self.col("seeds"), self.col("test_acc_percent", "test"),
@@ -163,43 +174,34 @@ class Tables:
 
     def contrast(self) -> Table | None:
         """The primary contrast."""
-        rows: list[Sequence[Cell]] = []
-        for row in self.values.found.contrasts:
-            found = self.values.contrast(row)
-            keys = ("difference", "interval", "p", "p_holm", "p_welch")
-            rows.append([self.name(row.model), *(found[key] for key in keys)])
-        columns = [
-            self.text("network"), self.col("difference_points", "difference"),
-            self.col("difference_points_interval", "simultaneous"), self.col("p"),
-            self.col("p_holm"), self.col("p_welch"),
-        ]  # fmt: skip
-        return table("contrast", columns, rows)
+        return self._of("contrast", self.values.found.contrasts, {
+            "difference": ("difference_points", "difference"),
+            "interval": ("difference_points_interval", "simultaneous"),
+            "p": ("p",), "p_holm": ("p_holm",), "p_welch": ("p_welch",),
+        })  # fmt: skip
 
     def timing(self) -> Table | None:
         """Step time, ratio, throughput, memory, start-up and evaluation."""
-        rows: list[Sequence[Cell]] = []
-        for row in self.values.found.timing:
-            found = self.values.time(row)
-            keys = ("step", "interval", "ratio", "ratio_interval", "images", "gmacs", "memory",
-                    "startup", "evaluation")  # fmt: skip
-            rows.append([self.name(row.model), *(found[key] for key in keys)])
-        columns = [
-            self.text("network"), self.col("step_ms"), self.col("step_ms_interval", "interval"),
-            self.col("ratio"), self.col("ratio_interval", "interval"),
-            self.col("images_per_s", "images_s"), self.col("gmac_per_s", "gmacs"),
-            self.col("memory_gib", "memory"), self.col("startup_s", "startup"),
-            self.col("evaluation_s", "evaluation"),
-        ]  # fmt: skip
-        return table("timing", columns, rows)
+        return self._of("timing", self.values.found.timing, {
+            "step_s": ("step_ms",), "interval": ("step_ms_interval", "interval"),
+            "ratio": ("ratio",), "ratio_interval": ("ratio_interval", "interval"),
+            "images_per_s": ("images_per_s", "images_s"), "gmac_per_s": ("gmac_per_s", "gmacs"),
+            "peak_memory": ("memory_gib", "memory"), "startup_s": ("startup_s", "startup"),
+            "eval_s": ("evaluation_s", "evaluation"),
+        })  # fmt: skip
 
     def sections(self) -> Table | None:
         """Where the time of a step goes."""
         timed = self.values.found.timing
         names = list(timed[0].sections) if timed else []
-        rows: list[Sequence[Cell]] = [
-            [self.name(row.model), *(self.values.time(row)[f"section.{n}"] for n in names)]
-            for row in timed
-        ]
+        rows: list[Sequence[Cell]] = []
+        for row in timed:
+            sources = [self.facts.sources.file(self.data.timing_path, row.line)]
+            rows.append([self.name(row.model), *(
+                self.values.number(f"timing.{row.model}.section.{name}", row.sections[name], MS,
+                                   f"median over rounds of {name}", sources)
+                for name in names
+            )])  # fmt: skip
         group = self.words.text("table.milliseconds")
         columns = [self.text("network"), *(self.col(f"{n}_ms", n, group) for n in names)]
         return table("sections", columns, rows)
@@ -213,14 +215,9 @@ class Tables:
         for model in dict.fromkeys(row.model for row in found):
             cells: list[Cell] = [self.name(model)]
             for arm in arms:
-                row, key = by.get((arm, model)), f"budget.{arm}.{model}"
-                sources = self.facts.of_study(f"arm.{arm}.steps", f"arm.{arm}")
-                cells += [None, None] if row is None else [
-                    self.values.number(f"{key}.steps", row.steps, 0, "as declared", sources),
-                    self.values.number(f"{key}.residual", row.residual_s, 1, signed=True, unit="s",
-                                       formula="predicted training time minus budget",
-                                       sources=sources),
-                ]  # fmt: skip
+                row = by.get((arm, model))
+                values = self.values.of(row) if row else {}
+                cells += [values.get("steps"), values.get("residual_s")]
             rows.append(cells)
         columns = [self.text("network")]
         for arm in arms:
@@ -248,9 +245,7 @@ class Tables:
     def _trial(self, trial: Trial | None) -> Cell:
         if trial is None:
             return None
-        key = f"tuning.{trial.stage}.{trial.model}.{trial.rate:g}"
-        sources = [self.facts.tuning_source(trial.path)]
-        value = self.values.percent(key, trial.val_acc, "val_acc of the trial", sources, decimals=1)
+        value = self.values.of(trial)["val_acc"]
         chosen = self.values.found.winners.get(trial.model) == trial.rate
         last = trial.stage == self.values.found.trials[-1].stage
         return Marked(value, "*") if chosen and last else value
@@ -258,45 +253,20 @@ class Tables:
     def precision(self) -> Table | None:
         """What bfloat16 changes."""
         found = self.values.found.precision
-        rows: list[Sequence[Cell]] = []
-        for row in found.changes if found else ():
-            sources = [self.facts.tuning_source(path) for path in row.paths]
-            key, formula = f"precision.{row.model}", "mean val_acc, bfloat16 minus float32"
-            rows.append([
-                self.name(row.model),
-                self.values.number(f"{key}.n", row.n, 0, "seeds, counted", sources),
-                self.values.percent(f"{key}.change", row.change, formula, sources, signed=True),
-                self.values.interval(key, row.interval, 2, formula, sources, scale=100.0,
-                                     unit="fraction"),
-            ])  # fmt: skip
-        columns = [self.text("network"), self.col("seeds"), self.col("change_points", "change"),
-                   self.col("change_points_interval", "interval")]  # fmt: skip
-        return table("precision", columns, rows)
+        return self._of("precision", found.changes if found else (), {
+            "n": ("seeds",), "change": ("change_points", "change"),
+            "interval": ("change_points_interval", "interval"),
+        })  # fmt: skip
 
     def calibration(self) -> Table | None:
         """Calibration error and likelihood before and after temperature scaling."""
-        rows: list[Sequence[Cell]] = []
-        arm = self.values.found.calibration_arm
-        for row in self.values.found.calibration:
-            paths = self.values.paths(arm, row.model)
-            sources = [self.values.file(path, None) for path in paths]
-            key = f"calibration.{row.model}"
-            number, percent = self.values.number, self.values.percent
-            rows.append([
-                self.name(row.model),
-                number(f"{key}.temperature", row.temperature, 2, "fitted on validation", sources),
-                percent(f"{key}.ece", row.ece, "top-label error, equal-mass bins", sources),
-                percent(f"{key}.ece_scaled", row.ece_scaled, "the same after scaling", sources),
-                number(f"{key}.nll", row.nll, 3, "mean negative log-likelihood", sources),
-                number(f"{key}.nll_scaled", row.nll_scaled, 3, "the same after scaling", sources),
-            ])  # fmt: skip
         ece, nll = self.words.text("table.ece"), self.words.text("table.nll")
-        columns = [
-            self.text("network"), self.col("temperature"),
-            self.col("ece_percent", "before", ece), self.col("ece_scaled_percent", "after", ece),
-            self.col("nll_nats", "before", nll), self.col("nll_scaled_nats", "after", nll),
-        ]  # fmt: skip
-        return table("calibration", columns, rows)
+        return self._of("calibration", self.values.found.calibration, {
+            "temperature": ("temperature",),
+            "ece": ("ece_percent", "before", ece),
+            "ece_scaled": ("ece_scaled_percent", "after", ece),
+            "nll": ("nll_nats", "before", nll), "nll_scaled": ("nll_scaled_nats", "after", nll),
+        })  # fmt: skip
 
     def layers(self, model: str) -> Table | None:
         """Convolutions and linear layers in the order of execution; attached only."""
@@ -308,8 +278,8 @@ class Tables:
                                       if la.type in WEIGHTED):  # fmt: skip
             key = f"{model}.layer.{place + 1}"
             sizes = [
-                None if (size := getattr(layer, name)) is None
-                else self.values.number(f"{key}.{name}", size, 0, "as recorded", source)
+                self.facts.ledger.cell(f"{key}.{name}", getattr(layer, name), COUNT,
+                                       formula="as recorded", sources=source)
                 for name in ("kernel", "stride", "channels_in", "parameters", "macs")
             ]  # fmt: skip
             rows.append([layer.name, layer.type, " × ".join(map(str, layer.out)), *sizes])
@@ -321,23 +291,22 @@ class Tables:
         """Imported logs: network, epochs, best validation accuracy, time, status."""
         rows: list[Sequence[Cell]] = []
         for place, run in enumerate(self.data.logs.values(), start=1):
-            key, result, add = f"imported.{place}", run.result, self.values
+            key, result, add = f"imported.{place}", run.result, self.values.number
             scores = {e.epoch: e.val_acc for e in run.epochs if e.val_acc is not None}
             best = total = status = None
             if scores:
                 epoch = max(scores, key=lambda e: scores[e])
                 line = [self.facts.sources.log(run, f"epoch {epoch}")]
-                best = add.percent(f"{key}.best", scores[epoch], "highest val_acc", line)
+                best = add(f"{key}.best", scores[epoch], PERCENT, "highest val_acc", line)
             if result is not None:
                 line, status = (
                     [self.facts.sources.log(run)],
                     self.words.label("status", result.status),
                 )
                 if result.total_s is not None:
-                    total = add.number(f"{key}.total", result.total_s, 1, "as recorded", line,
-                                       scale=1 / 60, unit="s")  # fmt: skip
-            epochs = add.number(f"{key}.epochs", len(run.epochs), 0, "epochs, counted",
-                                self.facts.headers([run]))  # fmt: skip
+                    total = add(f"{key}.total", result.total_s, MINUTES, "as recorded", line)
+            headers = self.facts.headers([run])
+            epochs = add(f"{key}.epochs", len(run.epochs), COUNT, "epochs, counted", headers)
             name = self.facts.name(run.header.model, run.header.variant or "")
             rows.append([name, epochs, best, total, status])
         columns = [
@@ -363,7 +332,7 @@ class Tables:
 
             rows.append(
                 [self.name(run["model"]), get("batch_size"), get("peak_learning_rate"),
-                 get("epochs"), get("test_acc", decimals=2, scale=100.0, unit="fraction"),
+                 get("epochs"), get("test_acc", form=PERCENT),
                  get("commit")]
             )  # fmt: skip
         columns = [
@@ -374,7 +343,7 @@ class Tables:
 
     def _ours(self, model: str) -> Cell:
         """This study's accuracy beside that of others: of its longest arm that has any."""
-        found = [self.values.accuracy(arm.key, model).value for arm in self.facts.arms]
+        found = [self.values.mean(a.key, model, "test_acc").get("mean") for a in self.facts.arms]
         return next(filter(None, reversed(found)), None)
 
     def published(self) -> Table | None:
@@ -390,7 +359,7 @@ class Tables:
             rows.append([
                 self.name(model),
                 self.facts.quoted("known", f"published.{model}.accuracy", *path, "accuracy",
-                                  decimals=2, scale=100.0, unit="fraction"),
+                                  form=PERCENT),
                 self.facts.quoted("known", f"published.{model}.epochs", *path, "epochs"),
                 Cite((own["source"],), textual=True), self._ours(model),
             ])  # fmt: skip
@@ -410,9 +379,10 @@ class Tables:
                 continue
             key = f"report2023.{model}"
             path = ("report2023", model)
-            seconds = self.facts.quoted("known", f"{key}.epoch_s", *path, "epoch_s", unit="s")
-            accuracy = self.facts.quoted("known", f"{key}.accuracy", *path, "accuracy", decimals=2,
-                                         scale=100.0, unit="fraction")  # fmt: skip
+            seconds = self.facts.quoted("known", f"{key}.epoch_s", *path, "epoch_s")
+            accuracy = self.facts.quoted(
+                "known", f"{key}.accuracy", *path, "accuracy", form=PERCENT
+            )
             rows.append([self.name(model), seconds, accuracy, self._epoch(model),
                          self._ours(model)])  # fmt: skip
         theirs, ours = self.words.text("table.report2023"), self.words.text("table.this_study")
@@ -430,10 +400,11 @@ class Tables:
         spec = next((spec for spec in self.data.specs if spec.model == model), None)
         if row is None or spec is None:
             return None
-        sources = self.values.time(row)["step"].sources
+        sources = [self.facts.sources.file(self.data.timing_path, row.line)]
         seconds = row.step_s * spec.steps_per_epoch
-        return self.values.number(f"timing.{model}.epoch", seconds, 0, unit="s", sources=sources,
-                                  formula="median step × steps of an epoch")  # fmt: skip
+        formula = "median step × steps of an epoch"
+        return self.values.number(f"timing.{model}.epoch", seconds, Form(unit="s"), formula,
+                                  sources)  # fmt: skip
 
     # ------------------------------------------------------------------------- checklist
 
@@ -503,7 +474,7 @@ class Tables:
         if seconds is None or not self.data.logs:
             return None
         hours = self.values.number(
-            "study.compute", seconds, 1, "sum of total_s over all runs, in hours",
-            [self.values.file(path) for path in self.data.logs], scale=1 / 3600, unit="s",
+            "study.compute", seconds, Form(1, 1 / 3600, "s"),
+            "sum of total_s over all runs, in hours", map(self.facts.result, self.data.logs),
         )  # fmt: skip
         return self.words.say("compute", hours=hours)

@@ -16,20 +16,12 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
-from cnnpaper.paper.ledger import Cite, Sentence, Value
+from cnnpaper.paper.ledger import Cite, Interval, Sentence, Value
 
 ABSENT = "–"
 """Printed for what is not known or does not apply."""
 LINES, LINE = 52, 100
 """Lines of a table that fit on a page below its caption; characters of a line across the page."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Two limits, printed ``[low, high]``."""
-
-    low: Value
-    high: Value
 
 
 @dataclass(frozen=True)

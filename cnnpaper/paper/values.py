@@ -1,130 +1,140 @@
-"""The figures of networks, arms and contrasts as values of the ledger: one key, one text.
+"""What a study found, as values of the ledger: one key, one text.
 
-Tables and claims take them from here, so a figure reads the same wherever it is printed. What is
+Tables and claims take them from here, so a number reads the same wherever it is printed. What is
 computed is computed in :mod:`cnnpaper.study.analysis`; here it is rounded and given its sources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
 
-from cnnpaper.config import read_toml
-from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME, Run
-from cnnpaper.paper.facts import slug
-from cnnpaper.paper.ledger import Ledger, Source, Value, fixed
-from cnnpaper.paper.sources import Sources
-from cnnpaper.paper.tabular import Interval
+from cnnpaper.paper.facts import Facts, slug
+from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Form, PValue, Source, Value
 from cnnpaper.study import analysis
 from cnnpaper.study.analysis import Findings, shown
 
-if TYPE_CHECKING:
-    from cnnpaper.study.load import StudyData
-
 ALPHA = 0.05
-SMALL_P = 0.001
-PERCENT, MS, MINUTES, GIB = 100.0, 1000.0, 1 / 60, 2.0**-30
+SMALL_P = PValue(alpha=ALPHA)
+WHOLE_PERCENT = Form(0, 100.0, "fraction")
+TENTH_PERCENT = Form(1, 100.0, "fraction")
+MS = Form(0, 1000.0, "s")
+SECONDS = Form(1, unit="s")
+MINUTES = Form(1, 1 / 60, "s")
+RATIO = Form(2)
+COLUMNS = {"test_acc": PERCENT, "val_acc": PERCENT, "train_s": MINUTES}
+"""Columns of the runs that are summarised, and how."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A mean over seeds as printed; interval and deviation are None for one seed, and all is where
-    no run has the number."""
+class Field(NamedTuple):
+    """One attribute of a finding: how it is printed, and how it was computed."""
 
-    value: Value | None = None
-    interval: Interval | None = None
-    spread: Value | None = None
-    n: Value | None = None
+    form: Form
+    formula: str
 
-    def __bool__(self) -> bool:
-        return self.value is not None
+
+_DIFFERENCE = "difference of mean test_acc, network minus baseline"
+_CHANGE = "mean val_acc, bfloat16 minus float32"
+FIELDS: dict[type, dict[str, Field]] = {
+    analysis.Contrast: {
+        "difference": Field(POINTS, _DIFFERENCE),
+        "interval": Field(PERCENT, f"simultaneous interval, {_DIFFERENCE}"),
+        "p": Field(SMALL_P, "t test over seeds and images"),
+        "p_holm": Field(SMALL_P, "Holm over the contrasts"),
+        "p_welch": Field(SMALL_P, "Welch's t test over seeds, these images"),
+        "detectable": Field(TENTH_PERCENT, "difference detected with a power of 80 %"),
+    },
+    analysis.StepTime: {
+        "step_s": Field(MS, "median over rounds of the median step"),
+        "interval": Field(MS, "third and tenth round"),
+        "ratio": Field(RATIO, "median of the paired ratio"),
+        "ratio_interval": Field(RATIO, "third and tenth round of the paired ratio"),
+        "images_per_s": Field(Form(unit="images/s"), "batch size / median step"),
+        "gmac_per_s": Field(Form(unit="GMAC/s"), "3 × MACs of the forward pass × images per s"),
+        "peak_memory": Field(Form(2, 2.0**-30, "bytes"), "peak memory of the process, in GiB"),
+        "startup_s": Field(SECONDS, "start of the process to the first step"),
+        "eval_s": Field(SECONDS, "evaluation of the validation images"),
+    },
+    analysis.Budget: {
+        "steps": Field(Form(unit="steps"), "as declared"),
+        "residual_s": Field(Form(1, unit="s", signed=True), "predicted training time minus budget"),
+    },
+    analysis.Trial: {"val_acc": Field(TENTH_PERCENT, "val_acc of the trial")},
+    analysis.Change: {
+        "n": Field(COUNT, "seeds, counted"),
+        "change": Field(POINTS, _CHANGE),
+        "interval": Field(PERCENT, _CHANGE),
+    },
+    analysis.Calibration: {
+        "temperature": Field(RATIO, "fitted on validation images"),
+        "ece": Field(PERCENT, "top-label error, equal-mass bins"),
+        "ece_scaled": Field(PERCENT, "the same after scaling"),
+        "nll": Field(Form(3, unit="nats"), "mean negative log-likelihood"),
+        "nll_scaled": Field(Form(3, unit="nats"), "the same after scaling"),
+    },
+    analysis.Gain: {
+        "difference": Field(POINTS, "mean test_acc, longer arm minus shorter"),
+        "interval": Field(PERCENT, "mean test_acc, longer arm minus shorter"),
+    },
+}
+"""What is printed of each kind of finding."""
 
 
 class Values:
-    """Enters figures into a ledger; entering one twice gives the same value."""
+    """Enters findings into the ledger; entering one twice gives the same value."""
 
-    def __init__(self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources) -> None:
-        self.data, self.found = data, found
-        self.ledger, self.sources = ledger, sources
-        self.root: Path = data.root
-        self._shown = cache(lambda arm: shown(data, arm))
-
-    # ------------------------------------------------------------------------- sources
-
-    def file(self, path: str, what: str | None = "result") -> Source:
-        """A line of the log of run ``path``, or with None its predictions."""
-        folder = self.root / "results" / "log" / path
-        run = self.data.logs.get(path)
-        if what is None:
-            return self.sources.file(folder / PREDICTIONS_NAME)
-        line = run.line_numbers.get(what) if run is not None else None
-        return self.sources.file(folder / LOG_NAME, line)
-
-    # ------------------------------------------------------------------------- numbers
-
-    def percent(
-        self, key: str, exact: float, formula: str, sources: Iterable[Source],
-        *, decimals: int = 2, signed: bool = False,
-    ) -> Value:  # fmt: skip
-        """A fraction in percent or points, two decimals: exact for 10,000 images."""
-        return self.ledger.number(
-            key, exact, decimals, scale=PERCENT, unit="fraction", formula=formula,
-            sources=sources, signed=signed,
-        )  # fmt: skip
+    def __init__(self, facts: Facts, found: Findings) -> None:
+        self.facts, self.found, self.data = facts, found, facts.data
+        self.ledger = facts.ledger
+        self._shown = cache(lambda arm: shown(facts.data, arm))
 
     def number(
-        self, key: str, exact: float, decimals: int, formula: str, sources: Iterable[Source],
-        *, scale: float = 1.0, unit: str | None = None, signed: bool = False,
-    ) -> Value:  # fmt: skip
-        return self.ledger.number(
-            key, exact, decimals, scale=scale, unit=unit, formula=formula, sources=sources,
-            signed=signed,
-        )  # fmt: skip
+        self, key: str, exact: float, form: Form, formula: str, sources: Iterable[Source]
+    ) -> Value:
+        return self.ledger.number(key, exact, form, formula=formula, sources=sources)
 
-    def interval(
-        self, key: str, limits: tuple[float, float] | None, decimals: int, formula: str,
-        sources: Sequence[Source], *, scale: float = 1.0, unit: str | None = None,
-    ) -> Interval | None:  # fmt: skip
-        """``[low, high]``; None where there is none."""
-        if limits is None:
-            return None
-        low, high = (
-            self.number(f"{key}.{end}", limit, decimals, f"{end} limit of {formula}", sources,
-                        scale=scale, unit=unit)
-            for end, limit in zip(("low", "high"), limits, strict=True)
-        )  # fmt: skip
-        return Interval(low, high)
+    # ------------------------------------------------------------------------- findings
 
-    def p(self, key: str, exact: float, formula: str, sources: Iterable[Source]) -> Value:
-        """Three decimals; below 0.001 with its sign, ``< 0.001``."""
-        text = f"< {fixed(SMALL_P, 3)}" if exact < SMALL_P else fixed(exact, 3)
-        if text == fixed(ALPHA, 3) and exact < ALPHA:
-            text = fixed(exact, 4)
-        return self.ledger.add(key, exact, text=text, formula=formula, sources=sources)
+    def of(self, row: Any) -> dict[str, Any]:
+        """The printed values of a finding by attribute; an interval has two, None stays None."""
+        key, sources = self._place(row)
+        return {
+            name: self.ledger.cell(
+                f"{key}.{name}", getattr(row, name), form, formula=formula, sources=sources
+            )
+            for name, (form, formula) in FIELDS[type(row)].items()
+        }
 
-    # ------------------------------------------------------------------------- constants
-
-    def alpha_percent(self) -> Value:
-        """The family-wise error in percent."""
-        return self.percent("test.alpha", ALPHA, "chosen for all tests", [], decimals=0)
-
-    def level(self) -> Value:
-        """The level of intervals in percent."""
-        return self.percent("interval.level", 1 - ALPHA, "chosen for intervals", [], decimals=0)
-
-    @cached_property
-    def known(self) -> dict[str, Any]:
-        return read_toml(self.root / "report" / "known.toml")
-
-    def duplicates(self) -> Value:
-        """Share of test images with a near-duplicate among the training images, as published."""
-        path = self.root / "report" / "known.toml"
-        source = self.sources.toml(path, "duplicates.share")
-        share = self.known["duplicates"]["share"]
-        return self.percent("known.duplicates", share, "as published", [source], decimals=1)
+    def _place(self, row: Any) -> tuple[str, list[Source]]:
+        """The ledger's key of a finding, and the lines it came from."""
+        facts = self.facts
+        match row:
+            case analysis.StepTime():
+                line = facts.sources.file(self.data.timing_path, row.line)
+                return f"timing.{row.model}", [line]
+            case analysis.Budget():
+                lines = facts.of_study(f"arm.{row.arm}.steps", f"arm.{row.arm}")
+                return f"budget.{row.arm}.{row.model}", lines
+            case analysis.Trial():
+                key = f"tuning.{row.stage}.{row.model}.{row.rate:g}"
+                return key, [facts.result(row.path)]
+            case analysis.Change():
+                return f"precision.{row.model}", list(map(facts.result, row.paths))
+            case analysis.Calibration():
+                paths = self.paths(self.found.calibration_arm, row.model)
+                return f"calibration.{row.model}", list(map(facts.predictions, paths))
+            case analysis.Gain():
+                paths = [p for a in self.found.gain_arms or () for p in self.paths(a, row.model)]
+                return f"gain.{row.model}", list(map(facts.result, paths))
+            case analysis.Contrast():
+                plan = self.data.study.contrast
+                assert plan is not None
+                models = row.model, plan.baseline
+                paths = [path for model in models for path in self.paths(plan.arm, model)]
+                lines = [*map(facts.result, paths), *map(facts.predictions, paths)]
+                return f"contrast.{row.model}.{plan.baseline}", lines
+        raise TypeError(type(row))
 
     # ------------------------------------------------------------------------- runs of an arm
 
@@ -132,118 +142,50 @@ class Values:
         """The runs of one network (and variant) in one arm, of the seeds that all networks have."""
         return self._shown(arm).get(entry, [])
 
-    def mean(
-        self, arm: str, model: str, column: str, decimals: int, *, scale: float = 1.0,
-        unit: str | None = None,
-    ) -> Estimate:  # fmt: skip
-        """Mean over seeds of a column of the runs, with t interval and standard deviation.
-
-        A diverged run counts with the accuracy of chance.
+    def mean(self, arm: str, entry: str, column: str) -> dict[str, Any]:
+        """Mean over seeds of a column of the runs: ``mean``, ``n``, and, with several seeds, the
+        limits of Student's ``interval`` and the standard deviation ``sd``; nothing where no run
+        has the number. A diverged run counts with the accuracy of chance.
         """
-        found = self.found.summaries.get((arm, model, column))
+        found = self.found.summaries.get((arm, entry, column))
         if found is None:
-            return Estimate()
-        sources = [self.file(path) for path in self.paths(arm, model)]
-        key = f"{arm or 'all'}.{slug(model)}.{column}"
-        how: dict[str, Any] = {"scale": scale, "unit": unit}
-        formula = f"mean over seeds of {column}"
-        value = self.number(key, found.mean, decimals, formula, sources, **how)
-        n = self.number(f"{key}.n", found.n, 0, "seeds, counted", sources, unit="seeds")
-        if found.interval is None or found.sd is None:
-            return Estimate(value=value, n=n)
-        formula = f"Student's interval over seeds of {column}"
-        limits = self.interval(key, found.interval, decimals, formula, sources, **how)
-        formula = f"standard deviation over seeds of {column}"
-        spread = self.number(f"{key}.sd", found.sd, decimals, formula, sources, **how)
-        return Estimate(value=value, interval=limits, spread=spread, n=n)
-
-    def accuracy(self, arm: str, model: str) -> Estimate:
-        """Test accuracy in percent."""
-        return self.mean(arm, model, "test_acc", 2, scale=PERCENT, unit="fraction")
-
-    def validation(self, arm: str, model: str) -> Estimate:
-        """Validation accuracy in percent."""
-        return self.mean(arm, model, "val_acc", 2, scale=PERCENT, unit="fraction")
-
-    def minutes(self, arm: str, model: str) -> Estimate:
-        """Training time in minutes."""
-        return self.mean(arm, model, "train_s", 1, scale=MINUTES, unit="s")
-
-    def diverged(self, arm: str, model: str) -> Value:
-        """How many of the shown runs diverged."""
-        paths = self.paths(arm, model)
-        count = sum(_diverged(self.data.logs[path]) for path in paths)
-        key = f"{arm or 'all'}.{slug(model)}.diverged"
-        return self.number(key, count, 0, "runs that diverged", map(self.file, paths), unit="runs")
-
-    # ------------------------------------------------------------------------- contrast
-
-    def contrast(self, row: analysis.Contrast) -> dict[str, Any]:
-        """One row of the primary contrast: points and p-values."""
-        plan = self.data.study.contrast
-        assert plan is not None
-        key = f"contrast.{row.model}.{plan.baseline}"
-        paths = [*self.paths(plan.arm, row.model), *self.paths(plan.arm, plan.baseline)]
-        sources = [*map(self.file, paths), *(self.file(path, None) for path in paths)]
-        formula = "difference of mean test_acc, network minus baseline"
-        found: dict[str, Any] = {
-            "difference": self.percent(f"{key}.difference", row.difference, formula, sources,
-                                       signed=True),
-            "size": self.percent(f"{key}.size", abs(row.difference), f"size of the {formula}",
-                                 sources),
-            "interval": self.interval(key, row.interval, 2, f"simultaneous interval, {formula}",
-                                      sources, scale=PERCENT, unit="fraction"),
-            "p": self.p(f"{key}.p", row.p, "t test over seeds and images", sources),
-            "p_holm": self.p(f"{key}.p_holm", row.p_holm, "Holm over the contrasts", sources),
-            "p_welch": None, "detectable": None,
-        }  # fmt: skip
-        if row.p_welch is not None:
-            test = "Welch's t test over seeds, these images"
-            found["p_welch"] = self.p(f"{key}.p_welch", row.p_welch, test, sources)
-        if row.detectable is not None:
-            formula = "difference detected with a power of 80 %"
-            found["detectable"] = self.percent(f"{key}.detectable", row.detectable, formula,
-                                               sources, decimals=1)  # fmt: skip
-        return found
-
-    # ------------------------------------------------------------------------- time
-
-    def time(self, row: analysis.StepTime) -> dict[str, Any]:
-        """One network's measurement of step times."""
-        sources = [self.sources.file(self.data.timing_path, row.line)]
-        key = f"timing.{row.model}"
-
-        def add(
-            name: str, exact: float | None, decimals: int, formula: str, scale: float = 1.0,
-            unit: str | None = "s",
-        ) -> Value | None:  # fmt: skip
-            if exact is None:
-                return None
-            return self.number(f"{key}.{name}", exact, decimals, formula, sources, scale=scale,
-                               unit=unit)  # fmt: skip
-
+            return {}
+        sources = list(map(self.facts.result, self.paths(arm, entry)))
+        key, form = f"{arm or 'all'}.{slug(entry)}.{column}", COLUMNS[column]
         return {
-            "step": add("step", row.step_s, 0, "median over rounds of the median step", MS),
-            "interval": self.interval(f"{key}.step", row.interval, 0, "third and tenth round",
-                                      sources, scale=MS, unit="s"),
-            "ratio": add("ratio", row.ratio, 2, "median of the paired ratio", unit=None),
-            "ratio_interval": self.interval(f"{key}.ratio", row.ratio_interval, 2,
-                                            "third and tenth round of the paired ratio", sources),
-            "images": add("images", row.images_per_s, 0, "batch size / median step",
-                          unit="images/s"),
-            "gmacs": add("gmacs", row.gmac_per_s, 0, "3 × MACs of the forward pass × images per s",
-                         unit="GMAC/s"),
-            "memory": add("memory", row.peak_memory, 2, "peak memory of the process, in GiB", GIB,
-                          "bytes"),
-            "startup": add("startup", row.startup_s, 1, "start of the process to the first step"),
-            "evaluation": add("evaluation", row.eval_s, 1, "evaluation of the validation images"),
-            **{
-                f"section.{name}": add(f"section.{name}", seconds, 0,
-                                       f"median over rounds of {name}", MS)
-                for name, seconds in row.sections.items()
-            },
+            "mean": self.number(key, found.mean, form, f"mean over seeds of {column}", sources),
+            "n": self.number(f"{key}.n", found.n, Form(unit="seeds"), "seeds, counted", sources),
+        } | {
+            name: self.ledger.cell(
+                f"{key}.{name}", getattr(found, name), form, formula=f"{what} over seeds of "
+                f"{column}", sources=sources,
+            )
+            for name, what in (("interval", "Student's interval"), ("sd", "standard deviation"))
         }  # fmt: skip
 
+    def diverged(self, arm: str, entry: str) -> Value:
+        """How many of the shown runs diverged."""
+        paths = self.paths(arm, entry)
+        results = [self.data.logs[path].result for path in paths]
+        count = sum(result is not None and result.status == "diverged" for result in results)
+        key = f"{arm or 'all'}.{slug(entry)}.diverged"
+        sources = map(self.facts.result, paths)
+        return self.number(key, count, Form(unit="runs"), "runs that diverged", sources)
 
-def _diverged(run: Run) -> bool:
-    return run.result is not None and run.result.status == "diverged"
+    # ------------------------------------------------------------------------- constants
+
+    def alpha_percent(self) -> Value:
+        """The family-wise error in percent."""
+        return self.number("test.alpha", ALPHA, WHOLE_PERCENT, "chosen for all tests", [])
+
+    def level(self) -> Value:
+        """The level of intervals in percent."""
+        return self.number("interval.level", 1 - ALPHA, WHOLE_PERCENT, "chosen for intervals", [])
+
+    def duplicates(self) -> Value:
+        """Share of test images with a near-duplicate among the training images, as published."""
+        found = self.facts.quoted(
+            "known", "known.duplicates", "duplicates", "share", form=TENTH_PERCENT
+        )
+        assert found is not None
+        return found

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnpaper.paper.ledger import Ledger, Sentence, Source, Value, fixed, setting
+from cnnpaper.paper.ledger import PERCENT, Form, Ledger, Sentence, Source, Value, fixed, setting
 
 SOURCE = Source(file="results/log/a/run.jsonl", line=3, digest="00")
 
 
-def number(ledger: Ledger, key: str, exact: float, decimals: int = 2, **how: object) -> Value:
-    return ledger.number(key, exact, decimals, formula="f", sources=[SOURCE], **how)  # type: ignore[arg-type]
+def number(ledger: Ledger, key: str, exact: float, form: Form = PERCENT) -> Value:
+    return ledger.number(key, exact, form, formula="f", sources=[SOURCE])
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_settings_as_printed(value: bool | int | float | str, text: str) -> None
 
 def test_a_key_has_one_value() -> None:
     ledger = Ledger()
-    first = number(ledger, "a.b", 0.5, scale=100.0)
+    first = number(ledger, "a.b", 0.5)
     assert first.text == "50.00"
-    assert number(ledger, "a.b", 0.5, scale=100.0) is first
+    assert number(ledger, "a.b", 0.5) is first
     with pytest.raises(ValueError, match="is in the ledger already"):
-        number(ledger, "a.b", 0.51, scale=100.0)
+        number(ledger, "a.b", 0.51)
     with pytest.raises(ValueError, match="not a key"):
         number(ledger, "A B", 1)
 
@@ -59,14 +59,14 @@ def test_the_nearest_keys_are_named() -> None:
 
 @given(st.floats(-10, 10), st.integers(0, 3))
 def test_the_number_behind_a_text_rounds_to_it(exact: float, decimals: int) -> None:
-    value = number(Ledger(), "k", exact, decimals, scale=100.0, unit="fraction")
+    value = number(Ledger(), "k", exact, Form(decimals, 100.0, "fraction"))
     shown = float(value.text.replace("−", "-").replace(",", ""))
     assert value.number is not None
     assert abs(shown - value.number) <= 0.5 * 10**-decimals + 1e-9
 
 
 def test_signs_of_differences() -> None:
-    texts = [number(Ledger(), "k", x, 1, signed=True).text for x in (0.26, -0.26, 0.01)]
+    texts = [number(Ledger(), "k", x, Form(1, signed=True)).text for x in (0.26, -0.26, 0.01)]
     assert texts == ["+0.3", "−0.3", "0.0"]
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cnnpaper.paper.ledger import Ledger, Sentence, Value
-from cnnpaper.paper.tabular import Column, Interval, Marked, table
+from cnnpaper.paper.ledger import Form, Interval, Ledger, Sentence, Value
+from cnnpaper.paper.tabular import Column, Marked, table
 
 
 def value(key: str, exact: float, decimals: int = 2, scale: float = 100.0) -> Value:
-    return Ledger().number(key, exact, decimals, scale=scale, formula="f", sources=[])
+    return Ledger().number(key, exact, Form(decimals, scale), formula="f", sources=[])
 
 
 def small() -> Any:

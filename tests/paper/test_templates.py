@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.html import HtmlFace
-from cnnpaper.paper.ledger import Ledger, Sentence
+from cnnpaper.paper.ledger import PERCENT, Ledger, Sentence
 from cnnpaper.paper.templates import Face, Printer, environment, render
 from cnnpaper.paper.tex import TexFace
 
-VALUE = Ledger().number("acc", 0.7761, 2, scale=100.0, formula="f", sources=[])
+VALUE = Ledger().number("acc", 0.7761, PERCENT, formula="f", sources=[])
 
 
 class NoCitations:
