@@ -1,7 +1,7 @@
 """Sentences that depend on results, each bound to the condition under which it is true.
 
-Ranking words stand only where the adjusted test of the primary contrast and its simultaneous
-interval say so; everything else is an estimate. Every number is a value of the ledger; the words
+Ranking words stand only where the adjusted test of the primary contrast says so; everything else
+is an estimate. Every number is a value of the ledger; the words
 are those of the edition's language.
 """
 
