@@ -3,7 +3,7 @@
 # so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE)),reference)
-export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION CLUSTER PYTHON
+export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON
 
 # The one place where make's commands get a clean environment: what a module of a cluster, a notebook
 # or a profile sets must not reach Python, TeX or the numbers (cnnpaper/files.py has the same list).
@@ -33,7 +33,7 @@ KILLED = || { code=$$?; [ $$code -ne 137 ] || echo "cnnpaper: killed (signal 9),
 	"when memory runs out; close other programs and rerun, which resumes" >&2; exit $$code; }
 
 TARGETS := help report editions test experiments smoke data status timing tune budget verify \
-	reproduce figures tables explain predict export release cancel test-slurm lint audit licences soak bench clean environment \
+	reproduce figures tables explain diff predict export release cancel test-slurm lint audit licences soak bench clean environment \
 	training-environment tex
 TAKEN := $(filter $(TARGETS),$(NETWORKS))
 $(if $(TAKEN),$(error experiments/$(firstword $(TAKEN)).toml: "$(firstword $(TAKEN))" is a target of \
@@ -120,6 +120,9 @@ tables: environment ## every table of STUDY as CSV and Markdown
 explain: environment ## trace a number to its source: KEY=resnet18.test_acc, or as printed: KEY=77.61
 	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
 
+diff: environment ## what changed from one paper to another: OLD=a.pdf NEW=b.pdf
+	@$(PAPER) diff -- "$$OLD" "$$NEW"
+
 predict: training-environment ## classify an image by a trained run: IMAGE=cat.jpg RUN=reference/short/resnet18-s0
 	@$(TRAIN) predict "$$IMAGE" --run "$$RUN"
 
@@ -174,6 +177,7 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: UNTIL: start no run that would end later: UNTIL=02:40
 #: MODEL, SEED: which run make reproduce does
 #: IMAGE, RUN: what make predict classifies, and by which run
+#: OLD, NEW: two papers that make diff compares
 #: CLUSTER: slurm submits the runs as jobs and returns
 #: EDITION: of make report: en, ko, html or ko.html (en)
 #: SET: which images make data fetches, original or jpeg75

@@ -600,6 +600,25 @@ def explain(key: str, study: str) -> None:
     click.echo(explanation(ROOT, study, key))
 
 
+@commands.command()
+@click.argument("old", type=folder, metavar="OLD.pdf")
+@click.argument("new", type=folder, metavar="NEW.pdf")
+def diff(old: Path, new: Path) -> int:
+    """Compare two papers: values, claims, tables and figures that differ, as Markdown.
+
+    Only the ledgers inside the PDFs are read. The exit code is 1 where something differs.
+
+    \b
+    Example:
+      cnnpaper diff old.pdf report/CNN_report.pdf
+    """
+    from cnnpaper.paper.diff import diff as compare
+
+    text = compare(old, new)
+    click.echo(text or "No value, claim, table or figure differs.\n", nl=False)
+    return int(bool(text))
+
+
 # ------------------------------------------------------------- clusters, inference, other tools
 
 
@@ -764,8 +783,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Carry out one command and return its exit code.
 
-    0; 2 for what the user can fix; 128 + the signal where a run was stopped and saved its state.
-    Other exceptions are mistakes of this program and show their traceback.
+    0; 1 where two papers differ; 2 for what the user can fix; 128 + the signal where a run was
+    stopped and saved its state. Other exceptions are mistakes of this program and show their
+    traceback.
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]

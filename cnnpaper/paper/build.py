@@ -226,13 +226,17 @@ def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
     from cnnpaper.paper import attach, tex
 
     folder = _emptied(build_folder(root, study) / f"tex-{document.language}")
-    for name, data in tex_files(root, document).items():
+    files = tex_files(root, document)
+    for name, data in files.items():
         (folder / name).write_bytes(data)
     pdf = tex.typeset(folder, document.epoch or 0)
     versions = {**tex.versions(folder), **{name: metadata.version(name) for name in PACKAGES}}
+    drawn = [drawing.file for drawing in document.drawings.values()]
+    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(drawn)}
     attached = {
         **document.attachments,
         "tools.json": (json.dumps(versions, indent=1) + "\n").encode(),
+        "figures.json": (json.dumps(digests, indent=1) + "\n").encode(),
     }
     data = attach.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
     write_atomic(output, data)

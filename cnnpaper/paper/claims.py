@@ -36,16 +36,17 @@ class Claims:
     ) -> None:
         self.facts, self.values, self.words, self.tables = facts, values, words, tables
         self.data, self.study = facts.data, facts.study
-        self.record: list[tuple[str, str]] = []
-        """Sentences said so far: kind and text."""
+        self.record: list[tuple[str, str, str]] = []
+        """Sentences said so far: kind, what they are about, and text."""
 
     @property
     def made(self) -> list[str]:
-        return [kind for kind, _ in self.record]
+        return [kind for kind, _, _ in self.record]
 
     def say(self, kind: str, **parts: Phrase) -> Sentence:
         found = self.words.say(kind, **parts)
-        self.record.append((kind, str(found)))
+        subject = ", ".join(part for part in parts.values() if isinstance(part, str))
+        self.record.append((kind, subject, str(found)))
         return found
 
     def name(self, model: str) -> str:

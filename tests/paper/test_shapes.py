@@ -141,7 +141,7 @@ def document_claims(document: Document) -> list[tuple[str, str]]:
     import json
 
     record = json.loads(document.attachments["ledger.json"])["claims"]
-    return [(kind, sentence) for kind, sentence in record]
+    return [(kind, sentence) for kind, _, sentence in record]
 
 
 def strip_protocol(text: str) -> str:

@@ -1,0 +1,149 @@
+"""``cnnpaper diff OLD.pdf NEW.pdf``: how two papers differ, by what is attached to them.
+
+No log and no repository is read: a PDF carries its ledger, its tables and its figures' digests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pikepdf
+
+from cnnpaper.files import UserError
+from cnnpaper.paper.ledger import Ledger, Value, fixed
+
+FIGURES = "figures.json"
+"""Attached: SHA-256 of each figure's file by its name."""
+NUMBER = re.compile(r"(?<![\w.-])\d[\d,.]*\d|(?<![\w.-])\d")
+"""A number in a sentence; not that of a name, ``ResNet-18``."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a PDF carries of itself."""
+
+    study: str
+    values: dict[str, Value]
+    printed: set[str]
+    """Keys; the other values stand in attached tables only."""
+    claims: dict[tuple[str, str], tuple[str, str]]
+    """Kind and words without numbers → what it is about, and the sentence."""
+    tables: dict[str, bytes]
+    figures: dict[str, str]
+
+
+def read_paper(path: Path) -> Paper:
+    """What is attached to a paper.
+
+    Raises:
+        UserError: no PDF, or one without a ledger.
+    """
+    try:
+        with pikepdf.open(path) as pdf:
+            files = {n: spec.get_file().read_bytes() for n, spec in pdf.attachments.items()}
+    except (pikepdf.PdfError, pikepdf.PasswordError, IsADirectoryError) as error:
+        raise UserError(f"{path}: not a PDF that can be read ({error})") from None
+    if "ledger.json" not in files:
+        raise UserError(f"{path}: no ledger is attached; give a paper that make report has built")
+    try:
+        return _paper(files)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: its ledger.json is of another form ({error!r})") from None
+
+
+def _paper(files: dict[str, bytes]) -> Paper:
+    found = json.loads(files["ledger.json"])
+    values = [{k: v for k, v in value.items() if k != "printed"} for value in found["values"]]
+    claims = {}
+    for kind, *subject, text in found["claims"]:
+        claims[kind, NUMBER.sub("…", text)] = ("".join(subject), text)
+    return Paper(
+        study=found["study"],
+        values={value.key: value for value in Ledger.load(values)},
+        printed={value["key"] for value in found["values"] if value["printed"]},
+        claims=claims,
+        tables={name: data for name, data in files.items() if name.endswith(".csv")},
+        figures=json.loads(files.get(FIGURES, b"{}")),
+    )
+
+
+def diff(old: Path, new: Path) -> str:
+    """The differences of two papers as Markdown; empty where there are none."""
+    one, other = read_paper(old), read_paper(new)
+    printed = one.printed | other.printed
+    values = {key: row for key, *row in _values(one.values, other.values)}
+    hidden = len(values.keys() - printed)
+    rows = [(f"`{key}`", *row) for key, row in values.items() if key in printed]
+    sections = {
+        "Values": _table(("value", "old", "new", "difference"), rows),
+        "": f"Values that only the attached tables have: {hidden} differ." if hidden else "",
+        "Claims": _table(("claim", "old", "new"), _claims(one.claims, other.claims)),
+        "Tables and figures": _table(("which", "what"), _files(one, other)),
+    }
+    found = [f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text]
+    if one.study != other.study:
+        found.insert(0, f"Study {one.study} is compared with study {other.study}.")
+    return "\n\n".join(["# What changed in the paper", *found]) + "\n" if found else ""
+
+
+def _values(
+    old: Mapping[str, Value], new: Mapping[str, Value]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Values by key whose exact number or printed text differs; their sources may differ."""
+    for key in {**old, **new}:
+        a, b = old.get(key), new.get(key)
+        if a is None or b is None or (a.exact, a.text) != (b.exact, b.text):
+            yield key, a.text if a else "–", b.text if b else "–", _difference(a, b)
+
+
+def _difference(a: Value | None, b: Value | None) -> str:
+    """In the printed unit with the printed decimals, or two digits where those would show none."""
+    if a is None or b is None or a.number is None or b.number is None:
+        return ""
+    change = float(b.number) - float(a.number)
+    text = fixed(change, max(len(v.text.partition(".")[2]) for v in (a, b)))
+    if not set(text) & set("123456789"):
+        text = f"{change:.2g}".replace("-", "−")
+    return text if change < 0 else f"+{text}"
+
+
+def _claims(old: dict[Any, Any], new: dict[Any, Any]) -> Iterator[tuple[str, str, str]]:
+    """Sentences that compare: a number that changed in one does not change the claim.
+
+    Two kinds of one family about the same subject, ``contrast_more`` and ``contrast_open`` of
+    AlexNet, are one claim that flipped.
+    """
+    came = [claim for claim in new if claim not in old]
+    for claim in (claim for claim in old if claim not in new):
+        family, (subject, text) = claim[0].partition("_")[0], old[claim]
+        same = [c for c in came if (c[0].partition("_")[0], new[c][0]) == (family, subject)]
+        if not same:
+            yield "vanished", text, "–"
+            continue
+        found = next((c for c in same if c[0] == claim[0]), same[0])
+        came.remove(found)
+        yield "reworded" if found[0] == claim[0] else "flipped", text, new[found][1]
+    for claim in came:
+        yield "appeared", "–", new[claim][1]
+
+
+def _files(old: Paper, new: Paper) -> Iterator[tuple[str, str]]:
+    pairs: list[tuple[str, dict[str, Any], dict[str, Any]]] = [("table", old.tables, new.tables)]
+    if old.figures and new.figures:
+        pairs.append(("figure", old.figures, new.figures))
+    for kind, one, other in pairs:
+        for name in sorted({*one, *other}):
+            if one.get(name) != other.get(name):
+                what = "new" if name not in one else "gone" if name not in other else "differs"
+                yield f"{kind} {name.rpartition('.')[0]}", what
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    table = [list(head), ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table) if lines else ""
