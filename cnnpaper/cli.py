@@ -334,7 +334,7 @@ def _start(
             "several devices serve several runs of a study"
         )
     if plan.data.set not in ("synthetic", "unknown"):
-        data.find(data_dir)
+        data.find(data_dir, plan.data.set)
     target, options = need
     launch.need_torch(target, STUDY=plan.name, **options, FORCE=1 if force else None)
     if len(specs) == 1:
@@ -440,15 +440,16 @@ def data(wanted: str | None, data_dir: Path) -> None:
     """
     from cnnpaper import data as images
 
+    cache = ROOT / "build" / "data"
     try:
-        images.find(data_dir)
+        images.find(data_dir, wanted)
     except UserError:
         if data_dir.exists() and not data_dir.is_dir():
             raise
         wanted = wanted or "original"
     if wanted is not None:
-        images.fetch(wanted, data_dir, click.echo)
-    click.echo(images.check(data_dir))
+        images.fetch(wanted, data_dir, click.echo, cache)
+    click.echo(images.check(data_dir, cache))
 
 
 # -------------------------------------------------------------------------------- executed again
@@ -657,7 +658,7 @@ def submit(
         raise config.missing_network(study, model, plan.networks)
     specs = [spec for spec in _declared(plan, arm, seeds) if model in (None, spec.model)]
     if plan.data.set not in ("synthetic", "unknown") and not dry_run:
-        images.find(data_dir)
+        images.find(data_dir, plan.data.set)
     launch.need_torch("experiments", CLUSTER="slurm", STUDY=study, ARM=arm, SEEDS=_listed(seeds))
     missing = [spec for spec in specs if force or not launch.finished(ROOT, spec)]
     click.echo(cluster.submit_runs(ROOT, study, missing, data_dir, force, dry_run))

@@ -1,8 +1,8 @@
 """Which images these are, whether they are the ones asked for, and the decoded ones kept.
 
 The six binary batches are rebuilt from whatever form the data folder holds, so one SHA-256 over
-them, the digest, says which pixels these are. The cache is a file of that name, hashed each time,
-with a note for each source that says what it was decoded to; it is safe to lose.
+them, the digest, says which pixels these are. The cache holds a file for each source, named after
+its stamp and the digest of what it was decoded to, and hashed each time; it is safe to lose.
 """
 
 from __future__ import annotations
@@ -60,15 +60,22 @@ def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:
     Raises:
         UserError: no copy there is what was asked for; why, for each of the first three.
     """
+    return first_copy(set, digest, data_dir, cache)[1]
+
+
+def first_copy(
+    set: str, digest: str | None, data_dir: Path, cache: Path | None
+) -> tuple[Source, Records]:
+    """The copy that :func:`load` takes, and its images."""
     refused = []
     for source in sources.find(data_dir, set):
         try:
             records = records_of(source, cache)
             refuse_other(set, digest, records)
-            return records
+            return source, records
         except Bad as error:
-            refused.append(sources.shown(f"{source}: {error}"))
-    raise UserError("\n".join([*_first_three(refused), _remedy(set, digest, data_dir)]))
+            refused.append(f"{source}: {error}")
+    raise _none_of(refused, set, digest, data_dir)
 
 
 def check(data_dir: Path, cache: Path | None = None) -> str:
@@ -84,7 +91,7 @@ def check(data_dir: Path, cache: Path | None = None) -> str:
         try:
             records = records_of(source, cache)
         except Bad as error:
-            refused.append(sources.shown(f"{source}: {error}"))
+            refused.append(f"{source}: {error}")
             continue
         good += [
             f"{source}",
@@ -94,13 +101,21 @@ def check(data_dir: Path, cache: Path | None = None) -> str:
             f"  images   {5 * read.BATCH:,} to train and validate, {read.BATCH:,} to test",
         ]
     if not good:
-        raise UserError("\n".join([*_first_three(refused), _remedy("any", None, data_dir)]))
+        raise _none_of(refused, "any", None, data_dir)
     return "\n".join([*good, *(f"not used: {line}" for line in refused)])
 
 
-def _first_three(refused: list[str]) -> list[str]:
+def _none_of(refused: list[str], set: str, digest: str | None, data_dir: Path) -> UserError:
+    """Why each of the first three copies will not do, and the remedy."""
+    known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
+    if digest and known is None:
+        remedy = "name the folder that holds that data by DATA_DIR, or another digest in the study"
+    else:
+        # always with SET: a bare `make data` is content with what it finds
+        command = advice("data", SET=known or "original", DATA_DIR=data_dir)
+        remedy = f"get the images (nothing that is there is touched): {command}"
     more = [f"and {len(refused) - 3} more"] if len(refused) > 3 else []
-    return [*refused[:3], *more]
+    return UserError("\n".join([*refused[:3], *more, remedy]))
 
 
 def refuse_other(set: str, digest: str | None, records: Records) -> None:
@@ -116,15 +131,6 @@ def refuse_other(set: str, digest: str | None, records: Records) -> None:
         raise Bad(f"digest {records.digest}; the study is about data with digest {digest}")
 
 
-def _remedy(set: str, digest: str | None, data_dir: Path) -> str:
-    known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
-    if digest and known is None:
-        return "name the folder that holds that data by DATA_DIR, or another digest in the study"
-    # always with SET: a bare `make data` is content with what it finds
-    command = advice("data", SET=known or "original", DATA_DIR=sources.expanded(data_dir))
-    return f"get the images (nothing that is there is touched): {command}"
-
-
 def identified(records: Bytes) -> Records:
     """What to call the set: its pixels decide.
 
@@ -132,7 +138,10 @@ def identified(records: Bytes) -> Records:
         records: (60000, 3073) in official order, with the official labels.
     """
     digest = hashlib.sha256(np.ascontiguousarray(records).data).hexdigest()
-    batches = tuple(read.sha1(batch) for batch in np.split(records, 6))
+    batches = tuple(
+        hashlib.sha1(batch.tobytes(), usedforsecurity=False).hexdigest()
+        for batch in np.split(records, 6)
+    )
     address: str | None = None
     name = RE_ENCODED
     if digest == JPEG75_DIGEST:
@@ -148,37 +157,25 @@ def identified(records: Bytes) -> Records:
     )
 
 
-# --- the cache --------------------------------------------------------------------------------
-
-
 def records_of(source: Source, cache: Path | None) -> Records:
     """The images of ``source``, decoded now or before.
 
     Raises:
         Bad: it is damaged or something else.
     """
-    note = cache and cache / f"source-{_stamp(source)}.txt"
-    if note is not None and (kept := _kept(note)) is not None:
-        return kept
+    stamp = _stamp(source)
+    for kept in cache.glob(f"{stamp}-*.bin") if cache else ():
+        with contextlib.suppress(OSError, ValueError):
+            array = np.fromfile(kept, dtype=np.uint8).reshape(6 * read.BATCH, RECORD)
+            # hashing 184 MB costs a tenth of a second; a flipped byte would cost a study
+            if kept.stem.endswith((found := identified(array)).digest):
+                return found
     array = read.read(source)
     records = identified(array)
-    if note is not None:
+    if cache:
         with contextlib.suppress(OSError):  # without room, the next start decodes again
-            write_atomic(note.with_name(f"{records.digest}.bin"), array.tobytes())
-            write_atomic(note, records.digest.encode())
+            write_atomic(cache / f"{stamp}-{records.digest}.bin", array.tobytes())
     return records
-
-
-def _kept(note: Path) -> Records | None:
-    """What the source of this note was decoded to before, if the cache is whole."""
-    try:
-        digest = note.read_text("ascii")
-        array = np.fromfile(note.with_name(f"{digest}.bin"), dtype=np.uint8)
-        # hashing 184 MB costs a tenth of a second; a flipped byte in the cache would cost a study
-        records = identified(array.reshape(6 * read.BATCH, RECORD))
-    except (OSError, ValueError):
-        return None
-    return records if records.digest == digest else None
 
 
 def _stamp(source: Source) -> str:

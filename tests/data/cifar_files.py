@@ -47,7 +47,7 @@ def png(pixels: Bytes) -> bytes:
     return file.getvalue()
 
 
-def pickled_batch(batch: Bytes, *, labels_key: bytes = b"labels", dtype: bytes = b"u1") -> bytes:
+def pickled_batch(batch: Bytes) -> bytes:
     """A batch as Python 2's cPickle wrote it with protocol 2."""
 
     def text(value: bytes) -> bytes:
@@ -58,7 +58,7 @@ def pickled_batch(batch: Bytes, *, labels_key: bytes = b"labels", dtype: bytes =
     array = (
         b"cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07K\x00\x85" + text(b"b")
         + b"\x87Rq\x08(K\x01M" + rows + b"M\x00\x0c\x86"
-        + b"cnumpy\ndtype\nq\x09" + text(dtype) + b"K\x00K\x01\x87Rq\x0a"
+        + b"cnumpy\ndtype\nq\x09" + text(b"u1") + b"K\x00K\x01\x87Rq\x0a"
         + b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
         + b"\x89T" + struct.pack("<i", len(data)) + data + b"tb"
     )  # fmt: skip
@@ -66,7 +66,7 @@ def pickled_batch(batch: Bytes, *, labels_key: bytes = b"labels", dtype: bytes =
     names = b"".join(text(b"image_%05d.png" % number) for number in range(len(batch)))
     return (
         b"\x80\x02}q\x01(" + text(b"batch_label") + b"q\x02" + text(b"training batch 1 of 5")
-        + b"q\x03" + text(labels_key) + b"q\x04]q\x05(" + labels + b"e"
+        + b"q\x03" + text(b"labels") + b"q\x04]q\x05(" + labels + b"e"
         + text(b"data") + b"q\x0b" + array
         + text(b"filenames") + b"q\x0c]q\x0d(" + names + b"eu."
     )  # fmt: skip
@@ -77,9 +77,7 @@ def batches(all_records: Bytes) -> Iterable[tuple[str, Bytes]]:
     return zip(BATCHES, np.split(all_records, 6), strict=True)
 
 
-def write_parquet(
-    folder: Path, all_records: Bytes, order: tuple[int, ...] = (3, 2, 1, 4, 0)
-) -> None:
+def write_parquet(folder: Path, all_records: Bytes) -> None:
     """The two files of the mirror, whose training batches stand in the order 4, 3, 2, 5, 1."""
     import pyarrow
     from pyarrow import parquet
@@ -87,7 +85,7 @@ def write_parquet(
     folder.mkdir(parents=True)
     encoded = [png(picture) for picture in pictures()]
     rows_of = np.split(np.arange(len(all_records)), 6)
-    train = np.concatenate([rows_of[batch] for batch in order])
+    train = np.concatenate([rows_of[batch] for batch in (3, 2, 1, 4, 0)])
     for part, rows in (("train", train), ("test", rows_of[5])):
         images = [{"bytes": encoded[row % PICTURES], "path": None} for row in rows]
         kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
@@ -167,9 +165,7 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
     elif form == "python archive":
         write_tar(folder / "cifar-10-python (1).tar.gz", pickles)
     elif form == "unpacked by Safari":
-        write_tar(folder / "cifar-10-python.tar", pickles, "w")
-    elif form == "fetched again by wget":
-        write_tar(folder / "cifar-10-python.tar.gz.1", pickles)
+        write_tar(folder / "cifar-10-python.tar.1", pickles, "w")
     elif form == "parquet":
         write_parquet(folder / "plain_text", made)
     elif form == "Hugging Face's cache":
@@ -197,7 +193,7 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
 
 FORMS = [
     *("binary", "python", "binary archive", "python archive", "unpacked by Safari"),
-    *("fetched again by wget", "parquet", "Hugging Face's cache", "images"),
+    *("parquet", "Hugging Face's cache", "images"),
     *("images one folder below, capitals, jpg beside", "ZIP of the repository"),
     "tar of the repository",
 ]
