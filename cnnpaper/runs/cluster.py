@@ -20,7 +20,7 @@ from cnnpaper import config
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
 from cnnpaper.files import UserError, clean_environment, write_atomic
-from cnnpaper.runs.launch import _command
+from cnnpaper.runs.launch import command
 
 SETTINGS = Path("experiments") / "cluster.toml"
 SCRIPT = Path("experiments") / "job.sh"
@@ -134,7 +134,7 @@ def submit_runs(
     new = [spec for spec in missing if spec.path not in alive]
     if not new:
         return f"{study}: nothing to submit; {len(alive)} runs are in the queue"
-    commands = [(spec.path, _command(spec, data_dir, "auto", force)) for spec in new]
+    commands = [(spec.path, command(spec, data_dir, "auto", force)) for spec in new]
     return submit(root, study, commands, dry_run=dry_run)
 
 

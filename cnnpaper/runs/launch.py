@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import torch
 
 DEVICE = re.compile(r"^(cpu|[0-9]+)(:[0-9]+)?$")
+PLACE = "CNNPAPER_PLACE"
+"""The variable that tells a run its number in the study, of how many, and :func:`work_after` it."""
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that save the state of a run and stop it."""
 
@@ -214,6 +216,7 @@ def train_study(
         Interrupted: a signal asked to stop; every run under way saved its state.
     """
     waiting: queue.SimpleQueue[RunSpec] = queue.SimpleQueue()
+    later: dict[str, RunSpec] = {}
     started: set[str] = set()
     failed: list[str] = []
     left_out: list[str] = []
@@ -224,6 +227,7 @@ def train_study(
         new = [spec for spec in specs if spec.path not in started]
         for spec in new:
             started.add(spec.path)
+            later[spec.path] = spec
             waiting.put(spec)
         total += len(new)
         return bool(new)
@@ -240,6 +244,7 @@ def train_study(
                         failed.append(f"{spec.path}: {error}")
 
         def one(spec: RunSpec, device: str) -> None:
+            del later[spec.path]
             needs = estimate(spec)
             if until is not None and time.time() + (needs or 0) > until:
                 left_out.append(spec.path)
@@ -247,7 +252,9 @@ def train_study(
             number = total - waiting.qsize()
             cost = f", about {needs / 60:.0f} minutes" if needs else ""
             _say(f"run {number} of {total}: {spec.path}{cost}")
-            status = group.run(_command(spec, data_dir, device, force), cwd=root)
+            after = work_after(spec, list(later.values()), estimate) / len(devices)
+            place = {PLACE: f"{number} {total} {after:.3f}"}
+            status = group.run(command(spec, data_dir, device, force), root, place)
             if status and not group.stopped:
                 failed.append(f"{spec.path}: {why_ended(status)}")
 
@@ -268,6 +275,16 @@ def train_study(
         raise UserError("not finished:\n" + "\n".join(failed[:4]))
 
 
+def work_after(
+    spec: RunSpec, later: Sequence[RunSpec], estimate: Callable[[RunSpec], float | None]
+) -> float:
+    """As much work as how many runs like this one comes after it? By images where times fail."""
+    times = [estimate(one) for one in (spec, *later)]
+    images = [float(one.steps * one.recipe.batch_size) for one in (spec, *later)]
+    first, *others = [time for time in times if time] if all(times) else images
+    return sum(others) / first
+
+
 def _say(text: str) -> None:
     """A line for people; a reader that has gone away is no reason to stop."""
     with contextlib.suppress(OSError):
@@ -286,16 +303,16 @@ def why_ended(status: int) -> str:
     return f"exit status {status}; its message is above"
 
 
-def _command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[str]:
+def command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[str]:
     """A process of its own for each run: its memory and threads are its own."""
-    command = [
+    call = [
         *(sys.executable, "-m", "cnnpaper", "train"),
         *("--study", spec.study, "--model", spec.model, "--seeds", str(spec.seed)),
         *("--gpus", device, "--data-dir", str(data_dir.resolve())),
         *(("--arm", spec.arm) if spec.arm else ()),
         *(("--variant", spec.variant) if spec.variant else ()),
     ]
-    return [*command, "--force"] if force else command
+    return [*call, "--force"] if force else call
 
 
 class ProcessGroup:
@@ -321,12 +338,13 @@ class ProcessGroup:
                 # Ctrl-C reaches the whole foreground group; a second signal does no harm
                 child.send_signal(signal.SIGTERM)
 
-    def run(self, command: list[str], cwd: Path) -> int:
+    def run(self, call: list[str], cwd: Path, variables: dict[str, str] | None = None) -> int:
         """Start a process, wait for it, and return its exit status."""
         with self._lock:
             if self.stopped:
                 return 0
-            child = subprocess.Popen(command, cwd=cwd, env=files.clean_environment())
+            environment = files.clean_environment() | (variables or {})
+            child = subprocess.Popen(call, cwd=cwd, env=environment)
             self._running.add(child)
         status = child.wait()
         with self._lock:

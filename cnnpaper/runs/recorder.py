@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -31,13 +32,15 @@ from cnnpaper.log import Epoch, Fingerprint, Header, LogWriter, Predictions, Res
 from cnnpaper.runs import checkpoint, machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
-from cnnpaper.runs.launch import stop_by
+from cnnpaper.runs.launch import PLACE, stop_by
 from cnnpaper.runs.machine import Stopwatch
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints; so much is lost at most when a run is killed."""
 LINE_EVERY_S = 30.0
 """Seconds between plain lines of progress where there is no terminal."""
+BAR_FORMAT = "{desc} {bar:10} {n_fmt}/{total_fmt}{postfix}"
+"""Of the bar on a terminal; the times left are in its postfix."""
 
 
 def record(
@@ -401,6 +404,9 @@ class Progress:
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
+        number, total, after = os.environ.get(PLACE, "1 1 0").split()
+        self._after = float(after)
+        self._name = f"run {number} of {total}, {spec.run}" if total != "1" else spec.run
         self._done = 0
         self._said = self._began = time.monotonic()
         self._bar: tqdm[Any] | None = None
@@ -414,28 +420,38 @@ class Progress:
         speed = at.seen / max(watch.wall_s, 1e-9)
         seen = max(at.seen, 1)
         now = f"loss {at.loss_sum / seen:.3f}, acc {at.correct / seen:.3f}, {speed:.0f} images/s"
+        now = f"{now}, {self._left(training)}"
         if sys.stderr.isatty():
             with contextlib.suppress(OSError):  # the terminal may be gone by now
                 self._draw(at.epoch, at.step, steps, now)
         elif time.monotonic() - self._said > LINE_EVERY_S:
             self._said = time.monotonic()
             say(
-                f"{self._spec.run}: epoch {at.epoch + 1}/{self._spec.epochs}, "
-                f"step {at.step}/{steps}, {now}, {self._left(training)} left"
+                f"{self._name}: epoch {at.epoch + 1}/{self._spec.epochs}, "
+                f"step {at.step}/{steps}, {now}"
             )
 
     def _draw(self, epoch: int, step: int, steps: int, now: str) -> None:
         if self._bar is None:
-            name = f"{self._spec.run} {epoch + 1}/{self._spec.epochs}"
-            self._bar = tqdm(total=steps, initial=step - 1, desc=name, unit="step", leave=False)
+            name = f"{self._name}: epoch {epoch + 1}/{self._spec.epochs}"
+            self._bar = tqdm(
+                total=steps, initial=step - 1, desc=name, leave=False, bar_format=BAR_FORMAT
+            )
         self._bar.set_postfix_str(now, refresh=False)
         self._bar.update()
 
     def _left(self, training: Training) -> str:
+        if self._done < 2:
+            return "time left not known yet"
         at, spec = training.at, self._spec
         left = spec.steps - at.epoch * spec.steps_per_epoch - at.step
-        each = (time.monotonic() - self._began) / max(self._done - 1, 1)
-        return tqdm.format_interval(left * each)
+        each = (time.monotonic() - self._began) / (self._done - 1)
+        run = f"{tqdm.format_interval(left * each)} left"
+        if not self._after:
+            return run
+        # the machine's measured speed holds for what comes later, too
+        study_s = (left + self._after * spec.steps) * each
+        return f"{run}, study {tqdm.format_interval(study_s)}"
 
     def epoch(self, epoch: EpochMetrics, line: Epoch) -> None:
         """An epoch is evaluated."""
