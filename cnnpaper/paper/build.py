@@ -15,15 +15,14 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cnnpaper.files import UserError, lock, sha256_file, write_atomic
+from cnnpaper.paper.publication import EDITIONS, Edition
 
 if TYPE_CHECKING:
     from cnnpaper.paper.compose import Document
 
-Edition = Literal["en", "ko", "html", "ko.html"]
-EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")
 PACKAGES = (
     "jinja2", "markupsafe", "matplotlib", "numpy", "pandas", "pikepdf", "pydantic", "scipy",
     "statsmodels", "tabulate",
@@ -254,5 +253,6 @@ def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
 def _write_html(root: Path, study: str, document: Document, output: Path) -> str:
     from cnnpaper.paper import html
 
-    write_atomic(output, html.assemble(root, document).encode())
+    page, printed = document.files["paper.html"], document.printed.values()
+    write_atomic(output, html.assemble(root, page, printed, document.attachments).encode())
     return ""

@@ -23,7 +23,7 @@ from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.facts import Facts, log_name
 from cnnpaper.paper.html import HtmlFace
 from cnnpaper.paper.ledger import Cite, Ledger, Value
-from cnnpaper.paper.publication import Publication, read_publication
+from cnnpaper.paper.publication import Edition, Publication, read_publication
 from cnnpaper.paper.references import Bibliography, keys
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tables import Tables
@@ -35,7 +35,6 @@ from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import Findings, analyse
 
 if TYPE_CHECKING:
-    from cnnpaper.paper.build import Edition
     from cnnpaper.study.load import StudyData
 
 SECTIONS = (

@@ -6,17 +6,13 @@ import base64
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
-
-if TYPE_CHECKING:
-    from cnnpaper.paper.compose import Document
 
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
@@ -128,13 +124,15 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}"
 
 
-def assemble(root: Path, document: Document) -> str:
-    """The page: numbered, with the whole ledger and the attached files at its end."""
-    text = numbered(document.files["paper.html"])
-    rows = "\n".join(_rows(document))
+def assemble(
+    root: Path, page: str, printed: Iterable[Value], attachments: Mapping[str, bytes]
+) -> str:
+    """The page numbered, with all printed values and the attached files at its end."""
+    text = numbered(page)
+    rows = "\n".join(_rows(printed))
     files = "\n".join(
         f'<li><a download="{name}" href="{data_uri(data, _kind(name))}">{name}</a></li>'
-        for name, data in sorted(document.attachments.items())
+        for name, data in sorted(attachments.items())
     )
     style = (root / "report" / "layout" / "paper.css").read_text("utf-8")
     return (
@@ -148,9 +146,9 @@ def _kind(name: str) -> str:
     return "application/json" if name.endswith(".json") else "text/csv"
 
 
-def _rows(document: Document) -> Iterator[str]:
+def _rows(printed: Iterable[Value]) -> Iterator[str]:
     """The ledger's rows of all printed values."""
-    for value in sorted(document.printed.values(), key=lambda v: v.key):
+    for value in sorted(printed, key=lambda v: v.key):
         sources = "<br>".join(html.escape(str(source)) for source in value.sources[:3])
         more = len(value.sources) - 3
         exact = html.escape(str(value.exact)[:24])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from cnnpaper.config import Model, Study, read_toml, validated
 
+Edition = Literal["en", "ko", "html", "ko.html"]
+EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")
 Languages = dict[str, str]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 

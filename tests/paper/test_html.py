@@ -16,7 +16,8 @@ from cnnpaper.paper.html import assemble, inline_svg, numbered
 @pytest.fixture
 def page(compose: Callable[..., Any]) -> str:
     data, document = compose("html")
-    return assemble(data.root, document)
+    page, printed = document.files["paper.html"], document.printed.values()
+    return assemble(data.root, page, printed, document.attachments)
 
 
 def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:
