@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from cnnpaper.config import RunSpec
+from cnnpaper.config import RunSpec, visible
 from cnnpaper.files import append_line
 from cnnpaper.log import CONTENDED, LogError, Machine, Part
 
@@ -85,13 +85,18 @@ class Timing(Part):
         return (self.other_cpu_s or 0.0) > CONTENDED * self.cpu_s
 
 
+Session = Mapping[str, tuple[int, Timing]]
+"""Network → (line of the file, what was measured)."""
+Sessions = Mapping[int, Session]
+
+
 def append(path: Path, line: Timing) -> None:
     """Add one line and wait until the disk has it."""
     append_line(path, line.model_dump_json())
 
 
-def read(path: Path) -> dict[int, dict[str, tuple[int, Timing]]]:
-    """Session → network → (line from 1, what was measured); empty without a file.
+def read(path: Path) -> Sessions:
+    """Session → its networks; empty without a file.
 
     Raises:
         LogError: a line is cut off or is no such line.
@@ -113,8 +118,9 @@ def read(path: Path) -> dict[int, dict[str, tuple[int, Timing]]]:
     return found
 
 
-def ratios(session: Mapping[str, tuple[int, Timing]], like: str) -> dict[str, tuple[float, ...]]:
-    """Network → its step time over that of network ``like``, round by round."""
+def ratios(session: Session, like: str) -> dict[str, tuple[float, ...]]:
+    """Network → its step time over that of network ``like``, round by round, so that what slows a
+    whole round cancels."""
     base = session[like][1].rounds
     return {
         model: tuple(a / b for a, b in zip(line.rounds, base, strict=True))
@@ -122,14 +128,15 @@ def ratios(session: Mapping[str, tuple[int, Timing]], like: str) -> dict[str, tu
     }
 
 
-def budget_steps(
-    session: Mapping[str, tuple[int, Timing]], like: str, steps: float
-) -> dict[str, int]:
-    """Network → steps that take as long as ``steps`` steps of network ``like``, to the nearest."""
-    return {
-        model: max(1, round(steps / statistics.median(values)))
-        for model, values in ratios(session, like).items()
-    }
+def budget(session: Session, like: str, steps: int) -> dict[str, tuple[int, float]]:
+    """Network → steps that take as long as ``steps`` steps of network ``like``, to the nearest by
+    the median of the paired ratio, and the seconds by which they are longer."""
+    found = {}
+    for model, each in ratios(session, like).items():
+        ratio = statistics.median(each)
+        own = max(1, round(steps / ratio))
+        found[model] = own, (own * ratio - steps) * session[like][1].step_s
+    return found
 
 
 def estimate_s(root: Path, spec: RunSpec) -> float | None:
@@ -139,11 +146,10 @@ def estimate_s(root: Path, spec: RunSpec) -> float | None:
     twice the time of one in bfloat16.
     """
     found = [
-        sessions[number][spec.model][1]
-        for path in sorted((root / "results" / "log").glob(f"*/{TIMING_NAME}"))
-        for sessions in [read(path)]
-        for number in sorted(sessions)
-        if spec.model in sessions[number]
+        session[spec.model][1]
+        for path in visible(root / "results" / "log", f"*/{TIMING_NAME}")
+        for session in read(path).values()
+        if spec.model in session
     ]
     if not found:
         return None

@@ -1,25 +1,40 @@
-"""The rule by which a tuning study decides: two stages, the same for every network.
+"""The rules by which a study decides from its logs what it tries next, the same for every network.
 
-Stage 1 tries the whole grid. Stage 2, the arm that ``refines`` it, tries the best value and its two
-neighbours for longer; while the best of stage 2 is an end of those tried, the next value is added,
-beyond the grid by its factor. The best of stage 2 wins, ties go to the lower value, and a run that
-diverged scores as guessing. What is tried next follows from the logs, so nobody chooses it.
+*Tuning*: stage 1 tries the whole grid. Stage 2, the arm that ``refines`` it, tries the best value
+and its two neighbours for longer; while the best of stage 2 is an end of those tried, the next
+value is added, beyond the grid by its factor. The best of stage 2 wins, ties go to the lower value,
+and a run that diverged scores as guessing. *Precision*: a network that loses much by bfloat16 gets
+more seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from cnnpaper.advice import advice
-from cnnpaper.config import Experiment, Refined, RunSpec, Study, load_study, run_spec, run_specs
+from cnnpaper.config import (
+    Experiment,
+    Refined,
+    RunSpec,
+    Study,
+    Value,
+    load_study,
+    run_spec,
+    run_specs,
+)
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, read_run
 
 GUESSING = 0.1
 """Score of a run that diverged."""
+LOSS = 0.02
+"""A network whose mean loses more than this by bfloat16 gets :data:`MORE` seeds."""
+MORE = 3
 Scores = Mapping[float, float | None]
 """Value → validation accuracy, None where the run is not finished."""
+ValueT = TypeVar("ValueT", bound=Value)
 
 
 def plan(
@@ -59,13 +74,11 @@ def _best(scores: Mapping[float, float]) -> float:
 
 
 def _below(grid: Sequence[float], value: float) -> float:
-    lower = [other for other in grid if other < value]
-    return lower[-1] if lower else _rounded(value * grid[0] / grid[1])
+    return max((v for v in grid if v < value), default=_rounded(value * grid[0] / grid[1]))
 
 
 def _above(grid: Sequence[float], value: float) -> float:
-    higher = [other for other in grid if other > value]
-    return higher[0] if higher else _rounded(value * grid[1] / grid[0])
+    return min((v for v in grid if v > value), default=_rounded(value * grid[1] / grid[0]))
 
 
 def _rounded(value: float) -> float:
@@ -88,7 +101,26 @@ def refined(root: Path, study: Study) -> Refined:
 
 def declared(root: Path, study: Study) -> list[RunSpec]:
     """All runs that a study declares by now."""
-    return run_specs(root, study, refined(root, study))
+    return run_specs(root, study, refined(root, study)) + _more_pairs(root, study)
+
+
+def _more_pairs(root: Path, study: Study) -> list[RunSpec]:
+    """More seeds in both precisions, for each network that loses much by bfloat16."""
+    if list(study.grid) != ["precision"]:
+        return []
+    found = []
+    for arm, settings in study.arms.items():
+        for model in study.networks:
+            score = scores(root, study, arm, model, ("float32", "bfloat16"))
+            before, after = score["float32"], score["bfloat16"]
+            if before is None or after is None or round(before - after, 9) <= LOSS:
+                continue
+            found += [
+                run_spec(root, study, model, seed, arm=arm, point={"precision": precision})
+                for seed in range(max(settings.seeds) + 1, max(settings.seeds) + 1 + MORE)
+                for precision in score
+            ]
+    return found
 
 
 def winner(root: Path, study: Study, model: str) -> float | None:
@@ -99,27 +131,29 @@ def winner(root: Path, study: Study, model: str) -> float | None:
     return None
 
 
-def scores(root: Path, study: Study, arm: str, model: str, values: Sequence[float]) -> Scores:
+def scores(
+    root: Path, study: Study, arm: str | None, model: str, values: Sequence[ValueT]
+) -> dict[ValueT, float | None]:
     """Value → mean validation accuracy over the arm's seeds; None where a run is not finished."""
-    found: dict[float, float | None] = {}
+    found: dict[ValueT, float | None] = {}
     for value in values:
-        each = [_score(root, study, arm, model, value, seed) for seed in study.arms[arm].seeds]
+        point = dict.fromkeys(study.grid, value)
+        each = [
+            _score(run_spec(root, study, model, seed, arm=arm, point=point).folder(root) / LOG_NAME)
+            for seed in study.arms[arm].seeds
+        ]
         done = [score for score in each if score is not None]
         found[value] = sum(done) / len(done) if len(done) == len(each) else None
     return found
 
 
-def _score(root: Path, study: Study, arm: str, model: str, value: float, seed: int) -> float | None:
-    point = dict.fromkeys(study.grid, value)
-    path = run_spec(root, study, model, seed, arm=arm, point=point).folder(root) / LOG_NAME
+def _score(path: Path) -> float | None:
     if not path.exists() or not path.read_bytes().endswith(b"\n"):
         return None
     result = read_run(path).result
     if result is None:
         return None
-    if result.status == "diverged" or result.val_acc is None:
-        return GUESSING
-    return result.val_acc
+    return GUESSING if result.status == "diverged" else result.val_acc
 
 
 def _planned(

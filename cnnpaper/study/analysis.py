@@ -17,29 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cnnpaper import metrics, tuning
-from cnnpaper.config import RunSpec, Study, run_name
+from cnnpaper import metrics, timings, tuning
+from cnnpaper.config import RunSpec, run_name
 from cnnpaper.study import stats
-from cnnpaper.study.load import Sessions, StudyData
-from cnnpaper.timings import Timing
+from cnnpaper.study.load import StudyData
+from cnnpaper.study.precision import Precision, compare
+from cnnpaper.study.stats import Interval, Summary
 
-Limits = tuple[float, float]
-COLUMNS = "test_acc test_loss val_acc val_loss train_s total_s peak_memory contended suspended_s"
-"""Columns of the runs that are summarised."""
-CLASSES = 10
-MARGIN = -0.01
-"""The mean change that bfloat16 must be shown to exceed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """One column of one network's runs in one arm, over the seeds that all networks have."""
-
-    mean: float
-    n: int
-    interval: Limits | None
-    """Student's, over seeds; None for one seed."""
-    sd: float | None
+SUMMARISED = ("test_acc", "val_acc", "train_s")
+"""Columns of the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +35,7 @@ class Contrast:
     model: str
     difference: float
     """Network minus baseline, as a fraction."""
-    interval: Limits
+    interval: Interval
     """Simultaneous."""
     p: float
     p_holm: float
@@ -60,7 +46,6 @@ class Contrast:
     detectable: float | None
     """The difference that this design detects with a power of 80 %, at the level of Holm's first
     step."""
-    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,32 +56,7 @@ class Trial:
     model: str
     rate: float
     val_acc: float
-    """A diverged run scores like chance."""
     path: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What bfloat16 changes for one network: validation accuracy, bfloat16 minus float32."""
-
-    model: str
-    change: float
-    interval: Limits | None
-    n: int
-    """Pairs of one seed."""
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Precision:
-    """The comparison of precisions."""
-
-    changes: tuple[Change, ...]
-    mean: float
-    bound: float | None
-    """One-sided lower 95 % bound of the mean change, deviation pooled within networks."""
-    stands: bool
-    """No bfloat16 run diverged, and the bound is above :data:`MARGIN`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +65,11 @@ class StepTime:
 
     model: str
     step_s: float
-    interval: Limits
+    interval: Interval
     """Of the median: third to tenth of twelve rounds."""
     ratio: float | None
     """To the network of the budget, paired by rounds; None without a budget."""
-    ratio_interval: Limits | None
+    ratio_interval: Interval | None
     images_per_s: float
     gmac_per_s: float | None
     """Forward and backward pass together, by three times the forward pass."""
@@ -126,8 +86,6 @@ class StepTime:
 class Shift:
     """A network's step time in a later session over that in the session of the budget."""
 
-    session: int
-    model: str
     ratio: float
     line: int
 
@@ -162,7 +120,7 @@ class Gain:
 
     model: str
     difference: float
-    interval: Limits | None
+    interval: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,13 +128,12 @@ class Findings:
     """All of it; what the study has nothing for is empty or None."""
 
     summaries: Mapping[tuple[str, str, str], Summary] = field(default_factory=dict)
-    """(arm, network with its variant, column of the runs) → summary."""
+    """(arm, network with its variant, one of :data:`SUMMARISED`) → mean over the seeds shown."""
     contrasts: tuple[Contrast, ...] = ()
     trials: tuple[Trial, ...] = ()
     winners: Mapping[str, float] = field(default_factory=dict)
     precision: Precision | None = None
     timing: tuple[StepTime, ...] = ()
-    timing_session: int = 0
     timing_rounds: int = 0
     timing_steps: int = 0
     timing_machine: str = ""
@@ -188,9 +145,6 @@ class Findings:
     budgets: tuple[Budget, ...] = ()
     calibration_arm: str = ""
     calibration: tuple[Calibration, ...] = ()
-    confusions: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
-    """Network → (10, 10), true class by predicted class, test images in a mean run of
-    ``calibration_arm``."""
     gain_arms: tuple[str, str] | None = None
     gains: tuple[Gain, ...] = ()
     compute_s: float | None = None
@@ -199,20 +153,16 @@ class Findings:
 
 def analyse(data: StudyData) -> Findings:
     """Everything that the study's logs say."""
-    arm = _shown_arm(data)
-    shorter_longer = _gain_arms(data)
+    studies = [one for one in (data, data.tuning, data.precision) if one is not None]
     return Findings(
         summaries=_summaries(data),
         contrasts=_contrasts(data),
         **_tuning(data.tuning),
-        precision=_precision(data.precision),
+        precision=compare(data.precision),
         **_timing(data),
-        calibration_arm=arm or "",
-        calibration=() if arm is None else _calibration(data, arm),
-        confusions={} if arm is None else _confusions(data, arm),
-        gain_arms=shorter_longer,
-        gains=() if shorter_longer is None else _gains(data, *shorter_longer),
-        compute_s=_compute(data),
+        **_calibration(data),
+        **_gains(data),
+        compute_s=float(sum(one.runs["total_s"].sum() for one in studies)) or None,
     )
 
 
@@ -239,52 +189,43 @@ def _summaries(data: StudyData) -> dict[tuple[str, str, str], Summary]:
     found = {}
     for arm in data.study.arms:
         for entry, paths in shown(data, arm or "").items():
-            for column in COLUMNS.split():
+            for column in SUMMARISED:
                 values = pd.to_numeric(table.loc[paths, column]).to_numpy(np.float64)
-                if len(values) and np.isfinite(values).all():  # a diverged run has no loss
-                    found[arm or "", entry, column] = _summary(values)
+                if np.isfinite(values).all():  # a study may read no test image
+                    found[arm or "", entry, column] = stats.summary(values)
     return found
 
 
-def _summary(values: Sequence[float] | npt.NDArray[np.float64]) -> Summary:
-    mean = stats.mean_interval(values)
-    limits = None if mean.low is None or mean.high is None else (mean.low, mean.high)
-    return Summary(mean=mean.mean, n=mean.n, interval=limits, sd=mean.sd)
+def correct(data: StudyData, paths: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which test images each run classifies correctly, (S, n).
 
-
-def correct(data: StudyData, paths: Sequence[str]) -> npt.NDArray[np.bool_] | None:
-    """Which test images each run classifies correctly, (S, n); None where no run says."""
-    known = [data.predictions[path] for path in paths if path in data.predictions]
-    first = next(iter(data.predictions), None)
-    if first is None:
-        return None
-    guessed = stats.diverged_answers(data.predictions[first].test_labels)
-    rows = [metrics.correct(one.test_labels, one.test_logits) for one in known]
-    lost = len(paths) - len(known)
-    return np.array([*rows, *[guessed] * lost], dtype=bool)
+    A run that diverged answers class 0 always, and so has 10 % of CIFAR-10's test images.
+    """
+    labels = next(iter(data.predictions.values())).test_labels
+    known = [data.predictions.get(path) for path in paths]
+    return np.array(
+        [labels == 0 if p is None else metrics.correct(labels, p.test_logits) for p in known],
+        dtype=bool,
+    )
 
 
 def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
     """Each network against the baseline; none where there are less than two complete seeds."""
     plan = data.study.contrast
-    if plan is None or len(data.complete_seeds(plan.arm)) < 2 or not data.study.data.test_images:
+    if plan is None or not data.study.data.test_images or not data.predictions:
         return ()
-    paths = shown(data, plan.arm)
-    answers = {entry: correct(data, own) for entry, own in paths.items()}
-    base = answers.get(plan.baseline)
-    models = [model for model in data.study.networks if model != plan.baseline and model in answers]
-    if base is None or not models:
+    answers = {entry: correct(data, own) for entry, own in shown(data, plan.arm).items()}
+    base = answers.pop(plan.baseline, None)
+    if base is None or not answers:
         return ()
-    pairs = [answers[model] for model in models]
-    family = [stats.contrast(own, base) for own in pairs if own is not None]
-    adjusted = stats.holm([one.p for one in family])
-    limits = stats.simultaneous_intervals(family)
+    family = {model: stats.contrast(own, base) for model, own in answers.items()}
+    adjusted = stats.holm([test.p for test in family.values()])
+    level = stats.simultaneous_level(len(family))
     found = []
-    for model, own, test, p_holm, interval in zip(
-        models, pairs, family, adjusted, limits, strict=True
-    ):
-        if own is None or test.p is None or p_holm is None or interval is None:
-            continue  # one test image
+    for (model, test), p_holm in zip(family.items(), adjusted, strict=True):
+        interval = test.interval(level)
+        if test.p is None or p_holm is None or interval is None:
+            continue  # one seed, or one test image
         found.append(
             Contrast(
                 model=model,
@@ -292,91 +233,68 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
                 interval=interval,
                 p=test.p,
                 p_holm=p_holm,
-                p_welch=stats.welch(own.mean(axis=1), base.mean(axis=1)).p,
+                p_welch=stats.welch(answers[model].mean(axis=1), base.mean(axis=1)),
                 significant=p_holm < 1 - stats.LEVEL,
-                detectable=test.detectable(alpha=(1 - stats.LEVEL) / len(family)),
-                paths=(*paths[model], *paths[plan.baseline]),
+                detectable=test.detectable(alpha=1 - level),
             )
         )
     return tuple(found)
 
 
-def _gain_arms(data: StudyData) -> tuple[str, str] | None:
-    """The shortest and the longest arm: of those of equal time, where there is a budget."""
+def _gains(data: StudyData) -> dict[str, Any]:
+    """What the longest arm gains each network over the shortest, over seeds and images.
+
+    Of arms of equal time, where there is a budget; arms share no runs.
+    """
     steps = dict(data.study.budget.steps) if data.study.budget else {}
     if not steps:
         for spec in data.specs:
             steps.setdefault(spec.arm or "", spec.steps)
     arms = [arm for arm in sorted(steps, key=lambda arm: steps[arm]) if data.complete_seeds(arm)]
     if len(arms) < 2 or steps[arms[0]] == steps[arms[-1]] or not data.study.data.test_images:
-        return None
-    return arms[0], arms[-1]
-
-
-def _gains(data: StudyData, shorter: str, longer: str) -> tuple[Gain, ...]:
-    """What the longer arm gains each network, over seeds and images; arms share no runs."""
-    before, after = shown(data, shorter), shown(data, longer)
+        return {}
+    before, after = shown(data, arms[0]), shown(data, arms[-1])
     found = []
-    for model in before:
-        long, short = correct(data, after.get(model, ())), correct(data, before[model])
-        if long is None or short is None or not len(long):
-            continue
-        test = stats.contrast(long, short)
+    for model in before if data.predictions else ():
+        test = stats.contrast(correct(data, after[model]), correct(data, before[model]))
         found.append(Gain(model=model, difference=test.difference, interval=test.interval()))
-    return tuple(found)
+    return {"gain_arms": (arms[0], arms[-1]), "gains": tuple(found)}
 
 
-# --------------------------------------------------------------------------------- predictions
+def _calibration(data: StudyData) -> dict[str, Any]:
+    """Calibration before and after temperature scaling (Guo et al. 2017); finished runs only.
 
-
-def _shown_arm(data: StudyData) -> str | None:
-    """The arm whose predictions are looked at closely: the contrast's, else the first shown."""
+    In the arm of the contrast, else in the first one that is shown.
+    """
     first = [data.study.contrast.arm] if data.study.contrast else []
     arms = [*first, *(arm or "" for arm in data.study.arms)]
-    return next((arm for arm in arms if data.complete_seeds(arm)), None)
-
-
-def _calibration(data: StudyData, arm: str) -> tuple[Calibration, ...]:
-    """Calibration before and after temperature scaling (Guo et al. 2017); finished runs only."""
+    arm = next((arm for arm in arms if data.complete_seeds(arm)), None)
+    if arm is None or not data.study.data.test_images:
+        return {}
     found = []
     for model, paths in shown(data, arm).items():
         known = [path for path in paths if path in data.predictions]
-        rows = []
-        for one in (
-            (data.predictions[path] for path in known) if data.study.data.test_images else ()
-        ):
-            divisor = metrics.temperature(one.val_labels, one.val_logits)
-            test = one.test_labels, one.test_logits
-            rows.append(
-                (
-                    divisor,
-                    stats.expected_calibration_error(*test),
-                    stats.expected_calibration_error(*test, divisor),
-                    metrics.cross_entropy(*test),
-                    metrics.cross_entropy(*test, divisor),
-                )
-            )
+        rows = [_calibration_of(data, path) for path in known]
         if rows:
-            names = ("temperature", "ece", "ece_scaled", "nll", "nll_scaled")
-            means = dict(zip(names, map(float, np.mean(rows, axis=0)), strict=True))
+            means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             found.append(Calibration(model=model, paths=tuple(known), **means))
-    return tuple(found)
+    return {"calibration_arm": arm, "calibration": tuple(found)}
 
 
-def _confusions(data: StudyData, arm: str) -> dict[str, npt.NDArray[np.float64]]:
-    found = {}
-    for model, paths in shown(data, arm).items():
-        known = [data.predictions[path] for path in paths if path in data.predictions]
-        if not known or not data.study.data.test_images:
-            continue
-        counts = np.zeros((CLASSES, CLASSES))
-        for one in known:
-            np.add.at(counts, (one.test_labels, one.test_logits.argmax(axis=1)), 1)
-        found[model] = counts / len(known)
-    return found
+def _calibration_of(data: StudyData, path: str) -> dict[str, float]:
+    one = data.predictions[path]
+    divisor = metrics.temperature(one.val_labels, one.val_logits)
+    test = one.test_labels, one.test_logits
+    return {
+        "temperature": divisor,
+        "ece": stats.expected_calibration_error(*test),
+        "ece_scaled": stats.expected_calibration_error(*test, divisor),
+        "nll": metrics.cross_entropy(*test),
+        "nll_scaled": metrics.cross_entropy(*test, divisor),
+    }
 
 
-# --------------------------------------------------------------------------------- other studies
+# --------------------------------------------------------------------------------- the search
 
 
 def _tuning(data: StudyData | None) -> dict[str, Any]:
@@ -396,47 +314,10 @@ def _tuning(data: StudyData | None) -> dict[str, Any]:
         for spec in data.specs
         if spec.path in data.logs
     ]
-    stages = [arm or "" for arm in data.study.arms]
-    order = {model: place for place, model in enumerate(data.study.networks)}
-    trials.sort(key=lambda one: (stages.index(one.stage), order[one.model], one.rate))
-    winners = {model: tuning.winner(data.root, data.study, model) for model in order}
+    stages, models = list(data.study.arms), data.study.networks
+    trials.sort(key=lambda t: (stages.index(t.stage or None), models.index(t.model), t.rate))
+    winners = {model: tuning.winner(data.root, data.study, model) for model in models}
     return {"trials": tuple(trials), "winners": {m: w for m, w in winners.items() if w is not None}}
-
-
-def _precision(data: StudyData | None) -> Precision | None:
-    """bfloat16 against float32, pairs of one network and seed."""
-    if data is None or "precision" not in data.study.grid:
-        return None
-    runs = {(s.model, s.seed, s.recipe.precision): s.path for s in data.specs}
-    scores = data.runs.set_index("path")["val_acc"]
-    changes, groups = [], []
-    for model in data.study.networks:
-        pairs = [
-            (runs[model, seed, "bfloat16"], runs[model, seed, "float32"])
-            for seed in dict.fromkeys(spec.seed for spec in data.specs)
-            if all(runs.get((model, seed, p)) in data.logs for p in ("bfloat16", "float32"))
-        ]
-        if pairs:
-            own = [float(scores[one] - scores[other]) for one, other in pairs]
-            mean = _summary(own)
-            paths = tuple(path for pair in pairs for path in pair)
-            changes.append(
-                Change(model=model, change=mean.mean, interval=mean.interval, n=mean.n, paths=paths)
-            )
-            groups.append(own)
-    if not groups:
-        return None
-    bound = stats.lower_bound_pooled(groups)
-    lost = data.runs[data.runs["precision"] == "bfloat16"]["status"].eq("diverged").any()
-    stands = bound.low is not None and bound.low > MARGIN and not lost
-    return Precision(changes=tuple(changes), mean=bound.mean, bound=bound.low, stands=bool(stands))
-
-
-def _compute(data: StudyData) -> float | None:
-    """Seconds of training and evaluation of every run of the study and of those that it names."""
-    parts = [one.runs["total_s"].sum() for one in (data, data.tuning, data.precision) if one]
-    total = float(sum(parts))
-    return total or None
 
 
 # --------------------------------------------------------------------------------- time
@@ -452,46 +333,44 @@ def _timing(data: StudyData) -> dict[str, Any]:
     timed = {model: session[model] for model in data.study.networks if model in session}
     if not timed:
         return {}
-    like = timed.get(budget.like) if budget else None
+    like = budget.like if budget and budget.like in session else None
+    ratios = timings.ratios(session, like) if like else {}
     first = next(iter(timed.values()))[1]
-    times = tuple(_step_time(model, line, at, like) for model, (at, line) in timed.items())
-    filled = budgets(data.study, data.timing)
+    steps = budget.steps.items() if budget and like else ()
+    filled = {arm: timings.budget(session, str(like), count) for arm, count in steps}
     return {
-        "timing": times,
-        "timing_session": number,
+        "timing": tuple(_step_time(at, line, ratios.get(m)) for m, (at, line) in timed.items()),
         "timing_rounds": len(first.rounds),
         "timing_steps": len(first.round_s[0]),
         "timing_machine": first.machine.gpu or first.machine.cpu or first.machine.processor or "",
         "timing_batch": first.batch_size,
         "timing_contended": any(line.contended for _, line in timed.values()),
         "shifts": tuple(
-            Shift(session=later, model=model, ratio=line.step_s / timed[model][1].step_s, line=at)
+            Shift(ratio=line.step_s / timed[model][1].step_s, line=at)
             for later, other in data.timing.items()
             if later > number
             for model, (at, line) in other.items()
             if model in timed
         ),
-        "budget_s": {arm: n * like[1].step_s for arm, n in budget.steps.items()}
-        if budget and like
-        else {},
+        "budget_s": {arm: count * session[str(like)][1].step_s for arm, count in steps},
         "budgets": tuple(
-            Budget(arm=arm, model=model, steps=steps, residual_s=residual)
+            Budget(arm=arm, model=model, steps=each[model][0], residual_s=each[model][1])
             for arm, each in filled.items()
-            for model, (steps, residual) in each.items()
+            for model in timed
         ),
     }
 
 
-def _step_time(model: str, line: Timing, at: int, like: tuple[int, Timing] | None) -> StepTime:
-    median = stats.median_interval(line.rounds)
-    ratio = None if like is None else stats.paired_ratio(line.rounds, like[1].rounds)
-    images = line.batch_size / median.median
+def _step_time(at: int, line: timings.Timing, ratios: Sequence[float] | None) -> StepTime:
+    step_s, interval = stats.median_interval(line.rounds)
+    ratio, ratio_interval = stats.median_interval(ratios) if ratios else (None, None)
+    images = line.batch_size / step_s
     return StepTime(
-        model=model,
-        step_s=median.median,
-        interval=(median.low, median.high),
-        ratio=None if ratio is None else ratio.median,
-        ratio_interval=None if ratio is None else (ratio.low, ratio.high),
+        model=line.model,
+        step_s=step_s,
+        interval=interval,
+        ratio=ratio,
+        ratio_interval=ratio_interval,
         images_per_s=images,
         gmac_per_s=3 * line.macs * images / 1e9,
         peak_memory=line.peak_memory,
@@ -500,25 +379,3 @@ def _step_time(model: str, line: Timing, at: int, like: tuple[int, Timing] | Non
         sections={name: statistics.median(each) for name, each in line.sections.items()},
         line=at,
     )
-
-
-def budgets(study: Study, timing: Sessions | None) -> dict[str, dict[str, tuple[int, float]]]:
-    """Arm of equal time → network → (steps, predicted minus budgeted seconds).
-
-    Steps are those that the study declares: the nearest number to the budget by the median of the
-    paired ratio, which ``make report`` checks. Empty without a budget or its session.
-    """
-    budget = study.budget
-    session = (timing or {}).get(budget.session, {}) if budget else {}
-    if budget is None or budget.like not in session:
-        return {}
-    like = session[budget.like][1]
-    found: dict[str, dict[str, tuple[int, float]]] = {}
-    for arm, steps in budget.steps.items():
-        declared = study.arm[arm].steps
-        for model in study.networks:
-            if model in session and isinstance(declared, dict):
-                ratio = stats.paired_ratio(session[model][1].rounds, like.rounds).median
-                residual = (declared[model] * ratio - steps) * like.step_s
-                found.setdefault(arm, {})[model] = (declared[model], residual)
-    return found

@@ -19,7 +19,6 @@ from cnnpaper.advice import advice
 from cnnpaper.config import Budget, RunSpec, Study
 from cnnpaper.files import UserError, sha256_file
 from cnnpaper.log import PREDICTIONS_NAME, LogError, Run
-from cnnpaper.timings import Timing
 
 DATA_NAMES = {
     "original": "CIFAR-10",
@@ -31,17 +30,20 @@ CLOSE = 1e-9
 """Relative; of a mean that another version of numpy may add up in another order."""
 
 
-def _restore(run: Run) -> str:
-    over = log.again(run.header, FORCE=1) if run.header.origin == "trained" else "import it again"
-    return f"restore the file from version control, or train the run from scratch: {over}"
+def _bad(path: Path, text: str) -> LogError:
+    over = log.again_at(path, FORCE=1)
+    return LogError(
+        f"{text}\nrestore the file from version control, or train the run from scratch: {over}"
+    )
 
 
-def _bad(run: Run, line: str, text: str) -> LogError:
-    return LogError(f"{run.path}:{run.line_numbers.get(line, 1)}: {text}\n{_restore(run)}")
+def _bad_line(run: Run, line: str, text: str) -> LogError:
+    return _bad(run.path, f"{run.path}:{run.line_numbers.get(line, 1)}: {text}")
 
 
-def _bad_file(run: Run, text: str) -> LogError:
-    return LogError(f"{run.path.with_name(PREDICTIONS_NAME)}: {text}\n{_restore(run)}")
+def _bad_predictions(run: Run, text: str) -> LogError:
+    path = run.path.with_name(PREDICTIONS_NAME)
+    return _bad(path, f"{path}: {text}")
 
 
 # --------------------------------------------------------------------------------- one run
@@ -53,29 +55,33 @@ def own_spec(run: Run) -> RunSpec:
         return RunSpec.model_validate_json(json.dumps(run.header.spec))
     except ValidationError as error:
         key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise _bad(run, "header", f"spec.{key}: {error.errors()[0]['msg']}") from None
+        raise _bad_line(run, "header", f"spec.{key}: {error.errors()[0]['msg']}") from None
 
 
-def check_run(run: Run, result: log.Result) -> None:
+def check_run(run: Run, spec: RunSpec, result: log.Result) -> None:
     """The log of a trained run agrees with its own header.
 
     Raises:
         LogError: it does not.
     """
-    spec = own_spec(run)
     if result.status not in ("finished", "diverged"):
-        raise _bad(run, "result", f"status = {result.status!r} of a run that was trained here")
+        raise _bad_line(run, "result", f"status = {result.status!r} of a run that was trained here")
     finished = result.status == "finished"
     _check_length(run, spec, finished)
     expected = [spec.data.test_images] if finished and spec.data.test_images else []
-    if [reading.images for reading in run.readings] != expected:
-        sizes = [reading.images for reading in run.readings]
-        raise _bad(run, "reading", f"readings of the test images: {sizes}, expected {expected}")
+    sizes = [reading.images for reading in run.readings]
+    if sizes != expected:
+        text = f"readings of the test images: {sizes}, expected {expected}"
+        raise _bad_line(run, "reading", text)
     if finished != (result.predictions_sha256 is not None):
-        raise _bad(run, "result", f"{result.status}, predictions_sha256 = "
-                   f"{result.predictions_sha256}")  # fmt: skip
+        text = f"{result.status}, predictions_sha256 = {result.predictions_sha256}"
+        raise _bad_line(run, "result", text)
     if not finished and (result.test_acc, result.test_loss) != (None, None):
-        raise _bad(run, "result", "metrics of the test images, but the run diverged")
+        raise _bad_line(run, "result", "metrics of the test images, but the run diverged")
+    last = run.epochs[-1].val_acc
+    if finished and last != result.val_acc:
+        text = f"val_acc = {result.val_acc}, but the last epoch has {last}"
+        raise _bad_line(run, "result", text)
 
 
 def _check_length(run: Run, spec: RunSpec, finished: bool) -> None:
@@ -83,78 +89,66 @@ def _check_length(run: Run, spec: RunSpec, finished: bool) -> None:
     done = 0
     for epoch in run.epochs:
         planned = min(spec.steps_per_epoch, spec.steps - done)
-        last = epoch is run.epochs[-1]
-        if epoch.steps != planned and (finished or not last):
+        if epoch.steps != planned and (finished or epoch is not run.epochs[-1]):
             line = f"epoch {epoch.epoch}"
-            raise _bad(run, line, f"steps = {epoch.steps}, where {planned} are expected")
+            raise _bad_line(run, line, f"steps = {epoch.steps}, where {planned} are expected")
         done += epoch.steps or 0
     if finished and done != spec.steps:
-        raise _bad(run, "result", f"finished after {done} of {spec.steps} steps")
+        raise _bad_line(run, "result", f"finished after {done} of {spec.steps} steps")
 
 
-def read_predictions(run: Run) -> log.Predictions:
-    """The predictions that the result line binds.
-
-    Raises:
-        LogError: the file is missing or another one, or holds other arrays.
-    """
-    path = run.path.with_name(PREDICTIONS_NAME)
-    expected = run.result.predictions_sha256 if run.result else None
-    if path.is_file() and sha256_file(path) != expected:
-        text = "not the predictions that the run's result line names (other SHA-256)"
-        raise _bad_file(run, text)
-    return log.read_predictions(path)
-
-
-def check_metrics(run: Run, found: log.Predictions) -> None:
-    """Metrics follow from the predictions, and these are of as many images as the run had.
+def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
+    """Predictions of the finished runs, which all are about the same images.
 
     Raises:
-        LogError: they do not.
+        LogError: a file is missing or another one, or it is at odds with its run or with others.
     """
+    first = next(iter(logs.values()), None)
+    found: dict[str, log.Predictions] = {}
+    for path, run in logs.items():
+        if first is not None and run.header.data.digest != first.header.data.digest:
+            raise _bad_line(run, "header", "data.digest: other images than those of "
+                            f"{first.path.parent}; a study is about one set")  # fmt: skip
+        expected = run.result.predictions_sha256 if run.result else None
+        if expected is None:
+            continue
+        file = run.path.with_name(PREDICTIONS_NAME)
+        if file.is_file() and sha256_file(file) != expected:
+            text = "not the predictions that the run's result line names (other SHA-256)"
+            raise _bad_predictions(run, text)
+        found[path] = log.read_predictions(file)
+        _check_metrics(run, found[path])
+        other, one = next(iter(found.items()))
+        for part in ("val_labels", "test_labels"):
+            if not np.array_equal(getattr(found[path], part), getattr(one, part)):
+                raise _bad_predictions(run, f"{part} are not those of {other}")
+    return found
+
+
+def _check_metrics(run: Run, found: log.Predictions) -> None:
+    """Metrics follow from the predictions, and these are of as many images as the run had."""
     spec, result = own_spec(run), run.result
     assert result is not None
     sizes = {"val": spec.data.validation_images, "test": spec.data.test_images}
     for part, size in sizes.items():
         labels, logits = getattr(found, f"{part}_labels"), getattr(found, f"{part}_logits")
         if len(labels) != size:
-            raise _bad_file(run, f"{part}_labels of {len(labels)} images, expected {size}")
-        acc = metrics.accuracy(labels, logits) if size else None
-        loss = metrics.cross_entropy(labels, logits) if size else None
-        for name, value in ((f"{part}_acc", acc), (f"{part}_loss", loss)):
-            logged = result.exact(name)
-            same = logged is not None and value is not None and math.isclose(
-                logged, value, rel_tol=CLOSE if name.endswith("loss") else 0.0
-            )  # fmt: skip
-            if not same and (logged, value) != (None, None):
-                raise _bad(run, "result", f"{name} = {logged}, but the predictions give {value}")
-    last = run.epochs[-1].val_acc
-    if last != result.val_acc:
-        raise _bad(run, "result", f"val_acc = {result.val_acc}, but the last epoch has {last}")
+            text = f"{part}_labels of {len(labels)} images, expected {size}"
+            raise _bad_predictions(run, text)
+        for name, metric in (("acc", metrics.accuracy), ("loss", metrics.cross_entropy)):
+            logged = result.exact(f"{part}_{name}")
+            value = metric(labels, logits) if size else None
+            close = CLOSE if name == "loss" else 0.0
+            if logged is None or value is None:
+                same = logged is value
+            else:
+                same = math.isclose(logged, value, rel_tol=close)
+            if not same:
+                text = f"{part}_{name} = {logged}, but the predictions give {value}"
+                raise _bad_line(run, "result", text)
 
 
 # --------------------------------------------------------------------------------- the study
-
-
-def check_together(logs: Mapping[str, Run], predictions: Mapping[str, log.Predictions]) -> None:
-    """All runs are about the same images, and their metrics are those of their predictions.
-
-    Raises:
-        LogError: they are not.
-    """
-    first = next(iter(logs.values()), None)
-    for run in logs.values():
-        if first is not None and run.header.data.digest != first.header.data.digest:
-            raise _bad(run, "header", "data.digest: other images than those of "
-                       f"{first.path.parent}; a study is about one set")  # fmt: skip
-    labels: log.Predictions | None = None
-    for path, found in predictions.items():  # each is read once
-        check_metrics(logs[path], found)
-        labels = labels or found
-        for part in ("val_labels", "test_labels"):
-            if not np.array_equal(getattr(found, part), getattr(labels, part)):
-                other = next(iter(predictions))
-                raise _bad_file(logs[path], f"{part} are not those of {other}")
 
 
 def other_conditions(run: Run, spec: RunSpec) -> list[str]:
@@ -176,13 +170,13 @@ def timing_path(root: Path, study: Study) -> Path:
     return root / "results" / "log" / name / timings.TIMING_NAME
 
 
-def budget_session(root: Path, study: Study) -> tuple[Budget, Mapping[str, tuple[int, Timing]]]:
+def budget_session(root: Path, study: Study) -> tuple[Budget, timings.Session]:
     """A study's budget and the session of step times that it names.
 
     Raises:
         UserError: it has no budget, or that session is not there or from another processor.
     """
-    file, budget = root / "experiments" / "study" / f"{study.name}.toml", study.budget
+    file, budget = _file(root, study), study.budget
     if budget is None:
         raise UserError(f"{file}: no [budget]: no arm of this study is one of equal time")
     path = timing_path(root, study)
@@ -203,24 +197,41 @@ def budget_session(root: Path, study: Study) -> tuple[Budget, Mapping[str, tuple
     return budget, session
 
 
-def check_budget(root: Path, study: Study) -> None:
-    """Refuse steps of an arm of equal time that are not those of the measured step times.
+def check_budget(root: Path, study: Study, specs: list[RunSpec]) -> None:
+    """Refuse arms of equal time that do not follow from the measured step times.
 
     Raises:
-        UserError: they differ, or the session is not there, although others are.
+        UserError: their steps are others, or were timed in another precision, or the session is
+            not there, although others are.
     """
     path = timing_path(root, study)
     if study.budget is None or not path.exists():
         return
     budget, session = budget_session(root, study)
-    for arm, steps in budget.steps.items():
-        expected, declared = timings.budget_steps(session, budget.like, steps), study.arm[arm].steps
-        for model in study.networks:
-            own = declared.get(model) if isinstance(declared, dict) else declared
-            if own != expected[model]:
-                raise UserError(
-                    f"{root / 'experiments' / 'study' / study.name}.toml: arm.{arm}.steps: {model} "
-                    f"= {own}, but {steps} steps of {budget.like} take as long as "
-                    f"{expected[model]} of {model} ({path}, session {budget.session})\n"
-                    f"write what this prints: {advice('budget', STUDY=study.name)}"
-                )
+    expected = {
+        (arm, model): steps
+        for arm, count in budget.steps.items()
+        for model, (steps, _) in timings.budget(session, budget.like, count).items()
+    }
+    for spec in specs:
+        steps, timed = expected.get((str(spec.arm), spec.model)), session[spec.model][1].precision
+        if steps is None:
+            continue
+        where = f"({path}, session {budget.session})"
+        if spec.recipe.precision != timed:
+            raise UserError(
+                f"{_file(root, study)}: budget.session: {spec.path} is in {spec.recipe.precision}, "
+                f"but steps were timed in {timed} {where}\n"
+                f"measure a session and name it: {advice('timing', STUDY=budget.timing)}"
+            )
+        if spec.steps != steps:
+            raise UserError(
+                f"{_file(root, study)}: arm.{spec.arm}.steps: {spec.model} = {spec.steps}, but "
+                f"{budget.steps[str(spec.arm)]} steps of {budget.like} take as long as {steps} of "
+                f"{spec.model} {where}\n"
+                f"write what this prints: {advice('budget', STUDY=study.name)}"
+            )
+
+
+def _file(root: Path, study: Study) -> Path:
+    return root / "experiments" / "study" / f"{study.name}.toml"

@@ -7,9 +7,8 @@ counted. Accuracies are fractions, times are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,53 +29,24 @@ from cnnpaper.config import (
 from cnnpaper.files import UserError
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
-from cnnpaper.study import checks
+from cnnpaper.study import checks, precision
 from cnnpaper.tuning import GUESSING
 
 LISTED = 5
 """Runs that a message names."""
-
-Sessions = Mapping[int, Mapping[str, tuple[int, timings.Timing]]]
-"""Session → network → (line of the file, what was measured)."""
-
-
-class PredictionFiles(Mapping[str, log.Predictions]):
-    """Predictions by run, checked and read when asked for: a large study does not fit in memory.
-
-    Args:
-        runs: finished runs by path.
-    """
-
-    def __init__(self, runs: Mapping[str, Run]) -> None:
-        self._runs = dict(runs)
-        self._read = lru_cache(maxsize=64)(self._load)
-
-    def __getitem__(self, path: str) -> log.Predictions:
-        if path not in self._runs:
-            raise KeyError(path)
-        return self._read(path)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._runs)
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def _load(self, path: str) -> log.Predictions:
-        return checks.read_predictions(self._runs[path])
+NAMES = ["path", "arm", "model", "variant", "seed"]
+RUNS = [*NAMES, "steps", "status", "val_acc", "test_acc", "train_s", "total_s"]
+EPOCHS = [*NAMES, "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "train_s"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyData:
     """One study, read and checked.
 
-    ``runs`` has a row a run that has a log: path, arm and variant ("" where there is none), model
-    (categorical in the study's order), seed, steps, epochs, status, val_acc, val_loss, test_acc,
-    test_loss, train_s, total_s, peak_memory, contended (epochs), suspended_s, processor, isa,
-    threads, gpu, precision, commit, started, parameters, macs. ``epochs`` has a row an epoch: path,
-    arm, model, variant, seed, epoch, steps, steps_done, train_loss, train_acc, val_loss, val_acc,
-    learning_rate, train_s, eval_s, contended. What is unknown is missing; a run that diverged
-    counts with the accuracy of guessing.
+    ``runs`` has a row a run that has a log, ``epochs`` a row an epoch, with the columns
+    :data:`RUNS` and :data:`EPOCHS`: arm and variant are "" where there is none, model is
+    categorical in the study's order, what is unknown is missing. A run that diverged counts with
+    the accuracy of guessing.
     """
 
     root: Path
@@ -88,7 +58,7 @@ class StudyData:
     """Declared runs; none of an imported study."""
     logs: dict[str, Run]
     """Path → finished or diverged run, in the order of the declaration."""
-    predictions: Mapping[str, log.Predictions]
+    predictions: dict[str, log.Predictions]
     """Path → predictions of a finished run."""
     missing: list[RunSpec]
     """Declared without a log."""
@@ -98,7 +68,7 @@ class StudyData:
     """Fresh because ``verified.json`` says so."""
     runs: pd.DataFrame
     epochs: pd.DataFrame
-    timing: Sessions | None = None
+    timing: timings.Sessions | None = None
     """Of the study that the budget names, else of this one."""
     tuning: StudyData | None = None
     precision: StudyData | None = None
@@ -106,11 +76,9 @@ class StudyData:
     def complete_seeds(self, arm: str) -> tuple[int, ...]:
         """Seeds that all networks of an arm have, in the declared order; "" where arms have no
         names."""
-        there: dict[int, bool] = {}
-        for spec in self.specs:
-            if (spec.arm or "") == arm:
-                there[spec.seed] = there.get(spec.seed, True) and spec.path in self.logs
-        return tuple(seed for seed, complete in there.items() if complete)
+        own = [spec for spec in self.specs if (spec.arm or "") == arm]
+        lacking = {spec.seed for spec in own if spec.path not in self.logs}
+        return tuple(dict.fromkeys(spec.seed for spec in own if spec.seed not in lacking))
 
     @property
     def mixed_processors(self) -> list[tuple[str, int]]:
@@ -137,28 +105,23 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         allow_stale: keep stale runs, and say in ``stale`` why they are.
 
     Raises:
-        UserError: no such study, or a run, an override or a budget that is refused.
+        UserError: no such study, or a run, an override, a budget or a precision that is refused.
     """
     study = load_study(root, name)
     experiments = {model: load_experiment(root, model) for model in study.networks}
-    others = {
-        key: None if other is None else load(root, other, allow_stale=allow_stale)
-        for key, other in (("tuning", study.tuning), ("precision", study.precision))
-    }
+    searched, compared = (
+        None if other is None else load(root, other, allow_stale=allow_stale)
+        for other in (study.tuning, study.precision)
+    )
     if study.tuning is not None:
         for model, experiment in experiments.items():
             tuning.check_override(root, model, experiment)
-    checks.check_budget(root, study)
-    specs = [] if study.origin == "imported" else tuning.declared(root, study)
-    logs = _imported(root, study) if study.origin == "imported" else _declared(root, study, specs)
+    imported = study.origin == "imported"
+    specs = [] if imported else tuning.declared(root, study)
+    checks.check_budget(root, study, specs)
+    precision.check(root, study, specs, precision.compare(compared))
+    logs = _imported(root, study) if imported else _declared(root, study, specs)
     stale, verified = _freshness(root, study, specs, logs, allow_stale)
-    finished = {
-        path: run
-        for path, run in logs.items()
-        if run.result and run.result.status == "finished" and run.result.predictions_sha256
-    }
-    predictions = PredictionFiles(finished)
-    checks.check_together(logs, predictions)
     return StudyData(
         root=root,
         study=study,
@@ -166,14 +129,15 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         experiments=experiments,
         specs=specs,
         logs=logs,
-        predictions=predictions,
+        predictions=checks.read_predictions(logs),
         missing=[spec for spec in specs if spec.path not in logs],
         stale=stale,
         verified=verified,
         runs=_runs_table(study, logs),
         epochs=epochs_table(study, logs),
         timing=timings.read(checks.timing_path(root, study)) or None,
-        **others,
+        tuning=searched,
+        precision=compared,
     )
 
 
@@ -214,18 +178,13 @@ def _read(path: Path, spec: RunSpec) -> Run:
         raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
     own = checks.own_spec(run)
     if run.result is None:
-        raise UserError(incomplete(own, run))
-    checks.check_run(run, run.result)
+        epochs = "epoch" if own.epochs == 1 else "epochs"
+        raise UserError(
+            f"{own.path} is incomplete ({len(run.epochs)} of {own.epochs} {epochs}): "
+            f"{log.again(own)}"
+        )
+    checks.check_run(run, own, run.result)
     return run
-
-
-def incomplete(spec: RunSpec, run: Run) -> str:
-    """``resnet18-s0 is incomplete (2 of 3 epochs): make resnet18 …``."""
-    epochs = "epoch" if spec.epochs == 1 else "epochs"
-    return (
-        f"{spec.path} is incomplete ({len(run.epochs)} of {spec.epochs} {epochs}): "
-        f"{log.again(spec)}"
-    )
 
 
 def _imported(root: Path, study: Study) -> dict[str, Run]:
@@ -244,7 +203,7 @@ def _imported(root: Path, study: Study) -> dict[str, Run]:
     return {f"{study.name}/{run.name}": run for run in runs}
 
 
-# --------------------------------------------------------------------------------- together
+# --------------------------------------------------------------------------------- freshness
 
 
 def _freshness(
@@ -265,85 +224,64 @@ def _freshness(
         elif found.state == "verified":
             verified.append(spec.path)
     if stale and not allow_stale:
-        raise UserError(stale_message(study, specs, stale))
+        first = next(spec for spec in specs if spec.path in stale)
+        raise UserError(_stale_message(study.name, first, stale))
     return stale, verified
 
 
-def stale_message(study: Study, specs: list[RunSpec], stale: Mapping[str, list[str]]) -> str:
+def _stale_message(study: str, first: RunSpec, stale: Mapping[str, list[str]]) -> str:
     """Which runs are stale, why, and the remedies."""
     more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
     reasons = list(dict.fromkeys(why for each in stale.values() for why in each))
     others = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
-    first = next(spec for spec in specs if spec.path in stale)
     runs = "1 run of" if len(stale) == 1 else f"{len(stale)} runs of"
-    code = all(why.startswith(("engine/", "metrics.py")) for why in reasons)
-    remedies = [f"train again: {log.again(first, FORCE=1)}"]
-    if code:
-        remedies.insert(0, f"where no bit has changed: {advice('verify', STUDY=study.name)}")
-    remedies.append(f"show them as stale: {advice('report', STUDY=study.name, ALLOW_STALE=1)}")
+    remedies = [
+        f"train again: {log.again(first, FORCE=1)}",
+        f"show them as stale: {advice('report', STUDY=study, ALLOW_STALE=1)}",
+    ]
+    if all(why.startswith(("engine/", "metrics.py")) for why in reasons):
+        remedies.insert(0, f"where no bit has changed: {advice('verify', STUDY=study)}")
     return (
-        f"{runs} study {study.name!r} stale: {', '.join(list(stale)[:LISTED])}{more}\n"
+        f"{runs} study {study!r} stale: {', '.join(list(stale)[:LISTED])}{more}\n"
         f"changed: {'; '.join(reasons[:3])}{others}\n" + "\n".join(remedies)
     )
 
 
 # --------------------------------------------------------------------------------- the tables
 
-RUNS = [
-    "path", "arm", "model", "variant", "seed", "steps", "epochs", "status", "val_acc", "val_loss",
-    "test_acc", "test_loss", "train_s", "total_s", "peak_memory", "contended", "suspended_s",
-    "processor", "isa", "threads", "gpu", "precision", "commit", "started", "parameters", "macs",
-]  # fmt: skip
-EPOCHS = [
-    "path", "arm", "model", "variant", "seed", "epoch", "steps", "steps_done", "train_loss",
-    "train_acc", "val_loss", "val_acc", "learning_rate", "train_s", "eval_s", "contended",
-]  # fmt: skip
-
-
-def _names(path: str, run: Run) -> dict[str, Any]:
-    header = run.header
-    names = {"path": path, "arm": header.arm or "", "model": header.model}
-    return {**names, "variant": header.variant or "", "seed": header.seed}
-
 
 def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
-        header, result = run.header, run.result
-        assert result is not None
-        row = _names(path, run)
-        row |= {key: getattr(header, key) for key in ("precision", "commit", "started")}
-        row |= {key: getattr(header.machine, key) for key in ("processor", "isa", "threads", "gpu")}
-        row |= {key: getattr(header.network, key) for key in ("parameters", "macs")}
-        row |= {key: getattr(result, key) for key in RUNS if hasattr(result, key)}
-        row |= {key: result.exact(key) for key in ("val_loss", "test_loss")}
+        assert run.result is not None
+        row = {key: getattr(run.result, key) for key in RUNS if hasattr(run.result, key)}
         row["steps"] = sum(epoch.steps or 0 for epoch in run.epochs)
-        row["epochs"] = len(run.epochs)
-        row["contended"] = sum(bool(epoch.contended) for epoch in run.epochs)
-        row["suspended_s"] = sum(epoch.suspended_s or 0.0 for epoch in run.epochs)
-        if result.status == "diverged":
+        if run.result.status == "diverged":
             row["val_acc"] = GUESSING
             row["test_acc"] = GUESSING if study.data.test_images else None
-        rows.append(row)
+        rows.append(_names(path, run) | row)
     return _frame(rows, RUNS, study)
 
 
 def epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
-        done = 0
         for epoch in run.epochs:
-            done += epoch.steps or 0
-            row = _names(path, run) | {"steps_done": done}
-            row |= {key: getattr(epoch, key) for key in EPOCHS if hasattr(epoch, key)}
+            row = {key: getattr(epoch, key) for key in EPOCHS if hasattr(epoch, key)}
             row |= {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
-            rows.append(row)
+            rows.append(_names(path, run) | row)
     return _frame(rows, EPOCHS, study)
+
+
+def _names(path: str, run: Run) -> dict[str, Any]:
+    header = run.header
+    values = (path, header.arm or "", header.model, header.variant or "", header.seed)
+    return dict(zip(NAMES, values, strict=True))
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str], study: Study) -> pd.DataFrame:
     """Rows as a table whose networks are in the study's order."""
     table = pd.DataFrame(rows, columns=columns)
     table["model"] = pd.Categorical(table["model"], categories=study.networks, ordered=True)
-    measured = [key for key in columns if key.endswith(("_acc", "_loss", "_s")) or key == "macs"]
+    measured = [key for key in columns if key.endswith(("_acc", "_loss", "_s"))]
     return table.astype(dict.fromkeys(measured, "float64"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
 from cnnpaper import timings, tuning
@@ -21,17 +20,14 @@ def budget_text(root: Path, name: str) -> str:
     """
     study = load_study(root, name)
     budget, session = budget_session(root, study)
-    ratios = timings.ratios(session, budget.like)
     step_s = session[budget.like][1].step_s
     lines = [f"# session {budget.session} of study {budget.timing}, {budget.processor}"]
-    for arm, steps in budget.steps.items():
-        found = timings.budget_steps(session, budget.like, steps)
-        planned = {model: found[model] for model in study.networks}
-        left = {m: (n * statistics.median(ratios[m]) - steps) * step_s for m, n in planned.items()}
-        values = ", ".join(f"{model} = {count}" for model, count in planned.items())
-        over = ", ".join(f"{model} {seconds:+.2f} s" for model, seconds in left.items())
+    for arm, count in budget.steps.items():
+        found = timings.budget(session, budget.like, count)
+        values = ", ".join(f"{model} = {found[model][0]}" for model in study.networks)
+        over = ", ".join(f"{model} {found[model][1]:+.2f} s" for model in study.networks)
         lines += [
-            f"[arm.{arm}] # {duration(steps * step_s)} of training",
+            f"[arm.{arm}] # {duration(count * step_s)} of training",
             f"steps = {{ {values} }}",
             f"# predicted minus budget: {over}",
         ]

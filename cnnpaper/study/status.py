@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -83,29 +84,30 @@ def _imported(path: Path) -> Row:
 
 
 def _row(root: Path, spec: RunSpec) -> Row:
-    name, path = spec.path.partition("/")[2], spec.folder(root) / LOG_NAME
+    path = spec.folder(root) / LOG_NAME
+
+    def row(state: str, left: float = 1.0, remark: str = "", run: Run | None = None) -> Row:
+        name = spec.path.partition("/")[2]
+        return Row(path=name, state=state, spec=spec, run=run, remark=remark, left=left)
+
     if not (path.exists() or path.is_symlink()):
-        return Row(path=name, state="missing", spec=spec, left=1.0)
-    running = _is_held(path.with_name("run.lock"))
+        return row("missing")
+    open_state = "running" if _is_held(path.with_name("run.lock")) else "incomplete"
     try:
         run = log.read_run(path)
     except LogError as error:
-        if running or (path.is_file() and not path.read_bytes().endswith(b"\n")):
-            state = "running" if running else "incomplete"
-            return Row(path=name, state=state, spec=spec, left=1.0)
-        return Row(path=name, state="damaged", spec=spec, remark=str(error), left=1.0)
+        cut_off = path.is_file() and not path.read_bytes().endswith(b"\n")
+        if open_state == "running" or cut_off:
+            return row(open_state)
+        return row("damaged", remark=str(error))
     if run.result is None:
         done = sum(epoch.steps or 0 for epoch in run.epochs)
-        left = max(0.0, 1 - done / spec.steps)
-        state = "running" if running else "incomplete"
-        return Row(path=name, state=state, spec=spec, run=run, left=left)
+        return row(open_state, left=max(0.0, 1 - done / spec.steps), run=run)
     found = freshness(root, run, spec)
     if found.state == "stale":
-        why = f"stale: {'; '.join(found.why[:3])}"
-        return Row(path=name, state="stale", spec=spec, run=run, remark=why, left=1.0)
-    done_states = {"finished": "verified" if found.state == "verified" else "done"}
-    state = done_states.get(run.result.status, run.result.status)
-    return Row(path=name, state=state, spec=spec, run=run)
+        return row("stale", remark=f"stale: {'; '.join(found.why[:3])}", run=run)
+    state = "verified" if found.state == "verified" else "done"
+    return row(state if run.result.status == "finished" else run.result.status, left=0.0, run=run)
 
 
 def _is_held(lock: Path) -> bool:
@@ -140,60 +142,40 @@ def estimate_s(root: Path, spec: RunSpec) -> float | None:
 class Costs:
     """Estimates from all logs of the repository, which are read at the first estimate."""
 
-    def __init__(self, root: Path, processor: str | None = None) -> None:
-        self.root, self.processor = root, processor or this_processor()
+    def __init__(self, root: Path) -> None:
+        self.root = root
         # a study has many runs that differ in their seed alone
-        self.estimate_s = lru_cache(maxsize=None)(self._estimate_s)
-        self.memory = lru_cache(maxsize=None)(self._memory)
+        self._cached = lru_cache(maxsize=None)(self._estimate_s)
+
+    def estimate_s(self, spec: RunSpec) -> float | None:
+        """Seconds of a whole run: start-up, miniature, training and evaluation."""
+        return self._cached(spec.model_copy(update={"seed": 0}))
 
     @cached_property
     def _finished(self) -> list[tuple[Run, RunSpec]]:
         found = []
         for path in visible(self.root / "results" / "log", f"**/{LOG_NAME}"):
-            try:
+            with suppress(ValueError, LogError):  # a damaged log is no base for an estimate
                 run = log.read_run(path)
-                spec = run.spec
-            except (ValueError, LogError):
-                continue  # a damaged log is no base for an estimate
-            if spec is not None and run.result and run.result.status == "finished":
-                found.append((run, spec))
+                if run.spec and run.result and run.result.status == "finished":
+                    found.append((run, run.spec))
         return found
 
-    def _alike(self, spec: RunSpec) -> list[Run]:
-        """Finished runs whose steps did the same work."""
-
+    def _estimate_s(self, spec: RunSpec) -> float | None:
         def work(one: RunSpec) -> tuple[str, int, str]:
             return one.builder, one.recipe.batch_size, one.recipe.precision
 
-        return [run for run, own in self._finished if work(own) == work(spec)]
-
-    def _estimate_s(self, spec: RunSpec) -> float | None:
-        """Seconds of a whole run: start-up, miniature, training and evaluation."""
-        alike = self._alike(spec)
-        here = [run for run in alike if run.header.machine.processor == self.processor]
-        if not here and (measured := timings.estimate_s(self.root, spec)) is not None:
+        alike = [run for run, own in self._finished if work(own) == work(spec)]
+        processor = this_processor()
+        here = [run for run in alike if run.header.machine.processor == processor]
+        measured = timings.estimate_s(self.root, spec)
+        if not alike or (not here and measured is not None):
             return measured
-        steps, evaluations = [], []
-        for run in here or alike:
-            for epoch in run.epochs:
-                if epoch.steps and epoch.train_s:
-                    steps.append(epoch.train_s / epoch.steps)
-                    evaluations.append(epoch.eval_s or 0.0)
-        if not steps:
-            return timings.estimate_s(self.root, spec)
+        epochs = [epoch for run in here or alike for epoch in run.epochs]
+        step_s = statistics.median((e.train_s or 0.0) / (e.steps or 1) for e in epochs)
+        eval_s = statistics.median(e.eval_s or 0.0 for e in epochs)
         tests = spec.data.test_images / spec.data.validation_images
-        evaluation = statistics.median(evaluations) * (spec.epochs + 1 + tests)
-        return spec.steps * statistics.median(steps) + evaluation
-
-    def _memory(self, spec: RunSpec) -> int | None:
-        """Bytes that such a run held before, in a run or while steps were timed; else None."""
-        peaks = [run.result.peak_memory for run in self._alike(spec) if run.result]
-        for path in visible(self.root / "results" / "log", f"*/{timings.TIMING_NAME}"):
-            for session in timings.read(path).values():
-                line = session[spec.model][1] if spec.model in session else None
-                if line and line.batch_size == spec.recipe.batch_size:
-                    peaks.append(line.peak_memory)
-        return max((peak for peak in peaks if peak), default=None)
+        return spec.steps * step_s + eval_s * (spec.epochs + 1 + tests)
 
 
 # --------------------------------------------------------------------------------- text
@@ -202,8 +184,8 @@ class Costs:
 def _table(rows: Sequence[Row], costs: Costs) -> str:
     return tabulate(
         [_cells(row, costs) for row in rows],
-        headers=["run", "state", "val acc", "test acc", "training", "still to do", "memory"],
-        colalign=("left", "left", "right", "right", "right", "right", "right") if rows else None,
+        headers=["run", "state", "val acc", "test acc", "training", "still to do"],
+        colalign=("left", "left", "right", "right", "right", "right") if rows else None,
         disable_numparse=True,
     )
 
@@ -214,7 +196,6 @@ def _cells(row: Row, costs: Costs) -> list[str]:
     planned = row.spec.epochs if row.spec else 0
     progress = f" ({len(row.run.epochs)} of {planned})" if row.run and not result else ""
     cost = _left(row, costs)
-    peak = result.peak_memory if result else costs.memory(_alike(row.spec)) if row.spec else None
     return [
         row.path,
         row.state + progress,
@@ -222,17 +203,11 @@ def _cells(row: Row, costs: Costs) -> list[str]:
         _percent(result.test_acc if result else None),
         duration(trained) if trained else "",
         "" if not row.left else "unknown" if cost is None else f"about {duration(cost)}",
-        "" if peak is None else f"{'' if result else 'about '}{peak / 2**30:.1f} GiB",
     ]
 
 
-def _alike(spec: RunSpec) -> RunSpec:
-    """The same for all seeds."""
-    return spec.model_copy(update={"seed": 0})
-
-
 def _left(row: Row, costs: Costs) -> float | None:
-    whole = costs.estimate_s(_alike(row.spec)) if row.spec and row.left else None
+    whole = costs.estimate_s(row.spec) if row.spec and row.left else None
     return None if whole is None else whole * row.left
 
 
@@ -241,28 +216,29 @@ def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
     if study.origin == "imported":
         return [] if rows else [f"{study.name}: nothing was imported yet (cnnpaper import-logs)"]
     todo = [row for row in rows if row.state in OPEN]
-    stale = [row for row in rows if row.state == "stale"]
+    stale = [row.spec for row in rows if row.state == "stale" and row.spec]
     lines = []
-    if stale and (first := stale[0].spec) is not None:
+    if stale:
         lines.append(
             f"{study.name}: {len(stale)} of {len(rows)} runs are stale: "
             f"{advice('verify', STUDY=study.name)} where no bit has changed, else train again: "
-            f"{log.again(first, FORCE=1)}"
+            f"{log.again(stale[0], FORCE=1)}"
         )
     if todo:
         known = [cost for row in todo if (cost := _left(row, costs)) is not None]
         time = f"about {duration(sum(known))}" if known else "time unknown"
-        more = (
-            f" and {len(todo) - len(known)} of unknown time" if 0 < len(known) < len(todo) else ""
-        )
+        unknown = len(todo) - len(known) if known else 0
+        more = f" and {unknown} of unknown time" if unknown else ""
         so_far = " so far" if any(arm.refines for arm in study.arm.values()) else ""
-        again = [row.spec for row in todo if row.state == "damaged" and row.spec]
-        command = advice("experiments", STUDY=study.name)
         lines.append(
             f"{study.name}: {len(todo)} of {len(rows)} runs to train{so_far}, {time}{more}: "
-            f"{command}"
-            + "".join(f"\n  damaged, from scratch: {log.again(spec, FORCE=1)}" for spec in again)
+            f"{advice('experiments', STUDY=study.name)}"
         )
+    lines += [
+        f"  damaged, from scratch: {log.again(row.spec, FORCE=1)}"
+        for row in todo
+        if row.state == "damaged" and row.spec
+    ]
     return lines
 
 

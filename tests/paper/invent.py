@@ -20,16 +20,15 @@ from cnnpaper import config, log
 from cnnpaper.study.analysis import (
     Budget,
     Calibration,
-    Change,
     Contrast,
     Findings,
     Gain,
-    Precision,
     StepTime,
-    Summary,
     Trial,
 )
 from cnnpaper.study.load import epochs_table
+from cnnpaper.study.precision import Change, Precision
+from cnnpaper.study.stats import Summary
 
 COLUMNS = ["path", "arm", "model", "variant", "seed", "steps", "status", "val_acc", "test_acc",
            "train_s", "total_s"]  # fmt: skip

@@ -6,7 +6,8 @@ seed's quality (shared by its images) and chance. Accuracy, the deviation of see
 disagreement between two seeds and between two networks, all as measured on test images, determine
 the model exactly.
 
-``python tests/study/simulation.py`` prints the table of :func:`cells` (some minutes).
+``python -m tests.study.simulation`` prints level and power at five and three seeds (some minutes).
+With ``--study reference`` accuracy and disagreements are those of the runs of its contrast.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -138,10 +140,10 @@ def simulate(
             for one, goal in zip(models, expected, strict=True)
         )
         by_seed = a.mean(axis=1), b.mean(axis=1)
-        for test, result in zip(TESTS, (stats.contrast(a, b), stats.welch(*by_seed)), strict=True):
-            rejected[test] += result.p is not None and result.p < alpha
+        for test, p in zip(TESTS, (stats.contrast(a, b).p, stats.welch(*by_seed)), strict=True):
+            rejected[test] += p is not None and p < alpha
         variance += float(by_seed[0].var(ddof=1)) / studies
-        disagreed += (stats.seed_disagreement(a) or 0.0) / studies
+        disagreed += 2 * stats.answer_noise(a) / studies
         found += float(by_seed[0].mean() - by_seed[1].mean()) / studies
     shares = {test: count / studies for test, count in rejected.items()}
     measured = {"seed_sd": math.sqrt(variance), "disagreement": disagreed, "difference": found}
@@ -177,17 +179,56 @@ def cells(
         )
 
 
+def planned(seeds: int, seed_sd: float, images_variance: float) -> stats.Difference:
+    """The error that the contrast of two networks should have.
+
+    Args:
+        seeds: of each network.
+        seed_sd: standard deviation of a network's seed accuracies.
+        images_variance: the contrast's third term, which estimates (disagreement of the networks
+            minus the mean disagreement of their seeds − squared difference) / n.
+    """
+    part = seed_sd**2 / seeds
+    variance = 2 * part + images_variance
+    df = variance**2 / (2 * part**2 / (seeds - 1))
+    return stats.Difference(difference=0.0, variance=variance, df=df)
+
+
+def measured(study: str) -> dict[str, float]:
+    """Accuracy and disagreements of the runs of a study's contrast, means over its networks."""
+    from cnnpaper.study.analysis import correct, shown
+    from cnnpaper.study.load import load
+
+    data = load(Path(), study, allow_stale=True)
+    plan = data.study.contrast
+    paths = shown(data, plan.arm) if plan else {}
+    if plan is None or min(map(len, paths.values()), default=0) < 2:
+        raise SystemExit(f"study {study} has no contrast of two seeds yet; give --disagreement")
+    answers = {model: correct(data, own) for model, own in paths.items()}
+    base = answers[plan.baseline].mean(axis=0)
+    others = [own.mean(axis=0) for model, own in answers.items() if model != plan.baseline]
+    return {
+        "accuracy": float(np.mean([own.mean() for own in answers.values()])),
+        "disagreement": float(np.mean([2 * stats.answer_noise(own) for own in answers.values()])),
+        "between": float(np.mean([own + base - 2 * own * base for own in others])),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=4000, help="in each cell")
+    parser.add_argument("--study", help="measure the following three in its logs")
     parser.add_argument("--accuracy", type=float, default=0.8)
     parser.add_argument("--disagreement", type=float, default=0.12, help="between two seeds")
     parser.add_argument("--between", type=float, help="disagreement between two networks")
+    parser.add_argument("--studies", type=int, default=4000, help="in each cell")
     parser.add_argument("--alpha", type=float, default=ALPHA)
-    chosen = parser.parse_args()
-    for name, found in cells(
-        chosen.studies, chosen.accuracy, chosen.disagreement, chosen.between, chosen.alpha
-    ):
+    chosen = vars(parser.parse_args())
+    if study := chosen.pop("study"):
+        chosen |= measured(study)
+        print(
+            study, *(f"{key} {chosen[key]:.4f}" for key in ("accuracy", "disagreement", "between"))
+        )
+    for name, found in cells(**chosen):
         print(name, *(f"{key} {value:.4f}" for key, value in found.items()), sep="  ", flush=True)
 
 

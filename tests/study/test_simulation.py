@@ -1,6 +1,6 @@
 """Level and power of the primary test on invented studies.
 
-Full tables: ``python tests/study/simulation.py``. Bounds are expected shares with four standard
+Full tables: ``python -m tests.study.simulation``. Bounds are expected shares with four standard
 errors of the number of studies on top.
 """
 
@@ -10,9 +10,8 @@ import math
 
 import numpy as np
 import pytest
-from study import simulation
 
-from cnnpaper.study import stats
+from tests.study import simulation
 
 KINDS = {"accuracy": 0.8, "disagreement": 0.12, "difference": 0.0}
 
@@ -68,7 +67,7 @@ def test_power_is_that_of_the_noncentral_t_distribution(
     seeds: int, shortfall: float, seed_sd: float
 ) -> None:
     # the seeds' part of the variance, and what disagreements leave for the images
-    plan = stats.planned(seeds, seed_sd, (0.18 - 0.12) / 10_000)
+    plan = simulation.planned(seeds, seed_sd, (0.18 - 0.12) / 10_000)
     found = simulation.simulate(
         **KINDS | {"difference": plan.detectable(power=0.8)},
         seeds=seeds,

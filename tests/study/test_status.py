@@ -10,7 +10,7 @@ from cnnpaper.config import load_study, run_specs
 from cnnpaper.files import UserError, lock
 from cnnpaper.study import status as module
 from cnnpaper.study.plans import budget_text, tuning_text
-from cnnpaper.study.status import Costs, duration, estimate_s, status
+from cnnpaper.study.status import duration, estimate_s, status
 from tests import fabricate
 from tests.fabricate import Plan
 
@@ -104,7 +104,6 @@ def test_estimate_from_finished_runs(tmp_path: Path) -> None:
     assert estimate_s(root, spec) == pytest.approx(20 * 0.27 + 0.5 * (2 + 1 + 2))
     text = status(root, "invented")
     assert "invented: 1 of 8 runs to train, about 8 s: make" in text  # 7.9
-    assert Costs(root).memory(spec) == 3 * 2**29  # as its other seed
 
 
 def test_an_incomplete_run_costs_what_is_left(tmp_path: Path) -> None:
