@@ -14,6 +14,7 @@ from cnnpaper.paper.facts import Facts, slug
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Form, PValue, Source, Value
 from cnnpaper.study import analysis
 from cnnpaper.study.analysis import Findings, shown
+from cnnpaper.study.precision import Change
 
 ALPHA = 0.05
 SMALL_P = PValue(alpha=ALPHA)
@@ -61,7 +62,7 @@ FIELDS: dict[type, dict[str, Field]] = {
         "residual_s": Field(Form(1, unit="s", signed=True), "predicted training time minus budget"),
     },
     analysis.Trial: {"val_acc": Field(TENTH_PERCENT, "val_acc of the trial")},
-    analysis.Change: {
+    Change: {
         "n": Field(COUNT, "seeds, counted"),
         "change": Field(POINTS, _CHANGE),
         "interval": Field(PERCENT, _CHANGE),
@@ -119,7 +120,7 @@ class Values:
             case analysis.Trial():
                 key = f"tuning.{row.stage}.{row.model}.{row.rate:g}"
                 return key, [facts.result(row.path)]
-            case analysis.Change():
+            case Change():
                 return f"precision.{row.model}", list(map(facts.result, row.paths))
             case analysis.Calibration():
                 paths = self.paths(self.found.calibration_arm, row.model)
