@@ -33,7 +33,7 @@ KILLED = || { code=$$?; [ $$code -ne 137 ] || echo "cnnpaper: killed (signal 9),
 	"when memory runs out; close other programs and rerun, which resumes" >&2; exit $$code; }
 
 TARGETS := help report editions test experiments smoke data status timing tune budget verify \
-	reproduce figures tables explain diff predict export release cancel test-slurm lint audit licences soak bench clean environment \
+	reproduce figures tables explain diff bundle predict export release cancel test-slurm lint audit licences soak bench clean environment \
 	training-environment tex
 TAKEN := $(filter $(TARGETS),$(NETWORKS))
 $(if $(TAKEN),$(error experiments/$(firstword $(TAKEN)).toml: "$(firstword $(TAKEN))" is a target of \
@@ -122,6 +122,9 @@ explain: environment ## trace a number to its source: KEY=resnet18.test_acc, or 
 
 diff: environment ## what changed from one paper to another: OLD=a.pdf NEW=b.pdf
 	@$(PAPER) diff -- "$$OLD" "$$NEW"
+
+bundle: environment tex ## the paper's TeX sources, figures and tables in one archive, for a publisher
+	@$(PAPER) bundle --study "$$STUDY" $(STALE)
 
 predict: training-environment ## classify an image by a trained run: IMAGE=cat.jpg RUN=reference/short/resnet18-s0
 	@$(TRAIN) predict "$$IMAGE" --run "$$RUN"

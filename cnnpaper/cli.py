@@ -602,6 +602,21 @@ def explain(key: str, study: str) -> None:
 
 
 @commands.command()
+@study_option(text="The study that the paper is about.")
+@stale_option
+def bundle(study: str, allow_stale: bool) -> None:
+    """Pack the sources of a study's paper for a publisher, and set them once to try them.
+
+    \b
+    Example:
+      cnnpaper bundle
+    """
+    from cnnpaper.paper.bundle import bundle as pack
+
+    pack(ROOT, study, allow_stale=allow_stale, say=click.echo)
+
+
+@commands.command()
 @click.argument("old", type=folder, metavar="OLD.pdf")
 @click.argument("new", type=folder, metavar="NEW.pdf")
 def diff(old: Path, new: Path) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import errno
 import hashlib
+import io
 import json
 import os
 import shlex
@@ -13,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,27 @@ def write_atomic(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         fsync_folder(path.parent)
+
+
+def tar_gz(files: Mapping[str, tuple[bytes, int]], when: int) -> bytes:
+    """An archive of files with their modes, by path, without owners: the same bytes each time.
+
+    Args:
+        when: the time that all of them bear, seconds since 1970.
+    """
+    import gzip
+    import tarfile
+
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=when, filename="") as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path, (data, mode) in sorted(files.items()):
+            member = tarfile.TarInfo(path)
+            member.size, member.mtime, member.mode = len(data), when, mode
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 def _umask() -> int:

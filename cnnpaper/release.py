@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import subprocess
@@ -11,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from cnnpaper.advice import advice
-from cnnpaper.files import UserError, clean_environment, write_atomic
+from cnnpaper.files import UserError, clean_environment, tar_gz, write_atomic
 
 SUMS_NAME = "SHA256SUMS"
 PAPERS = "report/CNN_report*.html"
@@ -47,23 +46,9 @@ def release(root: Path) -> Path:
     sums = "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, (d, _) in sorted(files.items()))
     files[SUMS_NAME] = (sums.encode(), 0o644)
     target = root / "build" / "release" / f"{name}.tar.gz"
-    write_atomic(target, _packed(files, name, when))
+    write_atomic(target, tar_gz({f"{name}/{p}": file for p, file in files.items()}, when))
     write_atomic(target.with_name(f"{name}.swhid"), f"swh:1:dir:{tree}\n".encode())
     return target
-
-
-def _packed(files: dict[str, tuple[bytes, int]], name: str, when: int) -> bytes:
-    """A tar.gz below one folder, without owner, in order, at the commit's time."""
-    buffer = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=when, filename="") as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        for path, (data, mode) in sorted(files.items()):
-            member = tarfile.TarInfo(f"{name}/{path}")
-            member.size, member.mtime, member.mode = len(data), when, mode
-            archive.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def _git(root: Path, *arguments: str) -> bytes:

@@ -222,23 +222,10 @@ def tex_files(root: Path, document: Document) -> Mapping[str, bytes]:
 
 def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
     """Run TeX, attach tables and ledger; returns the number of pages as text."""
-    from cnnpaper.paper import attach, tex
-
     folder = _emptied(build_folder(root, study) / f"tex-{document.language}")
-    files = tex_files(root, document)
-    for name, data in files.items():
+    for name, data in tex_files(root, document).items():
         (folder / name).write_bytes(data)
-    pdf = tex.typeset(folder, document.epoch or 0)
-    versions = {**tex.versions(folder), **{name: metadata.version(name) for name in PACKAGES}}
-    drawn = [drawing.file for drawing in document.drawings.values()]
-    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(drawn)}
-    attached = {
-        **document.attachments,
-        "tools.json": (json.dumps(versions, indent=1) + "\n").encode(),
-        "figures.json": (json.dumps(digests, indent=1) + "\n").encode(),
-    }
-    data = attach.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
-    write_atomic(output, data)
+    write_atomic(output, typeset(folder, document))
     log = (folder / "paper.log").read_text("utf-8", errors="replace")
     match = re.search(r"Output written on .*\((\d+) pages?", log)
     pages = int(match[1]) if match else 0
@@ -248,6 +235,22 @@ def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
             f"warning: {pages} pages, more than page_limit = {limit} of report/paper.toml"
         )
     return f": {pages} pages"
+
+
+def typeset(folder: Path, document: Document) -> bytes:
+    """The paper from the files in ``folder``, which TeX reads, with everything attached."""
+    from cnnpaper.paper import attach, tex
+
+    pdf = tex.typeset(folder, document.epoch or 0)
+    versions = {**tex.versions(folder), **{name: metadata.version(name) for name in PACKAGES}}
+    drawn = sorted(drawing.file for drawing in document.drawings.values())
+    digests = {name: sha256_file(folder / name) for name in drawn}
+    attached = {
+        **document.attachments,
+        "tools.json": (json.dumps(versions, indent=1) + "\n").encode(),
+        "figures.json": (json.dumps(digests, indent=1) + "\n").encode(),
+    }
+    return attach.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
 
 
 def _write_html(root: Path, study: str, document: Document, output: Path) -> str:

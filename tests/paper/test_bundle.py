@@ -1,0 +1,69 @@
+"""The archive for a publisher: flat, without comments, and it alone gives the paper."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnpaper.files import UserError
+from cnnpaper.paper import bundle, compose
+from tests.paper import invent
+
+pytestmark = [
+    pytest.mark.tex,
+    pytest.mark.skipif(shutil.which("xelatex") is None, reason="no XeLaTeX here"),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of one small study, whose logs are invented as it is read."""
+    shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
+                         extras=False, name="tiny")  # fmt: skip
+    data, found = invent.study(tmp_path, shape)
+
+    def made(*_: Any, draw: bool = True, **__: Any) -> compose.Document:
+        return compose.compose_data(data, found, "en", draw=draw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compose, "compose", made)
+    return tmp_path
+
+
+def quiet(_: str) -> None:
+    """Says nothing."""
+
+
+def test_it_holds_all_that_a_publisher_needs_and_no_comment(root: Path) -> None:
+    path = bundle.bundle(root, "tiny", say=quiet)
+    assert path == root / "build" / "report" / "tiny" / "CNN_report.tar.gz"
+    with tarfile.open(path) as archive:
+        files = {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]
+    assert {"paper.tex", "ledger.tex", "cnnpaper.sty", "README", "anc/runs.csv"} <= set(files)
+    assert all("/" not in name for name in files if not name.startswith("anc/"))
+    for name in ("paper.tex", "ledger.tex", "cnnpaper.sty"):
+        assert re.findall(rb"(?m)(?<!\\)%[^\n]+$", files[name]) == []
+    assert files["README"].count(b"\n") == 3
+    assert b"NanumMyeongjo" in files["README"]
+    assert b"\\bibliography" not in files["paper.tex"]
+    first = path.read_bytes()
+    bundle.bundle(root, "tiny", say=quiet)
+    assert path.read_bytes() == first
+
+
+def test_a_bundle_that_gives_another_paper_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "COMMENT", re.compile(rb"(Introduc)tion"))
+    with pytest.raises(UserError, match=r"gives another paper than CNN_report-tiny\.pdf"):
+        bundle.bundle(root, "tiny", say=quiet)
+    assert not (root / "build" / "report" / "tiny" / "CNN_report.tar.gz").exists()
+
+
+def test_a_sign_that_is_no_comment_stays() -> None:
+    text = b"a \\% b % c\n  % gone\nd\\\\% e\n%\nf%\n"
+    assert bundle.COMMENT.sub(rb"\1", text) == b"a \\% b %\nd\\\\%\nf%\n"
