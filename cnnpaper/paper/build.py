@@ -11,6 +11,7 @@ import json
 import platform
 import re
 import shutil
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -29,6 +30,8 @@ PACKAGES = (
 )  # fmt: skip
 """Packages whose versions may change a figure, a table or the PDF."""
 PROGRAMS = ("xelatex", "xdvipdfmx")
+CLASSES = ("*.cls", "*.clo", "*.sty")
+"""In ``report/``: a class of somebody else, and what it reads."""
 Say = Callable[[str], None]
 
 
@@ -67,6 +70,8 @@ def build_report(
         _write_tables(root, study, document)
         write = _write_html if document.face == "html" else _write_pdf
         pages = write(root, study, document, output)
+        if study == "reference":
+            _write_citation(root, document)
         summary = f"{output.relative_to(root)}{pages}, {document.summary}"
         for line in document.warnings:
             say(line)
@@ -94,7 +99,7 @@ def build_figures(root: Path, study: str, *, allow_stale: bool = False, say: Say
         document = compose(root, study, "en", allow_stale=allow_stale)
         folder = build_folder(root, study) / "figures"
         for drawing in document.drawings.values():
-            for kind in ("pdf", "png", "svg"):
+            for kind in drawing.kinds:
                 write_atomic(folder / f"{drawing.name}.{kind}", drawing.render(kind))
     say(f"{len(document.drawings)} figures in {folder.relative_to(root)}")
     return folder
@@ -129,7 +134,7 @@ def input_files(root: Path, study: str) -> Iterator[Path]:
         (root / "experiments", ("*.toml", "study/*.toml")),
         *((logs / name, ("**/run.jsonl", "**/predictions.npz", "**/verified.json", "*.jsonl"))
           for name in _studies(root, study)),
-        (root / "report", ("*.toml", "*.bib", "*.cls", "*.sty", "en/*", "ko/*", "layout/*",
+        (root / "report", ("*.toml", "*.bib", *CLASSES, "en/*", "ko/*", "layout/*",
                            "extra/*")),
         (root / "cnnpaper", ("*.py", "study/*.py", "figures/*.py", "paper/*.py", "engine/**/*.py")),
         (root, ("uv.lock", "pyproject.toml")),
@@ -213,11 +218,12 @@ def tex_files(root: Path, document: Document) -> Mapping[str, bytes]:
     """Everything that TeX reads, by name in its folder."""
     files = {name: text.encode() for name, text in document.files.items()}
     files["cnnpaper.sty"] = (root / "report" / "layout" / "cnnpaper.sty").read_bytes()
-    if name := document.publication.class_file:
-        if not (root / "report" / name).is_file():
-            raise UserError(f"report/paper.toml: class_file = {name!r}: report/{name} is missing")
-        files[Path(name).name] = (root / "report" / name).read_bytes()
-    return files | {drawing.file: drawing.render("pdf") for drawing in document.drawings.values()}
+    name = document.publication.class_file
+    if name and not (root / "report" / name).is_file():
+        raise UserError(f"report/paper.toml: class_file = {name!r}: report/{name} is missing")
+    for pattern in CLASSES:
+        files |= {path.name: path.read_bytes() for path in (root / "report").glob(pattern)}
+    return files | {d.file: d.render(d.kinds[0]) for d in document.drawings.values()}
 
 
 def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
@@ -251,6 +257,16 @@ def typeset(folder: Path, document: Document) -> bytes:
         "figures.json": (json.dumps(digests, indent=1) + "\n").encode(),
     }
     return attach.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
+
+
+def _write_citation(root: Path, document: Document) -> None:
+    """Bring ``CITATION.cff`` up to date with the paper; git shows that it changed."""
+    from cnnpaper.paper.publication import citation
+
+    year = str(time.gmtime(document.epoch).tm_year) if document.epoch else None
+    data, path = citation(root, document.publication, year).encode(), root / "CITATION.cff"
+    if not path.is_file() or path.read_bytes() != data:
+        write_atomic(path, data)
 
 
 def _write_html(root: Path, study: str, document: Document, output: Path) -> str:

@@ -20,10 +20,11 @@ from cnnpaper.config import read_toml
 from cnnpaper.files import UserError
 from cnnpaper.paper.claims import Claims
 from cnnpaper.paper.drawings import Drawing, drawings
+from cnnpaper.paper.extra import Extras
 from cnnpaper.paper.facts import Facts, log_name
 from cnnpaper.paper.html import HtmlFace
 from cnnpaper.paper.ledger import Cite, Ledger, Value
-from cnnpaper.paper.publication import Edition, Publication, read_publication
+from cnnpaper.paper.publication import Edition, Extra, Publication, read_publication
 from cnnpaper.paper.references import Bibliography, keys
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tables import Tables
@@ -126,6 +127,11 @@ class Composer:
         self.tables = Tables(self.facts, self.values, self.words).all()
         self.claims = Claims(self.facts, self.values, self.words, self.tables)
         self.drawings = drawings(self.facts, self.values, self.words) if draw else {}
+        self.extras = Extras(
+            self.report / "extra", self.face.name, self.ledger,
+            names=[self.facts.name(model) for model in data.study.networks],
+            taken=[*self.tables, *self.drawings, "runs", "epochs", "ledger", "figures", "tools"],
+        )  # fmt: skip
 
     def _words(self, language: str) -> Words:
         readings = {e.name: e.korean for e in self.data.experiments.values()}
@@ -154,7 +160,8 @@ class Composer:
             files[main] = _tidy(files[main])
         return Document(
             face=self.face.name, language=self.language, files=files, ledger=self.ledger,
-            printed=self.printer.printed, tables=self.tables, drawings=self.drawings,
+            printed=self.printer.printed, tables={**self.tables, **self.extras.tables},
+            drawings={**self.drawings, **self.extras.figures},
             attachments=self._attachments(), publication=self.publication, epoch=self._epoch(),
             summary=self._summary(),
             claims=tuple(self.claims.made),
@@ -171,23 +178,34 @@ class Composer:
         return Markup(self.face.paragraphs(joined))
 
     def _body(self, env: Any, names: list[str], context: Mapping[str, Any]) -> Markup:
-        known = set(names)
-        out = []
+        parts = [(name, self._part(env, name, context)) for name in names]
+        # those of one's own come last, when the ledger has every value, and stand in their places
+        for extra in reversed(self._sections(names)):
+            place = next(i for i, (name, _) in enumerate(parts) if name == extra.after)
+            parts.insert(place + 1, ("", self._extra(env, extra.file, context)))
+        return Markup("\n\n").join(part for _, part in parts)
+
+    def _sections(self, names: list[str]) -> list[Extra]:
+        """Sections of one's own that this paper has."""
         for extra in self.publication.section:
-            if extra.after not in known:
+            if extra.after not in (*SECTIONS, *names):
                 raise UserError(
-                    f"report/paper.toml: no section {extra.after!r}; there are {', '.join(names)}"
+                    f"report/paper.toml: section {extra.file!r}: after = {extra.after!r}: there is "
+                    f"no such section; there are {', '.join(names)}"
                 )
-        for name in names:
-            out.append(self._part(env, name, context))
-            for extra in self.publication.section:
-                if extra.after == name:
-                    out.append(self._finished(render(env, f"extra/{extra.file}.j2", context)))
-        return Markup("\n\n").join(out)
+        wanted = ("", self.data.study.name)
+        return [e for e in self.publication.section if e.study in wanted and e.after in names]
+
+    def _extra(self, env: Any, file: str, context: Mapping[str, Any]) -> Markup:
+        own = f"extra/{file}.{self.language}.j2"
+        name = own if (self.report / own).is_file() else f"extra/{file}.j2"
+        asks = {n: getattr(self.extras, n) for n in ("value", "own_table", "own_figure")}
+        return self._finished(render(env, name, {**context, **asks}))
 
     def _second_abstract(self, env: Any) -> Markup:
+        """In the other language, where the paper has a title in it."""
         language = OTHER[self.language]
-        if not (self.report / language / "abstract.j2").is_file():
+        if language not in self.publication.title:
             return Markup("")
         words = self._words(language)
         facts = Facts(self.data, self.ledger, self.sources, words)
@@ -217,7 +235,7 @@ class Composer:
             "tables": Shelf(self.tables),
             "figures": Shelf(self.drawings),
             "publication": self.publication,
-            "pick": lambda texts: texts.get(words.language, ""),
+            "pick": lambda texts: texts.get(words.language) or next(iter(texts.values()), ""),
             "main": self.language,
             "stale": sorted(self.data.stale),
             "stale_why": [why for path in sorted(self.data.stale) for why in self.data.stale[path]],
@@ -253,7 +271,10 @@ class Composer:
         return "\n".join(lines) + "\n"
 
     def _attachments(self) -> dict[str, bytes]:
-        found = {f"{item.name}.csv": item.csv().encode() for item in self.tables.values()}
+        found = {
+            f"{item.name}.csv": item.csv().encode()
+            for item in {**self.tables, **self.extras.tables}.values()
+        }
         for name in ("runs", "epochs"):
             frame = getattr(self.data, name)
             found[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n").encode()

@@ -35,8 +35,13 @@ class Drawing:
     """Takes both columns where the page has two."""
 
     @property
+    def kinds(self) -> tuple[Format, ...]:
+        """What it can be rendered as; TeX takes the first."""
+        return ("pdf", "png", "svg")
+
+    @property
     def file(self) -> str:
-        return f"{self.name}.pdf"
+        return f"{self.name}.{self.kinds[0]}"
 
     @cached_property
     def figure(self) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -19,6 +20,8 @@ class Author(Model):
     """One author."""
 
     name: str = Field(min_length=1)
+    family: str = ""
+    """The family name within ``name``, of a person; without it the author is an organisation."""
     affiliation: str = ""
     mail: str = ""
 
@@ -27,7 +30,11 @@ class Extra(Model):
     """A section of one's own: ``report/extra/FILE.j2`` in its place."""
 
     file: Name
+    """In Korean editions ``FILE.ko.j2``, where it is there."""
     after: Name
+    """A section of ``report/en``."""
+    study: str = ""
+    """The paper that has it; without it those of all studies."""
 
 
 class Titles(Model):
@@ -41,8 +48,8 @@ class Titles(Model):
 class Publication(Model):
     """What the paper says of itself."""
 
-    title: Languages
-    """By language."""
+    title: Languages = Field(min_length=1)
+    """By language. An edition in another one takes the first; a second abstract stands in each."""
     subtitle: Languages = Field(default_factory=dict)
     study: dict[str, Titles] = Field(default_factory=dict)
     """By name of the study."""
@@ -58,6 +65,10 @@ class Publication(Model):
 
     def authors(self) -> str:
         return ", ".join(author.name for author in self.author)
+
+    def bibtex_authors(self) -> str:
+        """As BibTeX reads them: a name in braces is one of an organisation."""
+        return " and ".join(a.name if a.family else f"{{{a.name}}}" for a in self.author)
 
 
 def read_publication(root: Path, study: Study) -> Publication:
@@ -76,7 +87,7 @@ def read_publication(root: Path, study: Study) -> Publication:
     cifar = study.data.set in ("original", "jpeg75")
     keywords = {
         language: tuple(word for word in words if cifar or "CIFAR" not in word)
-        for language, words in found.keywords.items()
+        for language, words in {"en": (), "ko": (), **found.keywords}.items()
     }
     return found.model_copy(
         update={
@@ -84,3 +95,35 @@ def read_publication(root: Path, study: Study) -> Publication:
             "author": own.author or authors, "keywords": keywords,
         }
     )  # fmt: skip
+
+
+def citation(root: Path, publication: Publication, year: str | None) -> str:
+    """``CITATION.cff``: the program as ``pyproject.toml`` has it, the paper as this file has it."""
+    project = read_toml(root / "pyproject.toml")["project"]
+    paper: dict[str, Any] = {
+        "type": "report", "title": next(iter(publication.title.values())),
+        "authors": [_cff(author) for author in publication.author],
+        "year": int(year) if year else None, "notes": publication.licence,
+    }  # fmt: skip
+    values: dict[str, Any] = {
+        "cff-version": "1.2.0",
+        "message": "If you use this artifact or its paper, please cite it as below.",
+        "type": "software", "title": project["name"], "abstract": project["description"],
+        "authors": project["authors"], "version": project["version"],
+        "license": project["license"], "keywords": publication.keywords.get("en", ()),
+        "preferred-citation": {key: value for key, value in paper.items() if value},
+    }  # fmt: skip
+    # JSON is YAML: a line for each key, and what is within it on that line
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "\n".join(["# Made by make report from report/paper.toml; do not edit.", *lines]) + "\n"
+
+
+def _cff(author: Author) -> dict[str, str]:
+    """An organisation has no affiliation there."""
+    if not author.family:
+        found = {"name": author.name, "email": author.mail}
+    else:
+        given = " ".join(author.name.replace(author.family, "").split()).strip(" ,")
+        found = {"family-names": author.family, "given-names": given,
+                 "affiliation": author.affiliation, "email": author.mail}  # fmt: skip
+    return {key: value for key, value in found.items() if value}
