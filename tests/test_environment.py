@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests import artifact
+from tests.conftest import REPOSITORY
 
 UV = """#!/bin/sh
 echo "$UV_PROJECT_ENVIRONMENT $*" >> calls
@@ -164,6 +166,18 @@ def test_pip_gets_version_and_hashes_of_the_lock(root: Path) -> None:
     assert asked == [asked[0], *(f"--hash={digest}" for digest in wheels)]
     assert re.fullmatch(r"uv==[0-9.]+", asked[0])
     assert not list((root / "build").glob("uv*"))
+
+
+def test_every_locked_package_has_its_hashes() -> None:
+    lock = tomllib.loads((REPOSITORY / "uv.lock").read_text("utf-8"))
+    packages = {one["name"]: one for one in lock["package"]}
+    assert packages.pop("cnnpaper")["source"] == {"editable": "."}
+    assert {"torch", "numpy", "uv"} <= set(packages)
+    for name, package in packages.items():
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        assert files, name
+        for file in files:
+            assert re.fullmatch("sha256:[0-9a-f]{64}", file.get("hash", "")), (name, file)
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import pickle
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -181,9 +182,14 @@ def arrays(**changes: Any) -> bytes:
 
 
 def bomb() -> bytes:
+    """400 MB of zeros in 400 kB."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("val_labels.npy", bytes(20_000_000))
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("val_labels.npy", "w") as member,
+    ):
+        for _ in range(400):
+            member.write(bytes(1_000_000))
     return buffer.getvalue()
 
 
@@ -200,7 +206,7 @@ PREDICTIONS = {
     "NaN": (lambda: arrays(val_logits=np.full((2, 10), np.nan, np.float32)), "not finite"),
     "an object": (lambda: arrays(val_labels=np.array([Trap(), 1], object)), "allow_pickle=False"),
     "a pickle": (lambda: pickle.dumps(Trap()), "not a zip file"),
-    "a bomb": (bomb, "20000000 bytes, more than 10,000 images need"),
+    "a bomb": (bomb, "400000000 bytes, more than 10,000 images need"),
     "cut off": (lambda: arrays()[:200], "not a zip file"),
 }
 
@@ -210,9 +216,13 @@ def test_predictions_that_no_run_writes(tmp_path: Path, monkeypatch, make, said:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "predictions.npz"
     path.write_bytes(make())
+    tracemalloc.start()
     found = message(lambda: log.read_predictions(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
     assert str(path) in found
     assert said in found
+    assert peak < 4_000_000
     assert not Path("sprung").exists()
 
 

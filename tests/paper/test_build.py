@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ import pikepdf
 import pytest
 
 from cnnpaper.files import UserError
-from cnnpaper.paper import attach, build, tex
+from cnnpaper.paper import attach, build, html, tex
 from cnnpaper.paper.compose import Document, compose_data
 from tests.paper import invent
 from tests.paper.conftest import ARMS
+from tests.test_privacy import laid_open
 
 pytestmark = [
     pytest.mark.tex,
@@ -81,13 +84,51 @@ def links(pdf: pikepdf.Pdf) -> set[str]:
     }
 
 
-def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_study_gives_the_same_bytes_which_name_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
-    for name in ("one", "another place"):
+    for name in ("some-user", "another place"):
+        for variable in ("USER", "LOGNAME", "USERNAME", "EMAIL", "HOSTNAME"):
+            monkeypatch.setenv(variable, name)
+        monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
         root = tmp_path / name
         root.mkdir()
         made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
+    page = html.assemble(root, document(root, "html", arms=ARMS, finished=8))
+    everything = laid_open(made[0]) + page.encode()
+    assert b"cnnpaper" in everything
+    names = (
+        "some-user",
+        "another place",
+        os.fspath(tmp_path),
+        f"{Path.home()}/",
+        os.uname().nodename,
+    )
+    assert [name for name in names if name.encode() in everything] == []
+
+
+def test_tex_has_no_shell_and_stays_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r"""Neither \write18 nor a pipe starts anything, whatever the user's settings allow."""
+    monkeypatch.setenv("shell_escape", "t")
+    monkeypatch.setenv("openout_any", "a")
+    folder = tmp_path / "tex"
+    folder.mkdir()
+
+    def typeset(line: str) -> None:
+        text = rf"\documentclass{{article}}\begin{{document}}x {line}\end{{document}}"
+        (folder / "paper.tex").write_text(text, "utf-8")
+        tex.typeset(folder, 0)
+
+    typeset(r"\immediate\write18{touch sprung}")
+    with pytest.raises(UserError, match="TeX"):
+        typeset(r'\input{|"touch sprung"}')
+    with pytest.raises(UserError, match="TeX"):
+        typeset(r"\newwrite\w\immediate\openout\w=../sprung \immediate\write\w{x}")
+    assert not list(tmp_path.rglob("sprung*"))
 
 
 HOSTILE = [

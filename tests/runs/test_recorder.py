@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import io
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cnnpaper import log
 from cnnpaper.engine import networks
-from cnnpaper.runs import recorder
+from cnnpaper.runs import checkpoint, recorder
 from tests import tiny
 from tests.tiny import TRAIN, edit, wait_for
 
@@ -203,6 +207,25 @@ def test_a_checkpoint_executes_nothing(plain: Path) -> None:
     assert content(plain) == expected
 
 
+def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    """torch writes none, but would read it, however large it is when unpacked."""
+    saved, packed, said = io.BytesIO(), io.BytesIO(), []
+    torch.save({"net": torch.zeros(1_000_000)}, saved)
+    with (
+        zipfile.ZipFile(saved) as source,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    for epoch, payload in enumerate((saved.getvalue(), packed.getvalue())):
+        head = checkpoint.MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
+        (tmp_path / f"checkpoint-{epoch:06d}-0000000.pt").write_bytes(head + payload)
+    assert torch.load(io.BytesIO(packed.getvalue()), weights_only=True)["net"].shape == (1_000_000,)
+    found = list(checkpoint.load_newest(tmp_path, torch.device("cpu"), said.append))
+    assert len(found) == 1
+    assert ["checkpoint-000001-0000000.pt: damaged" in line for line in said] == [True]
+
+
 def test_without_a_checkpoint_a_log_that_has_epochs_is_kept(plain: Path) -> None:
     expected = whole(plain)
     path = folder(plain) / "run.jsonl"
@@ -210,8 +233,8 @@ def test_without_a_checkpoint_a_log_that_has_epochs_is_kept(plain: Path) -> None
     wait_for(lambda: path.exists() and b'"kind":"epoch"' in path.read_bytes(), child)
     child.kill()
     child.wait()
-    for checkpoint in folder(plain).glob("checkpoint-*"):
-        checkpoint.unlink()
+    for path_of_state in folder(plain).glob("checkpoint-*"):
+        path_of_state.unlink()
     old = path.read_bytes()
     finish(plain)
     assert path.with_name("run.jsonl.1").read_bytes() == old

@@ -1,0 +1,417 @@
+"""The commands of ``python -m tests.bench.plain``: the plain loop beside ours, as JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from tabulate import tabulate
+
+from cnnpaper import cli, log, timings, tuning
+from cnnpaper.config import Arm, RunSpec, Study, load_study, run_spec
+from cnnpaper.files import UserError, append_line, clean_environment
+from cnnpaper.runs import launch, machine, provenance
+from cnnpaper.runs.dataset import load_images
+from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, _Worker
+from cnnpaper.study.stats import Median, paired_ratio
+from cnnpaper.study.status import duration
+from cnnpaper.timings import Timing
+from tests.bench import plain
+from tests.bench.plain import CELLS, Cell
+
+ROOT = Path()
+"""The current folder is the root of the repository, as for ``cnnpaper``."""
+PLACE = ROOT / "results" / "bench"
+ARM = "short"
+"""Of the study: every network has the same minutes, T."""
+WORKERS = (0, 1, 2)
+WORKER_ROUNDS = 3
+"""Rounds that choose the number of workers of a cell; they do not count afterwards."""
+SEEDS = 3
+TRAINED = ("resnet18", "vgg16")
+"""Networks whose accuracy is compared."""
+OURS = "ours"
+Line = dict[str, Any]
+
+
+def lines(kind: str) -> list[Line]:
+    """The results of ``speed`` or ``accuracy`` so far."""
+    path = PLACE / f"{kind}.jsonl"
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})\nrestore it, or remove it") from None
+
+
+def write(kind: str, line: Line) -> None:
+    append_line(PLACE / f"{kind}.jsonl", json.dumps({"kind": kind, **line}))
+
+
+def our_run(study: Study, model: str, seed: int | None = None) -> RunSpec:
+    """Our run of a network in the arm of equal time; by default of its first seed."""
+    if ARM not in study.arms or study.tuning is None:
+        raise UserError(f"study {study.name!r} has no arm {ARM!r}, or names no tuning study")
+    return run_spec(ROOT, study, model, study.arms[ARM].seeds[0] if seed is None else seed, arm=ARM)
+
+
+# ------------------------------------------------------------------------------------- speed
+
+
+class PlainWorker(_Worker):
+    """A process that holds one plain loop ready, asked as those of ours are."""
+
+    def __init__(self, spec: RunSpec, data_dir: Path, cell: Cell) -> None:
+        self._model = f"the plain loop ({spec.model}, {cell.name}, {cell.workers} workers)"
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.plain", "measured"],
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threads = spec.threads or machine.physical_cores()
+        self.ask(plain.request(spec, cell, data_dir=data_dir, threads=threads, steps=STEPS))
+
+
+class Session:
+    """The rounds of one network, and how long the rest of them takes."""
+
+    total = len(CELLS) * len(WORKERS) * WORKER_ROUNDS + (len(CELLS) + 1) * ROUNDS
+    """One worker in one round, each."""
+
+    def __init__(self, model: str) -> None:
+        self._model, self._done, self._started = model, 0, time.monotonic()
+
+    def rounds(self, workers: Sequence[_Worker], count: int, what: str) -> list[list[float]]:
+        """Seconds a step of each worker, round by round, in the order of ``cnnpaper timing``."""
+        found: list[list[float]] = [[] for _ in workers]
+        for number in range(count):
+            turn = number % len(workers)
+            order = [*range(turn, len(workers)), *range(turn)]
+            for place in order if number // len(workers) % 2 == 0 else order[::-1]:
+                seconds = workers[place].ask("round")["step_s"]
+                found[place].append(round(statistics.median(seconds), 6))
+            self._done += len(workers)
+            each = (time.monotonic() - self._started) / self._done
+            left = duration(each * (self.total - self._done))
+            click.echo(f"{self._model}, {what}: round {number + 1} of {count}, {left} left")
+        return found
+
+
+def measure(spec: RunSpec, data_dir: Path) -> Line:
+    """One network: the best number of workers for each cell, then all cells beside ours."""
+    session = Session(spec.model)
+    tried: dict[str, dict[int, float]] = {}
+    best: list[Cell] = []
+    for cell in CELLS:
+        each = [replace(cell, workers=count) for count in WORKERS]
+        with contextlib.ExitStack() as stack:
+            workers = [
+                stack.enter_context(contextlib.closing(PlainWorker(spec, data_dir, one)))
+                for one in each
+            ]
+            found = session.rounds(workers, WORKER_ROUNDS, f"workers for {cell.name}")
+        tried[cell.name] = dict(zip(WORKERS, map(statistics.median, found), strict=True))
+        best.append(min(each, key=lambda one: tried[one.name][one.workers]))
+    with contextlib.ExitStack() as stack:
+        ours = stack.enter_context(contextlib.closing(_Worker(ROOT, spec, data_dir, "cpu", STEPS)))
+        others = [
+            stack.enter_context(contextlib.closing(PlainWorker(spec, data_dir, cell)))
+            for cell in best
+        ]
+        found = session.rounds([ours, *others], ROUNDS, "all beside ours")
+        timing = Timing.model_validate_json(json.dumps(ours.ask("finish") | {"session": 1}))
+    kept = {"model", "started", "commit", "machine", "packages", "batch_size", "warmup"}
+    return {
+        **timing.model_dump(mode="json", include=kept | {"precision", "memory_format"}),
+        "contended": timing.contended,
+        "steps": STEPS,
+        "tried_s": tried,
+        "workers": {cell.name: cell.workers for cell in best},
+        "round_s": dict(zip((OURS, *tried), found, strict=True)),
+    }
+
+
+class Speed:
+    """What was measured of one network."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.step_s = {name: statistics.median(each) for name, each in line["round_s"].items()}
+        cells = [replace(cell, workers=line["workers"][cell.name]) for cell in CELLS]
+        self.fastest = min(cells, key=lambda cell: self.step_s[cell.name])
+
+    def ratio(self, cell: str) -> Median:
+        """Step time of a cell over ours."""
+        return paired_ratio(self.line["round_s"][cell], self.line["round_s"][OURS])
+
+
+def speed_of(model: str) -> Speed | None:
+    found = [line for line in lines("speed") if line["model"] == model]
+    return Speed(found[-1]) if found else None
+
+
+# ---------------------------------------------------------------------------------- accuracy
+
+
+def planned(study: Study, model: str, speed: Speed) -> list[Line]:
+    """The runs that two stages and the seeds ask for by now; finished ones as they were written.
+
+    A run has the steps of ours in the same arm over the ratio of the step times: the same minutes.
+    """
+    done = {line["run"]: line for line in lines("accuracy")}
+    cell = speed.fastest
+
+    def runs(
+        name: str | None, arm: Arm, rates: Sequence[float], seeds: Sequence[int]
+    ) -> list[Line]:
+        assert isinstance(arm.steps, dict)
+        steps = max(1, round(arm.steps[model] / speed.ratio(cell.name).median))
+        found = []
+        for rate in rates:
+            for seed in seeds:
+                run = f"{model}/{name}/rate{rate:g}-s{seed}, {steps} steps, {cell.name}"
+                values = {"run": run, "model": model, "stage": name, "rate": rate, "seed": seed}
+                found.append(done.get(run, {**values, "steps": steps}))
+        return found
+
+    def scores(found: list[Line]) -> dict[float, float | None]:
+        return {line["rate"]: _score(line) for line in found}
+
+    search = load_study(ROOT, str(study.tuning))
+    (first, stage1), (second, stage2) = search.arms.items()
+    grid = [float(rate) for rate in search.grid["peak_learning_rate"]]
+    wide, near, tried, won = runs(first, stage1, grid, stage1.seeds), [], None, None
+    while tried != [line["rate"] for line in near]:  # each turn adds at most one rate
+        tried = [line["rate"] for line in near]
+        rates, won = tuning.plan(grid, scores(wide), scores(near))
+        near = runs(second, stage2, rates, stage2.seeds)
+    arm = study.arms[ARM]
+    return wide + near + (runs(ARM, arm, [won], arm.seeds[:SEEDS]) if won is not None else [])
+
+
+def _score(line: Line) -> float | None:
+    """None: not done; a run that diverged guesses."""
+    return (line["val_acc"] or tuning.GUESSING) if "val_acc" in line else None
+
+
+def do_run(spec: RunSpec, wanted: Line, cell: Cell, data_dir: Path) -> Line:
+    """Train the plain loop once and evaluate it on the validation images."""
+    at, begin, shown = provenance.now_utc(), time.monotonic(), 0.0
+
+    def tick(step: int, loss: float) -> None:
+        nonlocal shown
+        if (now := time.monotonic()) - shown >= 30:
+            shown, left = now, (now - begin) / step * (wanted["steps"] - step)
+            click.echo(f"step {step}, loss {loss:.3f}, {duration(left)} left")
+
+    torch.set_num_threads(spec.threads or machine.physical_cores())
+    data = load_images(spec.data, data_dir, ROOT)
+    accuracy = plain.validation_accuracy(
+        spec, data, rate=wanted["rate"], steps=wanted["steps"], seed=wanted["seed"], cell=cell,
+        tick=tick,
+    )  # fmt: skip
+    click.echo(f"validation accuracy: {'diverged' if accuracy is None else f'{accuracy:.2%}'}")
+    return {
+        **wanted,
+        "val_acc": accuracy,
+        "images": len(data.validation.labels),
+        "batch_size": spec.recipe.batch_size,
+        "workers": cell.workers,
+        "total_s": round(time.monotonic() - begin, 1),
+        "started": at,
+        "commit": provenance.commit(ROOT),
+        "machine": machine.describe_machine(torch.device("cpu")).model_dump(mode="json"),
+        "packages": provenance.packages(),
+    }
+
+
+# -------------------------------------------------------------------------------------- show
+
+
+def table(study: Study) -> str:
+    """What was measured, as Markdown: speed, then what the recipe makes of the same minutes."""
+    rows, notes = [], []
+    for model in study.networks:
+        if (speed := speed_of(model)) is None:
+            continue
+        steps = our_run(study, model).steps
+        name = "ours: {precision} {memory_format}".format(**speed.line)
+        rows.append([model, name, "", _ms(speed, OURS), "1", steps, _ours(study, model)])
+        for cell, count in speed.line["workers"].items():
+            ratio = speed.ratio(cell)
+            interval = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+            score = _plains(study, model, speed) if cell == speed.fastest.name else ""
+            row = [f"plain: {cell}", count, _ms(speed, cell), interval]
+            rows.append([model, *row, round(steps / ratio.median), score])
+        notes.append(_note(speed.line))
+    if not rows:
+        raise UserError("nothing was measured yet: python -m tests.bench.plain speed")
+    head = ["network", "loop", "workers", "speed: ms a step", "over ours", "steps in T",
+            "recipe: validation accuracy after T"]  # fmt: skip
+    text = tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    return "\n".join([text, "", *dict.fromkeys(notes)])
+
+
+def _ms(speed: Speed, name: str) -> str:
+    return f"{1000 * speed.step_s[name]:.0f}"
+
+
+def _note(line: Line) -> str:
+    where, packages = line["machine"], line["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("python", "torch", "torchvision"))
+    machine_text = f"{where['cpu']} ({where['processor']}, {where['isa']})"
+    return (
+        f"{machine_text}, {where['threads']} threads, batches of {line['batch_size']}, {versions}; "
+        f"medians of {ROUNDS} rounds of {line['steps']} steps, in brackets the 3rd to the 10th "
+        f"ratio of a round{'; the machine was shared' if line['contended'] else ''}"
+    )
+
+
+def _ours(study: Study, model: str) -> str:
+    found = []
+    for seed in study.arms[ARM].seeds[:SEEDS]:
+        path = our_run(study, model, seed).folder(ROOT) / log.LOG_NAME
+        result = log.read_run(path).result if path.exists() else None
+        found.append({} if result is None else {"val_acc": result.val_acc})
+    return _mean(found)
+
+
+def _plains(study: Study, model: str, speed: Speed) -> str:
+    if model not in TRAINED:
+        return ""
+    return _mean([line for line in planned(study, model, speed) if line["stage"] == ARM])
+
+
+def _mean(found: list[Line]) -> str:
+    """Mean and each value, once all seeds are there."""
+    scores = [score for line in found if (score := _score(line)) is not None]
+    if len(scores) < SEEDS:
+        return "not yet"
+    each = ", ".join(f"{score:.2%}" for score in scores)
+    return f"{statistics.mean(scores):.2%} ({each})"
+
+
+# ----------------------------------------------------------------------------------- commands
+
+until_option = click.option(
+    "--until", type=cli.clock, metavar="HH:MM", help="Start nothing that its estimate ends later."
+)
+models_option = click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="One network; may be repeated."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
+def commands() -> None:
+    """A plain PyTorch loop beside ours: how fast, and how accurate in the same minutes.
+
+    Results are JSON lines in results/bench. What is there is not measured again; to repeat
+    something, remove its line. Start in the root of the repository, in this order:
+
+    \b
+      python -m tests.bench.plain speed       # on an idle machine
+      python -m tests.bench.plain accuracy    # any time
+      python -m tests.bench.plain show        # the table for README.md
+    """
+
+
+@commands.command()
+@cli.study_option()
+@models_option
+@cli.data_dir_option
+@until_option
+def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | None) -> None:
+    """How long a step takes, on an idle machine.
+
+    Four cells of the plain loop (float32 or bfloat16, contiguous or channels_last) beside ours,
+    each in a process of its own, in turn: twelve rounds of twenty steps. Before that, three rounds
+    choose for each cell between 0, 1 and 2 workers of the DataLoader. A network is measured as a
+    whole or not at all.
+
+    \b
+    Example:
+      python -m tests.bench.plain speed --model resnet18 --until 02:40
+    """
+    plan = load_study(ROOT, study)
+    for model in models or plan.networks:
+        spec = our_run(plan, model)
+        if speed_of(model) is not None:
+            click.echo(f"{model}: measured already")
+            continue
+        # a step of the plain loop takes up to three times ours, in the mean less than twice
+        whole = timings.estimate_s(ROOT, spec) or 0.0
+        if _starts(model, 2 * whole * Session.total * (STEPS + WARMUP) / spec.steps, until):
+            with launch.device_lock("cpu", torch.device("cpu")):
+                write("speed", measure(spec, data_dir))
+
+
+@commands.command()
+@cli.study_option()
+@models_option
+@cli.data_dir_option
+@until_option
+def accuracy(study: str, models: tuple[str, ...], data_dir: Path, until: float | None) -> None:
+    """Validation accuracy of the plain loop after the minutes of arm short, three seeds.
+
+    ResNet-18 and VGG-16, in the cell that is fastest for them. The rate is found as ours is, by the
+    two stages of study tuning: the same rates, the same minutes. No test image is read.
+
+    \b
+    Example:
+      python -m tests.bench.plain accuracy --model vgg16 --until 02:40
+    """
+    plan = load_study(ROOT, study)
+    for model in models or TRAINED:
+        spec, known = our_run(plan, model), speed_of(model)
+        if known is None:
+            raise UserError(f"{model}: its speed comes first: python -m tests.bench.plain speed")
+        while wanted := [run for run in planned(plan, model, known) if "val_acc" not in run]:
+            needs = wanted[0]["steps"] * known.step_s[known.fastest.name]
+            if not _starts(wanted[0]["run"], needs, until):
+                break
+            with launch.device_lock("cpu", torch.device("cpu")):
+                write("accuracy", do_run(spec, wanted[0], known.fastest, data_dir))
+        else:
+            click.echo(f"{model}: complete")
+
+
+def _starts(what: str, needs: float, until: float | None) -> bool:
+    late = until is not None and time.time() + needs > until
+    about = f"about {duration(needs)}" if needs else "nobody knows how long"
+    click.echo(f"{what}: {about}{'; not started, since it would end too late' if late else ''}")
+    return not late
+
+
+@commands.command()
+@cli.study_option()
+def show(study: str) -> None:
+    """Print the table for README.md: speed and recipe in columns of their own."""
+    click.echo(table(load_study(ROOT, study)))
+
+
+@commands.command(hidden=True)
+def measured() -> None:
+    """The process of one loop while ``speed`` measures."""
+    plain.measured(ROOT, sys.stdin.readline, lambda line: print(line, flush=True))
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is a message and exit code 2."""
+    try:
+        commands(prog_name="python -m tests.bench.plain")
+    except UserError as error:
+        click.echo(f"tests.bench.plain: {error}", err=True)
+        sys.exit(2)

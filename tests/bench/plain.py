@@ -1,0 +1,194 @@
+"""A plain PyTorch training loop, as people write it after kuangliu/pytorch-cifar: the baseline.
+
+Image by image through torchvision's transforms, batches by a DataLoader, SGD with momentum, a
+cosine that falls to zero at the last step. Networks, initial weights, images and batch size are
+those of this repository. Two lines that anybody can add, autocast to bfloat16 and channels_last,
+are cells of the comparison, so that what they give is not called ours.
+
+``python -m tests.bench.plain --help`` compares its speed and its accuracy with ours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from cnnpaper import metrics
+from cnnpaper.config import RunSpec
+from cnnpaper.engine import evaluate
+from cnnpaper.engine.images import MEAN, STD, DataSet, Images
+from cnnpaper.engine.initialise import build
+from cnnpaper.runs.dataset import load_images
+from cnnpaper.runs.timing import WARMUP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """How the loop is executed; what it learns does not depend on it, but for rounding."""
+
+    precision: str = "float32"
+    memory_format: str = "contiguous"
+    workers: int = 0
+    """Processes of the DataLoader; 0: the training process prepares its own batches."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.precision} {self.memory_format}"
+
+
+CELLS = tuple(
+    Cell(precision=precision, memory_format=memory_format)
+    for precision in ("float32", "bfloat16")
+    for memory_format in ("contiguous", "channels_last")
+)
+AS_WRITTEN = CELLS[0].name
+LAYOUT = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+class TrainingImages(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision.datasets.CIFAR10 gives them: PIL, transformed one by one."""
+
+    def __init__(self, images: Images) -> None:
+        self.pixels = np.ascontiguousarray(images.pixels.transpose(0, 2, 3, 1))  # (N, 32, 32, 3)
+        self.labels = images.labels.tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def loader(images: Images, batch_size: int, cell: Cell) -> DataLoader[tuple[Tensor, int]]:
+    return DataLoader(
+        TrainingImages(images), batch_size=batch_size, shuffle=True, num_workers=cell.workers
+    )
+
+
+def train(
+    net: nn.Module,
+    batches: DataLoader[tuple[Tensor, int]],
+    *,
+    rate: float,
+    steps: int,
+    cell: Cell,
+) -> Iterator[float]:
+    """Train for ``steps`` steps; after each the epoch's mean loss so far is given to the caller."""
+    layout = LAYOUT[cell.memory_format]
+    net.to(memory_format=layout).train()
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
+    scheduler = CosineAnnealingLR(optimizer, T_max=steps)
+    done = 0
+    while True:
+        train_loss = correct = total = 0.0
+        for batch, (inputs, targets) in enumerate(batches, start=1):
+            inputs = inputs.to(memory_format=layout)  # (B, 3, 32, 32)
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=cell.precision == "bfloat16"):
+                outputs = net(inputs)  # (B, 10)
+                loss = criterion(outputs, targets)
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            train_loss += loss.item()
+            total += targets.size(0)
+            correct += outputs.argmax(1).eq(targets).sum().item()
+            done += 1
+            yield train_loss / batch
+            if done == steps:
+                return
+
+
+def new_network(spec: RunSpec, seed: int) -> nn.Module:
+    """The network with initial weights by our rule; ``seed`` decides order and crops, too."""
+    torch.manual_seed(seed)
+    return build(spec.builder)
+
+
+def validation_accuracy(
+    spec: RunSpec,
+    data: DataSet,
+    *,
+    rate: float,
+    steps: int,
+    seed: int,
+    cell: Cell,
+    tick: Callable[[int, float], None] = lambda step, loss: None,
+) -> float | None:
+    """Train one network and evaluate its last weights in float32, as ours are; None: it diverged.
+
+    Args:
+        tick: called after each step with the steps done and the epoch's mean loss so far.
+    """
+    net = new_network(spec, seed)
+    batches = loader(data.train, spec.recipe.batch_size, cell)
+    losses = train(net, batches, rate=rate, steps=steps, cell=cell)
+    for step, loss in enumerate(losses, start=1):
+        if not math.isfinite(loss):
+            return None
+        tick(step, loss)
+    pixels = torch.from_numpy(np.ascontiguousarray(data.validation.pixels.transpose(0, 2, 3, 1)))
+    logits = evaluate.logits(net, pixels, cell.memory_format)  # (N, 10)
+    if not np.isfinite(logits).all():
+        return None
+    return float(metrics.accuracy(data.validation.labels, logits))
+
+
+def measured(root: Path, read: Callable[[], str], write: Callable[[str], None]) -> None:
+    """A process that holds one loop ready and times its steps when it is asked.
+
+    It speaks as ``cnnpaper timing-worker``, the process of ours: a request, then rounds.
+    """
+    request = json.loads(read())
+    spec = RunSpec.model_validate_json(json.dumps(request["spec"]))
+    cell, steps = Cell(**request["cell"]), int(request["steps"])
+    torch.set_num_threads(request["threads"])
+    data = load_images(spec.data, Path(request["data_dir"]), root)
+    batches = loader(data.train, spec.recipe.batch_size, cell)
+    losses = train(
+        new_network(spec, spec.seed), batches, rate=spec.recipe.peak_learning_rate,
+        steps=10**9, cell=cell,
+    )  # fmt: skip
+    next(losses)
+    write(json.dumps({"ready": True}))
+    while read().strip() == "round":
+        for _ in islice(losses, WARMUP):
+            pass
+        laps = [perf_counter()]
+        for _ in islice(losses, steps):
+            laps.append(perf_counter())
+        write(json.dumps({"step_s": np.diff(laps).tolist()}))
+
+
+def request(spec: RunSpec, cell: Cell, *, data_dir: Path, threads: int, steps: int) -> str:
+    """The first line that :func:`measured` reads."""
+    values = {"spec": spec.model_dump(mode="json"), "cell": asdict(cell), "threads": threads}
+    return json.dumps(values | {"data_dir": str(data_dir.resolve()), "steps": steps})
+
+
+if __name__ == "__main__":
+    from tests.bench.compare import main
+
+    main()

@@ -1,0 +1,93 @@
+"""How long reading, drawing, typesetting and training steps take; timed by ``make bench`` alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnpaper import config
+from cnnpaper.paper import build, tex
+from cnnpaper.paper.compose import compose
+from cnnpaper.study.load import load
+from tests import fabricate
+from tests.conftest import REPOSITORY
+
+NAME = "invented"
+STEPS = 8
+
+
+@pytest.fixture(autouse=True)
+def _only_when_asked(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("benchmark_enable"):
+        pytest.skip("timed by `make bench` alone")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A study as large as the reference one: 44 runs with predictions."""
+    arms = {
+        "short": {"epochs": 2, "seeds": [0, 1, 2, 3, 4]},
+        "equal": {"epochs": 2, "seeds": [0, 1, 2]},
+        "long": {"epochs": 6, "seeds": [0, 1, 2]},
+    }
+    contrast = 'contrast = { arm = "short", baseline = "resnet18" }'
+    images = (45_000, 5_000, 10_000)
+    plan = fabricate.Plan(name=NAME, arms=arms, images=images, more=contrast)
+    return fabricate.study(tmp_path / "repository", plan, code=True)
+
+
+def test_reading_the_logs(benchmark: Any, place: Path) -> None:
+    assert len(benchmark(load, place, NAME).logs) == 44
+
+
+def test_drawing_the_figures(benchmark: Any, place: Path) -> None:
+    from cnnpaper.figures.style import render
+
+    drawings = compose(place, NAME, "en").drawings.values()
+    assert len(drawings) >= 2
+    benchmark(lambda: [render(drawing.draw(), "pdf") for drawing in drawings])
+
+
+@pytest.mark.tex
+@pytest.mark.skipif(shutil.which("xelatex") is None, reason="no XeLaTeX here")
+def test_typesetting(benchmark: Any, place: Path) -> None:
+    files = build.tex_files(place, compose(place, NAME, "en"))
+    folder = place / "tex"
+
+    def fresh() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+
+    pdf = benchmark.pedantic(lambda: tex.typeset(folder, 0), setup=fresh, rounds=3)
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("model", ["alexnet", "vgg16", "googlenet", "resnet18"])
+def test_eight_training_steps(benchmark: Any, model: str) -> None:
+    import torch
+
+    from cnnpaper.engine.images import synthetic
+    from cnnpaper.engine.training import Counters, Listener, Training
+
+    spec = config.run_spec(
+        REPOSITORY, config.load_study(REPOSITORY, "reference"), model, 0, arm="short"
+    )
+    images = STEPS * spec.recipe.batch_size
+    data = config.DataSpec(set="synthetic", train_images=images, validation_images=10)
+    training = Training(
+        spec.model_copy(update={"data": data}), synthetic(data), torch.device("cpu")
+    )
+
+    def first() -> None:
+        training.at = Counters()
+
+    benchmark.pedantic(
+        lambda: training.train_epoch(Listener()), setup=first, rounds=5, warmup_rounds=1
+    )
+    assert training.at.step == STEPS
