@@ -21,6 +21,7 @@ from cnnpaper import metrics, timings, tuning
 from cnnpaper.config import RunSpec, run_name
 from cnnpaper.study import stats
 from cnnpaper.study.load import StudyData
+from cnnpaper.study.precision import Change as Change  # one of the findings
 from cnnpaper.study.precision import Precision, compare
 from cnnpaper.study.stats import Interval, Summary
 
