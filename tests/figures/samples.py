@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, TransformedBbox
 
-from cnnpaper.figures.style import MAX_HEIGHT, MM, TEXT_WIDTH, Look, settings, size
+from cnnpaper.figures.style import MAX_HEIGHT, TEXT_WIDTH, Look, settings
 from cnnpaper.log import Network
 
 FOUR = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
