@@ -565,7 +565,9 @@ def _wire(axes: Axes, x: Sequence[float], y: Sequence[float], zorder: float = 2.
     axes.plot(x, y, color=WIRE, lw=THIN, solid_joinstyle="round", zorder=zorder)
 
 
-def _box(axes: Axes, place: Sequence[float], fc: Any, ec: Any, zorder: float, ls: Any = "-") -> None:
+def _box(
+    axes: Axes, place: Sequence[float], fc: Any, ec: Any, zorder: float, ls: Any = "-"
+) -> None:
     """A rectangle with round corners at (left, middle, width, height)."""
     left, middle, width, height = place
     corners = "round,pad=0,rounding_size=1.6"

@@ -31,7 +31,7 @@ from cnnpaper.figures.words import ENGLISH
 
 FEW = 8
 """So many lines can be told apart in one panel."""
-NAME = 24
+NAME = 20
 """Characters of a name on one line, beside or above a panel."""
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "ls": "none"}
 DASHED: dict[str, Any] = {"ls": (0, (3, 2)), "lw": 0.8, "mfc": "white"}
@@ -71,7 +71,9 @@ class Sheet:
 
     def interval(self, row: Any) -> str:
         """A difference in points with its interval."""
-        value, low, high = (style.plain(100 * v, ".1f") for v in (row.difference, row.low, row.high))
+        value, low, high = (
+            style.plain(100 * v, ".1f") for v in (row.difference, row.low, row.high)
+        )
         return self.words["interval"].format(value=value, low=low, high=high)
 
     def lost(self, entries: Iterable[str]) -> str:
@@ -129,9 +131,7 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
         _draw_minutes(left, shown, sheet)
         _draw_differences(right, shown.contrasts, sheet.known(shown.contrasts), sheet)
         right.set_xlabel(_difference_from(shown, sheet, 40), loc="right")
-    handles = [
-        _sample(name, sheet.looks[entry], ls="none") for entry, name in sheet.names.items()
-    ]
+    handles = [_sample(name, sheet.looks[entry], ls="none") for entry, name in sheet.names.items()]
     handles += _signs(shown, sheet)
     if not set(shown.means["arm"]) <= set(shown.equal_time):
         handles.append(_grey(sheet.words["own_time"], marker="o", ls="none", mfc="white"))
@@ -374,7 +374,7 @@ def _draw_curves(axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None
         axes.plot(band.index, band["mean"], color=style.RULE, lw=THIN, zorder=1)
         return
     every = max(1, len(band) // 6) if len(band) > 12 else 1
-    line = {"color": look.colour, "marker": look.marker, "ls": look.dash}
+    line: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.dash}
     axes.plot(band.index, band["mean"], markevery=every, **line)
     axes.fill_between(band.index, band["min"], band["max"], color=look.colour, alpha=0.16, lw=0)
     for _, run in finite[lost].groupby("path"):
@@ -445,7 +445,12 @@ def step_time(sections: pd.DataFrame, sheet: Sheet) -> Figure:
     for section, (fill, hatch) in SECTIONS.items():
         values = np.array([1000 * float(seconds.get((entry, section), 0.0)) for entry in drawn])
         if values.any():
-            bar = {"facecolor": fill, "hatch": hatch, "edgecolor": INK, "linewidth": THIN}
+            bar: dict[str, Any] = {
+                "facecolor": fill,
+                "hatch": hatch,
+                "edgecolor": INK,
+                "linewidth": THIN,
+            }
             axes.barh(range(len(drawn)), values, height=0.65, left=ends, **bar)
             handles.append(Patch(label=sheet.words[section], **bar))
         ends += values

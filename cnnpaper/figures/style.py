@@ -67,7 +67,7 @@ def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> Legend:
         order = [one for first in range(columns) for one in handles[first::columns]]
         labels = [(one[0] if isinstance(one, tuple) else one).get_label() for one in order]
         made = figure.legend(order, labels, ncols=columns, **more)
-        if columns == 1 or made.get_window_extent().width <= figure.bbox.width:
+        if columns == 1 or made.get_window_extent().width < 0.98 * figure.bbox.width:
             break
         made.remove()
     return made

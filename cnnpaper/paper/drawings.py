@@ -95,7 +95,7 @@ def _architectures(facts: Facts, words: Words) -> Iterator[Drawing]:
     """The networks in one figure; if it is too high for a page, one each, for `make figures`."""
     logs = {model: facts.log_of(model) for model in facts.study.networks}
     networks = {facts.name(model): run.header.network for model, run in logs.items() if run}
-    if not networks or len(networks) < len(logs):
+    if len(networks) < len(logs) or not all(network.layers for network in networks.values()):
         return
     from cnnpaper.figures.architecture import architecture_alt, architectures
     from cnnpaper.figures.style import MAX_HEIGHT
