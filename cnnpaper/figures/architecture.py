@@ -2,9 +2,9 @@
 
 A network is read as a chain of layers and blocks: where all paths from input to output pass through
 one node, the chain is cut; what lies between two cuts is a block, whose branches are added or
-concatenated. A concatenation that holds an earlier one is taken as that one with more, so that
-DenseNet's blocks are what they are. A network without edges is drawn as the row of its layers, and
-so is a part that is no nest of branches.
+concatenated. A branch is a row of layers; those that work side by side within it stand one below
+the other. A concatenation that holds an earlier one is taken as that one with more, so that
+DenseNet's blocks are what they are. A network without edges is drawn as the row of its layers.
 
 From left to right, panels group what has the same output size; equal blocks in a row are drawn
 once. Lengths are in points here.
@@ -13,6 +13,7 @@ once. Lengths are in points here.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -20,10 +21,11 @@ from typing import Any, Literal, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch
 
 from cnnpaper.figures import style
-from cnnpaper.figures.style import GREY, INK, MM, PALETTE, RULE, THIN, Entry, Words, tint
+from cnnpaper.figures.style import GREY, INK, PALETTE, RULE, THIN, Words, tint
 from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Layer, Network
 
@@ -53,27 +55,31 @@ class Cell:
     """Only the first of the repeated blocks has it."""
 
 
+Branch: TypeAlias = tuple[tuple[Cell, ...], ...]
+"""Layers from left to right, with those that work side by side; empty for the input itself."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """Branches that meet."""
 
-    branches: tuple[Chain, ...]
-    """From top to bottom; an empty one is the input itself."""
+    branches: tuple[Branch, ...]
+    """From top to bottom."""
     join: str
     """``add`` or ``cat``."""
+    side: Side
     repeats: int = 1
 
     @property
-    def side(self) -> Side:
-        return next(branch[-1].side for branch in self.branches if branch)
+    def cells(self) -> list[Cell]:
+        return [cell for branch in self.branches for column in branch for cell in column]
 
     @property
     def parameters(self) -> int:
-        return sum(part.parameters for branch in self.branches for part in branch)
+        return sum(cell.parameters for cell in self.cells)
 
 
 Part: TypeAlias = Cell | Block
-Chain: TypeAlias = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class Stage:
     """Parts in a row whose outputs have one size."""
 
     side: Side
-    parts: Chain
+    parts: tuple[Part, ...]
 
     @property
     def parameters(self) -> int:
@@ -90,208 +96,172 @@ class Stage:
 
 def stages(network: Network) -> tuple[Stage, ...]:
     """The stages of a network, from input to output; none where no layer was recorded."""
-    parts = _Graph(network).chain()
-    groups = groupby(parts, key=lambda part: part.side)
-    return tuple(Stage(side, tuple(_merged(group))) for side, group in groups)
+    groups = groupby(_Graph(network).parts(), key=lambda part: part.side)
+    return tuple(Stage(side, _merged(group)) for side, group in groups)
 
 
 class _Graph:
     """Layers that are drawn, and joins, with what each takes its input from."""
 
     def __init__(self, network: Network) -> None:
-        self.layers = {layer.name: layer for layer in network.layers}
-        self.cells = {layer.name: _cell(layer) for layer in network.layers if _kind(layer)}
+        self.cells: dict[str, Cell] = {}
+        last = ""
+        for layer in network.layers:
+            if cell := _cell(layer):
+                last, self.cells[layer.name] = layer.name, cell
+            elif last:  # batch norm counts with the layer before it
+                cell = self.cells[last]
+                self.cells[last] = replace(cell, parameters=cell.parameters + layer.parameters)
+        sides = [cell.side for cell in self.cells.values()]
+        self.out = {layer.name: (layer.out[0], _side(layer)) for layer in network.layers}
+        """Node → channels and side of what it gives."""
+        self.out["input"] = (0, max(sides, default=(1, 1)))
         self.before: dict[str, list[str]] = {}
+        self.order: list[str] = []
+        """Nodes that are kept, each after those before it."""
+        self._build(network)
+
+    def _build(self, network: Network) -> None:
+        """Leave out batch norm, pools that keep the size, and joins of one thing."""
+        before: dict[str, list[str]] = {}
         for source, target in network.edges:
-            self.before.setdefault(target, []).append(source)
-        if "output" not in self.before:  # it could not be traced
-            names = ["input", *self.layers, "output"]
-            self.before = {b: [a] for a, b in pairwise(names)}
-        self.order = [name for name in self._sorted() if name != "output"]
-        self._contract()
-        self._nest_concatenations()
-        self._add_pools()
-        self.order = self._sorted()
-
-    def chain(self) -> Chain:
-        inner = set(self.order) - {"input", "output"}
-        return tuple(self._series("input", "output", inner, whole=True))
-
-    def _sorted(self) -> list[str]:
-        """Nodes from which the output is reached, each after those before it."""
-        done: dict[str, None] = {}
-        todo = ["output"]
-        while todo:
-            waiting = [name for name in self.before.get(todo[-1], ()) if name not in done]
-            if waiting:
-                todo.append(waiting[0])
-            else:
-                done[todo.pop()] = None
-        return list(done)
-
-    def _contract(self) -> None:
-        """Leave out batch norm, pools that keep the size, and concatenations of one thing."""
+            before.setdefault(target, []).append(source)
+        if "output" not in before:  # it could not be traced
+            names = ["input", *self.cells, "output"]
+            before = {b: [a] for a, b in pairwise(names)}
+        layers = {layer.name: layer for layer in network.layers}
         instead: dict[str, str] = {}
-        for name in self.order:
-            sources = [instead.get(source, source) for source in self.before.get(name, ())]
-            self.before[name] = list(dict.fromkeys(sources))
-            if len(self.before[name]) == 1 and self._idle(name, self.before[name][0]):
-                instead[name] = self.before[name][0]
-                self._give_parameters(name, self.before[name][0])
-        self.before["output"] = [instead.get(name, name) for name in self.before["output"]]
-        self.order = [name for name in self.order if name not in instead]
+        whole: dict[str, set[str]] = {}
+        for name in _sorted(before):
+            sources = list(dict.fromkeys(instead.get(one, one) for one in before.get(name, ())))
+            if name.startswith("cat "):
+                sources = _nested(name, sources, whole)
+            if name not in layers and sources:
+                self._join(name, sources)
+            adapts = name in layers and layers[name].type.startswith("Adaptive")
+            idle = adapts and self.out[name][1] == self.out[sources[0]][1]
+            drawn = name in ("input", "output") or (name in self.cells and not idle)
+            if not drawn and len(sources) == 1:
+                instead[name] = sources[0]
+                continue
+            linear = layers.get(name)
+            given = self.out[before[name][0]] if sources else (0, (0, 0))
+            if linear and linear.type == "Linear" and linear.channels_in == given[0]:
+                sources = [self._pooled(sources[0], name, (1, 1))]
+            self.before[name] = sources
+            self.order.append(name)
 
-    def _idle(self, name: str, source: str) -> bool:
-        layer = self.layers.get(name)
-        if layer is None:
-            return name.startswith("cat ")
-        same = layer.type.startswith("Adaptive") and self._side(source) == _side(layer)
-        return same or name not in self.cells
+    def _join(self, name: str, sources: list[str]) -> None:
+        """What a join gives; inputs that are larger than others have been pooled by a function."""
+        side = min(self.out[one][1] for one in sources)
+        sources[:] = [self._pooled(one, name, side) for one in sources]
+        channels = [self.out[one][0] for one in sources]
+        self.out[name] = (sum(channels) if name.startswith("cat ") else channels[0], side)
 
-    def _give_parameters(self, name: str, source: str) -> None:
-        """Those of batch norm count with the layer before it, else with the next."""
-        layer = self.layers.get(name)
-        later = self.order[self.order.index(name) :]
-        takers = [source, *later]
-        taker = next((taker for taker in takers if taker in self.cells), None)
-        if layer is not None and layer.parameters and taker is not None:
-            cell = self.cells[taker]
-            self.cells[taker] = replace(cell, parameters=cell.parameters + layer.parameters)
+    def _pooled(self, source: str, target: str, side: Side) -> str:
+        """``source``, or a pool between it and ``target`` that gives this size."""
+        channels, larger = self.out[source]
+        if larger <= side:
+            return source
+        name = f"pool {source} {target}"
+        stride = 1 if side == (1, 1) else round(larger[0] / side[0])
+        self.cells[name] = Cell(
+            kind="pool", pool="pooled", side=side, stride=stride, channels=(channels, channels)
+        )
+        self.out[name], self.before[name] = (channels, side), [source]
+        self.order.append(name)
+        return name
 
-    def _nest_concatenations(self) -> None:
-        """A concatenation that holds all of an earlier one takes that one instead."""
-        cats = [name for name in self.order if name.startswith("cat ")]
-        whole = {name: set(self.before[name]) for name in cats}
-        for place, name in enumerate(cats):
-            inner = [cat for cat in cats[:place] if whole[cat] < whole[name]]
-            if inner:
-                largest = max(inner, key=lambda cat: len(whole[cat]))
-                rest = [node for node in self.before[name] if node not in whole[largest]]
-                self.before[name] = [largest, *rest]
-
-    def _add_pools(self) -> None:
-        """Pools that were called as functions, where sizes tell that there was one."""
-        for name in list(self.order):
-            sources = self.before.get(name, [])
-            sides = [self._side(source) for source in sources]
-            wanted = min(sides, default=(1, 1)) if name.startswith(("add ", "cat ")) else None
-            layer = self.layers.get(name)
-            if layer is not None and layer.type == "Linear" and layer.channels_in:
-                wanted = (1, 1) if self._channels(sources[0]) == layer.channels_in else None
-            for place, (source, side) in enumerate(zip(sources, sides, strict=True)):
-                if wanted is not None and side > wanted > (0, 0):
-                    pool = f"pool {name} {place}"
-                    channels = self._channels(source)
-                    stride = 1 if wanted == (1, 1) else round(side[0] / wanted[0])
-                    both = channels, channels
-                    self.cells[pool] = Cell(
-                        kind="pool", pool="pooled", side=wanted, stride=stride, channels=both
-                    )
-                    self.before[pool], self.before[name][place] = [source], pool
-
-    def _side(self, name: str) -> Side:
-        """Height and width of what a node gives."""
-        if name in self.cells:
-            return self.cells[name].side
-        if name in self.layers:
-            return _side(self.layers[name])
-        if name == "input":
-            return max((cell.side for cell in self.cells.values()), default=(0, 0))
-        sources = self.before.get(name, ())
-        return min((self._side(source) for source in sources), default=(0, 0))
-
-    def _channels(self, name: str) -> int:
-        if name in self.cells:
-            return self.cells[name].channels[1]
-        counts = [self._channels(source) for source in self.before.get(name, ())]
-        return sum(counts) if name.startswith("cat ") else max(counts, default=0)
-
-    def _series(
-        self, start: str, end: str, inner: set[str], *, whole: bool = False
-    ) -> Iterator[Part]:
-        """What lies between two nodes, ``end`` included: cut where all paths meet."""
-        order = [start, *(name for name in self.order if name in inner), end]
-        at = {name: place for place, name in enumerate(order)}
-        reach = [0] * len(order)  # the furthest node that an edge leads to
-        for name in order[1:]:
-            for source in self.before.get(name, ()):
-                # the edge past all of them is another branch
-                if source in at and not (source == start and name == end and inner):
-                    reach[at[source]] = max(reach[at[source]], at[name])
-        furthest, cuts = 0, [0]
-        for place in range(1, len(order)):
+    def parts(self) -> Iterator[Part]:
+        """Layers and blocks in a row, cut where all paths meet."""
+        at = {name: place for place, name in enumerate(self.order)}
+        reach = list(at.values())  # the furthest node that an edge leads to
+        for name, sources in self.before.items():
+            for source in sources:
+                reach[at[source]] = max(reach[at[source]], at[name])
+        start = furthest = 0
+        for place in range(1, len(self.order)):
             furthest = max(furthest, reach[place - 1])
             if furthest <= place:
-                cuts.append(place)
-        if len(cuts) == 2 and inner and not whole:  # no nest of branches
-            yield from self._plain(order[1:])
+                yield from self._between(self.order[start], self.order[start + 1 : place + 1])
+                start = place
+
+    def _between(self, start: str, names: Sequence[str]) -> Iterator[Part]:
+        """From one cut to the next: a layer, or the branches of a block."""
+        *inner, end = names
+        if not inner:
+            yield from (self.cells[name] for name in names if name in self.cells)
             return
-        for a, b in pairwise(cuts):
-            yield from self._between(order[a], order[b], order[a + 1 : b])
+        branches: list[Branch] = []
+        seen: list[set[str]] = []
+        for source in self.before[end]:
+            own = next((part for part in self._components(inner) if source in part), set())
+            if own not in seen:
+                seen.append(own)
+                branches.append(self._branch([name for name in inner if name in own]))
+        join = "add" if end.startswith("add ") else "cat"
+        if join == "add":  # shortcuts lie above the branch with the most layers
+            branches.sort(key=len)
+        yield Block(branches=tuple(branches), join=join, side=self.out[end][1])
 
-    def _plain(self, names: Iterable[str]) -> Iterator[Part]:
-        return (self.cells[name] for name in names if name in self.cells)
-
-    def _between(self, start: str, end: str, inner: Sequence[str]) -> Iterator[Part]:
-        """Two cuts and what is between them: nothing, or the branches of a block."""
-        parts = self._components(inner)
-        if len(parts) == 1 and start not in self.before.get(end, ()):
-            yield from self._plain(inner)
-        elif parts:
-            branches: list[Chain] = []
-            for source in self._ends(start, end, parts):
-                own = next((part for part in parts if source in part), None)
-                branches.append(() if own is None else self._branch(start, end, own))
-            join = "add" if end.startswith("add ") else "cat"
-            if join == "add":  # shortcuts lie above the branch with the most layers
-                branches.sort(key=_count)
-            filled = [branch for branch in branches if branch]
-            if len(branches) > 1 and filled:
-                yield Block(branches=tuple(branches), join=join)
-            else:
-                yield from (part for branch in filled for part in branch)
-        yield from self._plain([end])
-
-    def _branch(self, start: str, end: str, own: set[str]) -> Chain:
-        parts = tuple(self._series(start, end, own))
-        return parts[:-1] if end in self.cells else parts
-
-    def _ends(self, start: str, end: str, parts: Sequence[set[str]]) -> list[str]:
-        """One node a branch, in the order in which the join takes them."""
-        found: list[str] = []
-        for source in self.before.get(end, ()):
-            own = next((part for part in parts if source in part), {start})
-            if source in own and not any(other in own for other in found):
-                found.append(source)
-        return found
+    def _branch(self, names: Sequence[str]) -> Branch:
+        """Columns by the number of layers that lead there."""
+        depth: dict[str, int] = {}
+        columns: dict[int, tuple[Cell, ...]] = {}
+        for name in names:
+            depth[name] = max((depth.get(one, 0) for one in self.before[name]), default=0)
+            if name in self.cells:
+                depth[name] += 1
+                columns[depth[name]] = (*columns.get(depth[name], ()), self.cells[name])
+        return tuple(columns[place] for place in sorted(columns))
 
     def _components(self, names: Sequence[str]) -> list[set[str]]:
         """Sets of nodes that edges connect."""
         found: list[set[str]] = []
         for name in names:
-            linked = {source for source in self.before.get(name, ()) if source in names}
+            linked = {source for source in self.before[name] if source in names}
             touched = [part for part in found if part & linked]
             found = [part for part in found if part not in touched]
             found.append({name}.union(*touched))
         return found
 
 
-def _kind(layer: Layer) -> Kind | None:
+def _sorted(before: Mapping[str, Sequence[str]]) -> list[str]:
+    """Nodes from which the output is reached, each after those before it."""
+    done: dict[str, None] = {}
+    todo = ["output"]
+    while todo:
+        waiting = [name for name in before.get(todo[-1], ()) if name not in done]
+        if waiting:
+            todo.append(waiting[0])
+        else:
+            done[todo.pop()] = None
+    return list(done)
+
+
+def _nested(name: str, sources: list[str], whole: dict[str, set[str]]) -> list[str]:
+    """A concatenation that holds all of an earlier one takes that one instead."""
+    inner = [cat for cat in whole if len(whole[cat]) > 1 and whole[cat] < set(sources)]
+    whole[name] = set(sources)
+    if not inner:
+        return sources
+    largest = max(inner, key=lambda cat: len(whole[cat]))
+    return [largest, *(one for one in sources if one not in whole[largest])]
+
+
+def _cell(layer: Layer) -> Cell | None:
     """None for what is not drawn: batch norm."""
+    kind: Kind
     if "Pool" in layer.type:
-        return "pool"
-    if layer.type == "Linear":
-        return "linear"
-    if not layer.type.startswith("Conv"):
+        kind = "pool"
+    elif layer.type == "Linear":
+        kind = "linear"
+    elif not layer.type.startswith("Conv"):
         return None
-    if layer.groups and layer.groups > 1 and layer.groups == layer.channels_in:
-        return "depthwise"
-    return "pointwise" if layer.kernel == 1 else "conv"
-
-
-def _cell(layer: Layer) -> Cell:
-    kind = _kind(layer)
-    assert kind is not None
+    elif layer.groups and layer.groups > 1 and layer.groups == layer.channels_in:
+        kind = "depthwise"
+    else:
+        kind = "pointwise" if layer.kernel == 1 else "conv"
     kernel, stride = layer.kernel, layer.stride or 1
     if kind == "pool" and stride == kernel:
         stride = 1  # windows that do not overlap say their stride by their size
@@ -317,22 +287,18 @@ def _side(layer: Layer) -> Side:
     return (layer.out[1], layer.out[2]) if len(layer.out) == 3 else (1, 1)
 
 
-def _count(branch: Chain) -> int:
-    """Layers of a branch."""
-    return sum(1 if isinstance(part, Cell) else sum(map(_count, part.branches)) for part in branch)
-
-
-def _merged(parts: Iterable[Part]) -> list[Part]:
+def _merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     """Equal blocks in a row as one, with their number."""
     out: list[Part] = []
     for part in parts:
         last = out[-1] if out else None
         if isinstance(last, Block) and isinstance(part, Block) and _repeats(last, part):
-            branches = tuple(map(_merge_chain, last.branches, part.branches))
+            pairs = zip(last.branches, part.branches, strict=True)
+            branches = tuple(_merge(*pair) for pair in pairs)
             out[-1] = replace(last, branches=branches, repeats=last.repeats + 1)
         else:
             out.append(part)
-    return out
+    return tuple(out)
 
 
 def _repeats(first: Block, other: Block) -> bool:
@@ -344,40 +310,25 @@ def _repeats(first: Block, other: Block) -> bool:
     if first.join != other.join or len(first.branches) != len(other.branches):
         return False
     for one, two in zip(first.branches, other.branches, strict=True):
-        projection = len(one) == 1 and not two and first.join == "add"
-        fits = isinstance(one[0], Cell) and (first.repeats == 1 or one[0].optional) if projection \
-            else _shape(one) == _shape(two)  # fmt: skip
-        if not fits:
+        projection = first.join == "add" and len(one) == 1 and not two
+        if _shape(one) != _shape(two) and not projection:
             return False
-    return first.join == "cat" or _channels(first) == _channels(other)
+    return first.join == "cat" or first.cells[-1].channels == other.cells[-1].channels
 
 
-def _channels(block: Block) -> tuple[int, int]:
-    last = block.branches[-1][-1] if block.branches[-1] else block
-    return last.channels if isinstance(last, Cell) else (0, 0)
+def _shape(branch: Branch) -> list[list[object]]:
+    """A branch without what may differ between repeats: channels, stride and parameters."""
+    return [[(cell.kind, cell.pool, cell.kernel) for cell in column] for column in branch]
 
 
-def _shape(chain: Chain) -> list[object]:
-    """A chain without what may differ between repeats: channels, stride and parameters."""
-    return [
-        (part.kind, part.pool, part.kernel)
-        if isinstance(part, Cell)
-        else (part.join, [_shape(branch) for branch in part.branches])
-        for part in chain
-    ]
-
-
-def _merge_chain(first: Chain, other: Chain) -> Chain:
+def _merge(first: Branch, other: Branch) -> Branch:
     if not other:
-        return tuple(replace(cell, optional=True) for cell in first if isinstance(cell, Cell))
-    return tuple(map(_merge, first, other))
+        return tuple(tuple(replace(cell, optional=True) for cell in column) for column in first)
+    columns = zip(first, other, strict=True)
+    return tuple(tuple(map(_merge_cells, one, two)) for one, two in columns)
 
 
-def _merge(first: Part, other: Part) -> Part:
-    if isinstance(first, Block) or isinstance(other, Block):
-        assert isinstance(first, Block)
-        assert isinstance(other, Block)
-        return replace(first, branches=tuple(map(_merge_chain, first.branches, other.branches)))
+def _merge_cells(first: Cell, other: Cell) -> Cell:
     low, high = zip(first.channels, other.channels, strict=True)
     total = first.parameters + other.parameters
     return replace(first, channels=(min(low), max(high)), parameters=total)
@@ -408,42 +359,37 @@ def architecture_alt(name: str, network: Network, words: Words = ENGLISH) -> str
     said = []
     for stage in stages(network):
         pixels, parameters = stage_texts(stage)
-        units = _chain_alt(stage.parts, words)
+        units = words["alt_then"].join(_part_alt(part, words) for part in stage.parts)
         said.append(words["alt_stage"].format(pixels=pixels, parameters=parameters, units=units))
     return words["alt_architecture"].format(name=name, stages=words["semicolon"].join(said) or "–")
-
-
-def _chain_alt(chain: Chain, words: Words) -> str:
-    return words["alt_then"].join(_part_alt(part, words) for part in chain)
 
 
 def _part_alt(part: Part, words: Words) -> str:
     if isinstance(part, Cell):
         return " ".join(filter(None, cell_texts(part, words)))
-    branches = words[f"alt_{part.join}"].join(
-        f"({_chain_alt(branch, words)})" if branch else words["alt_identity"]
-        for branch in part.branches
-    )
+    said = []
+    for branch in part.branches:
+        columns = [
+            words["alt_cat"].join(_part_alt(cell, words) for cell in column) for column in branch
+        ]
+        said.append(f"({words['alt_then'].join(columns)})" if branch else words["alt_identity"])
     key = "alt_blocks" if part.repeats > 1 else "alt_block"
-    return words[key].format(count=part.repeats, branches=branches)
+    return words[key].format(count=part.repeats, branches=words[f"alt_{part.join}"].join(said))
 
 
 # ------------------------------------------------------------------------------- drawing
 
 CELL_HEIGHT = 19.0
 CELL_LEAST = 15.0
-CELL_PAD = 1.0
 LANE_GAP = 2.2
 """Between branches, one below the other."""
 STEP_GAP = 3.2
 """Between parts that follow each other."""
 FRAME_PAD = 2.4
-FORK = 2.8
+FORK = 3.0
 """Room for the lines that part before branches and meet after them."""
 PLUS = 2.8
 """Radius of the sign for an addition."""
-BYPASS = 2.0
-"""Half of the height that the input itself takes among the branches."""
 SHEET = 1.5
 """How far the second sheet of a repeated block looks out."""
 COUNT = 9.0
@@ -451,12 +397,12 @@ COUNT = 9.0
 STAGE_PAD = 2.6
 STAGE_GAP = 4.6
 HEAD = 10.0
-"""Room for the line of text above a row of stages, and for that below it."""
+"""Room for the line of text above a panel, and for that below it."""
 ROW_GAP = 4.0
-EDGE = 1.0
-"""Keeps lines at the figure's edge whole."""
-NAME = 16.0
+NAME = 14.0
 """Room for a network's name."""
+ROOM = style.TEXT_WIDTH * 72 / 25.4 - 2
+"""Width of a row."""
 WIRE = "#8f8f8f"
 PANEL = "#f4f4f2"
 FILLS: dict[Kind, str] = {
@@ -467,7 +413,7 @@ FILLS: dict[Kind, str] = {
     "linear": PALETTE[4],
 }
 """Colours of the kinds of layers, drawn pale; the text of a cell says the same."""
-Colour: TypeAlias = str | tuple[float, float, float]
+Draw: TypeAlias = Callable[[Axes, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -478,286 +424,253 @@ class Piece:
     up: float
     """Height above the line on which the data flow."""
     down: float
-    draw: Callable[[Axes, float, float], None]
+    draw: Draw
+
+
+def _beside(pieces: Sequence[Piece], gap: float) -> Piece:
+    """Pieces from left to right."""
+
+    def draw(axes: Axes, x: float, y: float) -> None:
+        for piece in pieces:
+            piece.draw(axes, x, y)
+            x += piece.width + gap
+
+    width = sum(piece.width for piece in pieces) + gap * max(0, len(pieces) - 1)
+    up = max((piece.up for piece in pieces), default=0.0)
+    return Piece(width, up, max((piece.down for piece in pieces), default=0.0), draw)
+
+
+def _below(pieces: Sequence[Piece], gap: float) -> tuple[Piece, list[float]]:
+    """Pieces from top to bottom, centred, and where their middles lie from that of all."""
+    width = max(piece.width for piece in pieces)
+    height = sum(2 * piece.up for piece in pieces) + gap * (len(pieces) - 1)
+    middles, top = [], -height / 2
+    for piece in pieces:
+        middles.append(top + piece.up)
+        top += 2 * piece.up + gap
+
+    def draw(axes: Axes, x: float, y: float) -> None:
+        for piece, middle in zip(pieces, middles, strict=True):
+            piece.draw(axes, x + (width - piece.width) / 2, y + middle)
+
+    return Piece(width, height / 2, height / 2, draw), middles
 
 
 def _cell_piece(cell: Cell, words: Words) -> Piece:
     lines = [text for text in cell_texts(cell, words) if text]
-    width = max(CELL_LEAST, *(style.text_width(text) * MM + 2 * CELL_PAD for text in lines))
+    width = max(CELL_LEAST, *(style.text_width(text) + 2 for text in lines))
 
-    def draw(axes: Axes, x: float, flow: float) -> None:
-        colour, ls = FILLS[cell.kind], (0, (2, 1.4)) if cell.optional else "-"
-        place = (x, flow - CELL_HEIGHT / 2, width, CELL_HEIGHT)
-        _box(axes, place, tint(colour, 0.14), tint(colour, 0.75), zorder=3, ls=ls)
+    def draw(axes: Axes, x: float, y: float) -> None:
+        _box(axes, (x, y, width, CELL_HEIGHT), zorder=3, **_looks(cell.kind, cell.optional))
         for number, text in enumerate(lines):
-            y = flow + 2.8 + 8.4 * (number - (len(lines) - 1) / 2)
-            axes.text(x + width / 2, y, text, ha="center", zorder=5)
+            base = y + 2.8 + 8.4 * (number - (len(lines) - 1) / 2)
+            axes.text(x + width / 2, base, text, ha="center", zorder=5)
 
     return Piece(width, CELL_HEIGHT / 2, CELL_HEIGHT / 2, draw)
 
 
-def _row_piece(pieces: Sequence[Piece], gap: float) -> Piece:
-    """Pieces from left to right; without any, the line alone."""
-    width = sum(piece.width for piece in pieces) + gap * max(0, len(pieces) - 1)
-
-    def draw(axes: Axes, x: float, flow: float) -> None:
-        for piece in pieces:
-            piece.draw(axes, x, flow)
-            x += piece.width + gap
-
-    up = max((piece.up for piece in pieces), default=BYPASS)
-    return Piece(width, up, max((piece.down for piece in pieces), default=BYPASS), draw)
-
-
-def _chain_piece(chain: Chain, words: Words) -> Piece:
-    pieces = [
-        _cell_piece(part, words) if isinstance(part, Cell) else _block_piece(part, words)
-        for part in chain
-    ]
-    return _row_piece(pieces, STEP_GAP)
+def _looks(kind: Kind, optional: bool = False) -> dict[str, Any]:
+    colour, ls = FILLS[kind], (0, (2, 1.4)) if optional else "-"
+    return {"fc": tint(colour, 0.14), "ec": tint(colour, 0.75), "ls": ls}
 
 
 def _block_piece(block: Block, words: Words) -> Piece:
-    """Branches one below the other; the lowest is the line of flow where they are added."""
-    lanes = [_chain_piece(branch, words) for branch in block.branches]
-    adds = block.join == "add"
-    after = 2 * PLUS + 1 if adds else FORK
-    inner = max(lane.width for lane in lanes)
-    width = FORK + inner + after
-    height = sum(lane.up + lane.down for lane in lanes) + LANE_GAP * (len(lanes) - 1)
-    down = lanes[-1].down if adds else height / 2
-
-    def draw(axes: Axes, x: float, flow: float) -> None:
-        # hides the line behind, which does not run through the block
-        _box(axes, (x, flow - height + down, width, height), "white", "none", zorder=2.3)
-        y, meet, heights = flow - height + down, x + width - (PLUS if adds else 0.0), []
-        for lane in lanes:
-            at = y + lane.up
-            heights.append(at)
-            _wire(axes, [x, x, meet, meet], [flow, at, at, flow])
-            lane.draw(axes, x + FORK + (inner - lane.width) / 2, at)
-            y += lane.up + lane.down + LANE_GAP
-        _draw_join(axes, block.join, meet, flow, heights)
-
-    return Piece(width, height - down, down, draw)
-
-
-def _framed(block: Block, words: Words) -> Piece:
-    """A block in a frame, of which a second sheet looks out where it is repeated."""
-    inner = _block_piece(block, words)
+    """Branches one below the other in a frame, of which a second sheet tells of repeats."""
+    lanes = [
+        _beside(
+            [_below([_cell_piece(cell, words) for cell in column], 0)[0] for column in branch],
+            STEP_GAP,
+        )
+        for branch in block.branches
+    ]
+    inner, middles = _below(lanes, LANE_GAP if all(block.branches) else 2 * LANE_GAP)
+    fork = FORK + FRAME_PAD
+    meet = fork + inner.width + (FORK + PLUS if block.join == "add" else FORK)
+    width = meet + (PLUS if block.join == "add" else 0) + FRAME_PAD
+    height = 2 * inner.up + 2 * FRAME_PAD + (0 if all(block.branches) else 2 * LANE_GAP)
     sheet, count = (SHEET, COUNT) if block.repeats > 1 else (0.0, 0.0)
-    width = inner.width + 2 * FRAME_PAD
-    height = inner.up + inner.down + 2 * FRAME_PAD
 
-    def draw(axes: Axes, x: float, flow: float) -> None:
-        top = flow - inner.up - FRAME_PAD
+    def draw(axes: Axes, x: float, y: float) -> None:
         if sheet:
-            _box(axes, (x + sheet, top - sheet, width, height), "white", RULE, zorder=2)
-            text = f"×{block.repeats}"
-            axes.text(x + width, top - sheet - 1.8, text, ha="right", zorder=5)
-        _box(axes, (x, top, width, height), "white", RULE, zorder=2.1)
-        _wire(axes, [x, x + width], [flow, flow], zorder=2.2)
-        inner.draw(axes, x + FRAME_PAD, flow)
+            _box(axes, (x + sheet, y - sheet, width, height), "white", RULE, zorder=2)
+            top = y - height / 2 - sheet - 1.8
+            axes.text(x + width, top, f"×{block.repeats}", ha="right", zorder=5)
+        _box(axes, (x, y, width, height), "white", RULE, zorder=2.1)
+        _wire(axes, [x, x + FRAME_PAD], [y, y])
+        _wire(axes, [x + meet, x + width], [y, y])
+        for middle in middles:
+            at, left = y + middle, x + FRAME_PAD
+            _wire(axes, [left, left, x + meet, x + meet], [y, at, at, y])
+        inner.draw(axes, x + fork, y)
+        if block.join == "add":
+            for sign in _plus():
+                axes.add_line(sign)
+                sign.set_data([x + meet], [y])
+        else:
+            ends = [y + min(middles), y + max(middles)]
+            axes.plot([x + meet] * 2, ends, color=INK, lw=1.4, solid_capstyle="round", zorder=3)
 
-    return Piece(width + sheet, inner.up + FRAME_PAD + count, inner.down + FRAME_PAD, draw)
+    return Piece(width + sheet, height / 2 + count, height / 2, draw)
+
+
+def _plus() -> tuple[Line2D, Line2D]:
+    """The sign of an addition: a circle and a cross in it."""
+    line: dict[str, Any] = {"color": INK, "mew": THIN, "ls": "none"}
+    circle = Line2D([], [], marker="o", ms=2 * PLUS, mfc="white", zorder=4, **line)
+    return circle, Line2D([], [], marker="+", ms=1.4 * PLUS, zorder=5, **line)
 
 
 def _panel_piece(stage: Stage, words: Words) -> Piece:
-    """What is in a panel, in its middle, with the lines of text above and below it."""
-    row = _row_piece(
+    """What is in a panel, in its middle, with room for the lines of text above and below it."""
+    row = _beside(
         [
-            _framed(part, words) if isinstance(part, Block) else _cell_piece(part, words)
+            _block_piece(part, words) if isinstance(part, Block) else _cell_piece(part, words)
             for part in stage.parts
         ],
         STEP_GAP,
     )
-    texts = [style.text_width(text) * MM + 1 for text in stage_texts(stage)]
-    width = max(row.width + 2 * STAGE_PAD, *texts)
+    width = max(row.width + 2 * STAGE_PAD, *(style.text_width(t) + 1 for t in stage_texts(stage)))
 
-    def draw(axes: Axes, x: float, flow: float) -> None:
-        _wire(axes, [x, x + width], [flow, flow], zorder=1)
-        row.draw(axes, x + (width - row.width) / 2, flow)
+    def draw(axes: Axes, x: float, y: float) -> None:
+        _wire(axes, [x, x + width], [y, y], zorder=1)
+        row.draw(axes, x + (width - row.width) / 2, y)
 
     return Piece(width, row.up + STAGE_PAD + HEAD, row.down + STAGE_PAD + HEAD, draw)
 
 
-def _stages_piece(stages: Sequence[Stage], words: Words) -> Piece:
+def _row_piece(row: Sequence[Stage], words: Words) -> Piece:
     """Panels of equal height in a row."""
-    panels = [_panel_piece(stage, words) for stage in stages]
-    row = _row_piece(panels, STAGE_GAP)
+    panels = [_panel_piece(stage, words) for stage in row]
+    all_of_them = _beside(panels, STAGE_GAP)
+    up, down = all_of_them.up - HEAD, all_of_them.down - HEAD
 
-    def draw(axes: Axes, x: float, flow: float) -> None:
-        left, top, height = x, flow - row.up, row.up + row.down
-        for stage, panel in zip(stages, panels, strict=True):
-            if left > x:
-                head = {"arrowstyle": "-|>,head_length=0.2,head_width=0.1", "color": WIRE}
+    def draw(axes: Axes, x: float, y: float) -> None:
+        all_of_them.draw(axes, x, y)
+        for place, (stage, panel) in enumerate(zip(row, panels, strict=True)):
+            if place:
+                arrow = {"arrowstyle": "-|>,head_length=0.2,head_width=0.1", "color": WIRE}
                 ends = {"shrinkA": 0, "shrinkB": 0, "linewidth": THIN}
-                axes.annotate("", (left, flow), (left - STAGE_GAP, flow), arrowprops=head | ends)
-            place = (left, top + HEAD, panel.width, height - 2 * HEAD)
-            _box(axes, place, PANEL, PANEL, zorder=0)
+                axes.annotate("", (x, y), (x - STAGE_GAP, y), arrowprops=arrow | ends)
+            _box(axes, (x, y + (down - up) / 2, panel.width, up + down), PANEL, PANEL, zorder=0)
             above, below = stage_texts(stage)
-            middle = left + panel.width / 2
-            axes.text(middle, top + HEAD - 3, above, ha="center")
-            axes.text(middle, top + height - 2.5, below, ha="center", color=GREY)
-            left += panel.width + STAGE_GAP
-        row.draw(axes, x, flow)
+            middle = x + panel.width / 2
+            axes.text(middle, y - up - 3, above, ha="center")
+            axes.text(middle, y + down + 7.5, below, ha="center", color=GREY)
+            x += panel.width + STAGE_GAP
 
-    return Piece(row.width, row.up, row.down, draw)
-
-
-def _draw_join(axes: Axes, join: str, x: float, flow: float, lanes: Sequence[float]) -> None:
-    if join == "add":
-        axes.add_patch(Circle((x, flow), PLUS, fc="white", ec=INK, lw=THIN, zorder=3))
-        for dx, dy in ((PLUS - 1.1, 0), (0, PLUS - 1.1)):
-            _wire(axes, [x - dx, x + dx], [flow - dy, flow + dy], zorder=4, color=INK)
-    else:
-        ends = [min(*lanes, flow), max(*lanes, flow)]
-        axes.plot([x, x], ends, color=INK, lw=1.4, solid_capstyle="round", zorder=3)
+    return Piece(all_of_them.width, all_of_them.up, all_of_them.down, draw)
 
 
-def _wire(
-    axes: Axes, x: Sequence[float], y: Sequence[float], zorder: float = 2.4, color: str = WIRE
-) -> None:
-    axes.plot(x, y, color=color, lw=THIN, solid_joinstyle="round", zorder=zorder)
+def _wire(axes: Axes, x: Sequence[float], y: Sequence[float], zorder: float = 2.4) -> None:
+    axes.plot(x, y, color=WIRE, lw=THIN, solid_joinstyle="round", zorder=zorder)
 
 
 def _box(
-    axes: Axes, place: Sequence[float], fill: Colour, edge: Colour, *, zorder: float, ls: Any = "-"
+    axes: Axes, place: Sequence[float], fc: Any, ec: Any, zorder: float, ls: Any = "-"
 ) -> None:
-    """A rectangle with round corners at (left, top, width, height)."""
-    left, top, width, height = place
+    """A rectangle with round corners at (left, middle, width, height)."""
+    left, middle, width, height = place
     corners = "round,pad=0,rounding_size=1.6"
-    more = {"fc": fill, "ec": edge, "lw": THIN, "ls": ls, "zorder": zorder}
-    axes.add_patch(FancyBboxPatch((left, top), width, height, boxstyle=corners, **more))
+    more = {"fc": fc, "ec": ec, "lw": THIN, "ls": ls, "zorder": zorder}
+    box = FancyBboxPatch((left, middle - height / 2), width, height, boxstyle=corners, **more)
+    axes.add_patch(box)
 
 
-# ------------------------------------------------------------------------------- figures
-
-
-@dataclass(frozen=True)
-class _Row:
-    """Panels side by side, with the name above them that they may have."""
-
-    name: str
-    stages: tuple[Stage, ...]
-    piece: Piece
-
-    @property
-    def height(self) -> float:
-        return self.piece.up + self.piece.down + ROW_GAP + (NAME if self.name else 0.0)
+# ------------------------------------------------------------------------------- the figure
 
 
 @style.styled
-def architectures(
-    networks: Mapping[str, Network], *, words: Words = ENGLISH, width: float = style.TEXT_WIDTH
-) -> list[Figure]:
+def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Figure:
     """Networks by printed name, one below the other, with a legend of what is drawn.
 
-    Without a name (``""``), for a network by itself, no line is left for it.
-
-    Returns:
-        one figure, or as many as pages are needed; none where no network has layers.
+    Its height is what the networks need, which may be more than a page has.
     """
-    pages: list[list[_Row]] = []
-    limit = (style.MAX_HEIGHT - 20) * MM
-    for name, network in networks.items():
-        for place, row in enumerate(_rows(stages(network), words, width * MM - 2 * EDGE)):
-            new = _Row("" if place else name, row, _stages_piece(row, words))
-            if pages and sum(one.height for one in [*pages[-1], new]) <= limit:
-                pages[-1].append(new)
-            else:
-                pages.append([replace(new, name=name)])
-    return [_page(page, words, width) for page in pages]
-
-
-def _rows(found: Sequence[Stage], words: Words, room: float) -> list[tuple[Stage, ...]]:
-    """Panels in rows; a stage that is too wide for one is cut between its parts."""
-    rows: list[tuple[Stage, ...]] = []
-    for stage in found:
-        alone = _stages_piece([stage], words).width <= room
-        parts = [stage] if alone else [Stage(stage.side, (part,)) for part in stage.parts]
-        for part in parts:
-            row = rows[-1] if rows else ()
-            longer = (*row, part)
-            if not alone and row and row[-1].side == part.side:  # one panel again
-                longer = (*row[:-1], Stage(part.side, row[-1].parts + part.parts))
-            if row and _stages_piece(longer, words).width <= room:
-                rows[-1] = longer
-            else:
-                rows.append((part,))
-    return rows
-
-
-def _page(page: Sequence[_Row], words: Words, width: float) -> Figure:
-    # a block that is too wide by itself makes the figure wider, and the paper makes it smaller
-    width = max(width, *((row.piece.width + 2 * EDGE) / MM for row in page))
-    entries = _legend_entries([stage.parts for row in page for stage in row.stages], words)
-    tall = sum(row.height for row in page) - ROW_GAP
-    figure = style.new_figure(width, tall / MM + style.legend_height(entries, width - 1) + 2)
-    axes = style.add_axes(figure, 0, 0, width, tall / MM)
-    axes.set(xlim=(0, width * MM), ylim=(tall, 0))
+    found = {name: stages(network) for name, network in networks.items()}
+    rows = [
+        (name if not place else "", _row_piece(row, words))
+        for name, each in found.items()
+        for place, row in enumerate(_rows(each, words))
+    ]
+    tall = sum(piece.up + piece.down + ROW_GAP + (NAME if name else 0) for name, piece in rows)
+    figure = Figure(figsize=(style.TEXT_WIDTH / 25.4, tall / 72), dpi=360)
+    parts = [part for each in found.values() for stage in each for part in stage.parts]
+    notes = textwrap.fill(words["semicolon"].join(_notes(parts, words)), 100)
+    handles = _handles(parts, words)
+    made = style.legend(figure, handles, title=notes, alignment="left", loc="lower left")
+    whole = tall / 72 + made.get_window_extent().height / figure.dpi + 0.06
+    figure.set_figheight(whole)
+    share = tall / 72 / whole
+    axes = figure.add_axes((0, 1 - share, 1, share))
+    axes.set(xlim=(-1, ROOM + 1), ylim=(tall, 0))
     axes.set_axis_off()
     y = 0.0
-    for row in page:
-        bottom = y + row.height - ROW_GAP
-        if row.name:
-            name = style.shortened(row.name, 0.85 * width)
-            axes.text(EDGE, y + NAME - 3.5, name, ha="left", fontsize=9)
-        row.piece.draw(axes, EDGE, bottom - row.piece.down)
-        y += row.height
-    style.legend(figure, entries, 0.5, tall / MM + 1.5, width - 1)
+    for name, piece in rows:
+        if name:
+            axes.text(0, y + NAME - 4, textwrap.shorten(name, 90), fontsize=9)
+            y += NAME
+        piece.draw(axes, 0, y + piece.up)
+        y += piece.up + piece.down + ROW_GAP
     return figure
 
 
-def _legend_entries(chains: Iterable[Chain], words: Words) -> list[Entry]:
-    """What is drawn, and nothing else."""
-    parts = [part for chain in chains for part in _within(chain)]
-    cells = [part for part in parts if isinstance(part, Cell)]
-    blocks = [part for part in parts if isinstance(part, Block)]
+def _rows(found: Sequence[Stage], words: Words) -> list[list[Stage]]:
+    """Panels in rows; a stage that is too wide for one is cut between its parts."""
+
+    def fits(row: Sequence[Stage]) -> bool:
+        return _row_piece(row, words).width <= ROOM
+
+    rows: list[list[Stage]] = [[]]
+    for stage in found:
+        pieces = [stage] if fits([stage]) else [Stage(stage.side, (p,)) for p in stage.parts]
+        for piece in pieces:
+            *rest, last = rows[-1] or [Stage((0, 0), ())]
+            if last.side == piece.side:  # one panel again
+                longer = [*rest, Stage(piece.side, last.parts + piece.parts)]
+            else:
+                longer = [*rows[-1], piece]
+            if fits(longer):
+                rows[-1] = longer
+            else:
+                rows.append([piece])
+    return rows
+
+
+def _handles(parts: Sequence[Part], words: Words) -> list[Any]:
+    """The legend has what is drawn, and nothing else."""
+    cells, blocks = _split(parts)
     kinds = {cell.kind for cell in cells}
-    entries = [Entry(words[kind], _sample_box(FILLS[kind])) for kind in FILLS if kind in kinds]
+    handles: list[Any] = [
+        Patch(label=words[kind], lw=THIN, **_looks(kind)) for kind in FILLS if kind in kinds
+    ]
     if any(cell.optional for cell in cells):
-        entries.append(Entry(words["optional"], _sample_box(GREY, (0, (2, 1.4)))))
-    for join in sorted({block.join for block in blocks}):
-        entries.append(Entry(words[join], _sample_join(join)))
-    if any(block.repeats > 1 for block in blocks):
-        entries.append(Entry(words["repeated"], _sample_sheets))
-    if any(cell.stride == 2 for cell in cells):
-        entries.append(Entry(words["halves"], None))
-    if any(cell.channels[0] < cell.channels[1] for cell in cells):
-        entries.append(Entry(words["range"], None))
-    return [*entries, Entry(words["above"], None)]
+        handles.append(Patch(label=words["optional"], lw=THIN, **_looks("pool", optional=True)))
+    joins = {block.join for block in blocks}
+    if "add" in joins:
+        circle, cross = _plus()
+        circle.set_label(words["add"])
+        handles.append((circle, cross))
+    if "cat" in joins:
+        handles.append(Line2D([], [], label=words["cat"], color=INK, marker="|", mew=1.4, ms=8,
+                              ls="none"))  # fmt: skip
+    return handles
 
 
-def _within(chain: Chain) -> Iterator[Part]:
-    """All parts of a chain, those of its branches too."""
-    for part in chain:
-        yield part
-        if isinstance(part, Block):
-            for branch in part.branches:
-                yield from _within(branch)
+def _notes(parts: Sequence[Part], words: Words) -> list[str]:
+    """Signs that are text."""
+    cells, blocks = _split(parts)
+    return [words["above"]] + [
+        words[key]
+        for key, there in (
+            ("halves", any(cell.stride == 2 for cell in cells)),
+            ("repeated", any(block.repeats > 1 for block in blocks)),
+            ("range", any(cell.channels[0] < cell.channels[1] for cell in cells)),
+        )
+        if there
+    ]
 
 
-def _in_points(axes: Axes) -> Axes:
-    """A sample's axes in points, with the origin in the middle."""
-    box = axes.get_window_extent()
-    axes.set(xlim=(-box.width / 2, box.width / 2), ylim=(box.height / 2, -box.height / 2))
-    return axes
-
-
-def _sample_box(colour: str, ls: Any = "-") -> Callable[[Axes], None]:
-    fill, edge = tint(colour, 0.14), tint(colour, 0.75)
-    return lambda axes: _box(_in_points(axes), (-6, -3.5, 12, 7), fill, edge, zorder=1, ls=ls)
-
-
-def _sample_join(join: str) -> Callable[[Axes], None]:
-    def draw(axes: Axes) -> None:
-        _wire(_in_points(axes), [-6, 6], [0, 0], zorder=1)
-        _draw_join(axes, join, 0, 0, [-4, 4])
-
-    return draw
-
-
-def _sample_sheets(axes: Axes) -> None:
-    _box(_in_points(axes), (-5, -4, 12, 6.5), "white", RULE, zorder=1)
-    _box(axes, (-6.5, -2.5, 12, 6.5), "white", RULE, zorder=2)
+def _split(parts: Sequence[Part]) -> tuple[list[Cell], list[Block]]:
+    """All cells, those of blocks too, and all blocks."""
+    blocks = [part for part in parts if isinstance(part, Block)]
+    cells = [part for part in parts if isinstance(part, Cell)]
+    return cells + [cell for block in blocks for cell in block.cells], blocks

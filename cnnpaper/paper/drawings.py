@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
+from scipy.special import softmax
 
+from cnnpaper import metrics
+from cnnpaper.log import Predictions
 from cnnpaper.paper.facts import Facts
 from cnnpaper.paper.html import inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import entry_of, shown
+from cnnpaper.study.stats import CALIBRATION_BINS
 
 if TYPE_CHECKING:
     from cnnpaper.figures.results import Sheet
 
+Floats: TypeAlias = npt.NDArray[Any]
 Format: TypeAlias = Literal["pdf", "png", "svg"]
 
 
@@ -66,10 +73,12 @@ class Drawing:
 def drawings(facts: Facts, values: Values, words: Words) -> dict[str, Drawing]:
     """The figures that the study has something for."""
     made = (
-        _architectures(facts, words),
+        *_architectures(facts, words),
+        _step_time(facts, values, words),
         _tuning(facts, values, words),
         _accuracy(facts, values, words),
         _learning_curves(facts, values, words),
+        _calibration(facts, values, words),
     )
     return {drawing.name: drawing for drawing in made if drawing is not None}
 
@@ -87,20 +96,44 @@ def _words(words: Words) -> dict[str, str]:
     return {**ENGLISH, **words.table("figure")}
 
 
-def _architectures(facts: Facts, words: Words) -> Drawing | None:
-    """The networks in one figure; those that need more than a page are left to `make figures`."""
+def _architectures(facts: Facts, words: Words) -> Iterator[Drawing]:
+    """The networks in one figure; if it is too high for a page, one each, for `make figures`."""
     logs = {model: facts.log_of(model) for model in facts.study.networks}
     networks = {facts.name(model): run.header.network for model, run in logs.items() if run}
-    if not networks or len(networks) < len(logs):
-        return None
+    if len(networks) < len(logs) or not all(network.layers for network in networks.values()):
+        return
     from cnnpaper.figures.architecture import architecture_alt, architectures
+    from cnnpaper.figures.style import MAX_HEIGHT
 
-    pages = architectures(networks, words=_words(words))
-    if len(pages) != 1:
+    known, caption = _words(words), words.text("figure.architectures_caption")
+    alts = {name: architecture_alt(name, one, known) for name, one in networks.items()}
+    figure = architectures(networks, known)
+    if figure.get_figheight() * 25.4 <= MAX_HEIGHT:
+        yield Drawing("architectures", lambda: figure, caption, " ".join(alts.values()))
+        return
+    for model, (name, network) in zip(logs, networks.items(), strict=True):
+        draw = partial(architectures, {name: network}, known)
+        yield Drawing(f"architecture-{model}", draw, caption, alts[name])
+
+
+def _step_time(facts: Facts, values: Values, words: Words) -> Drawing | None:
+    """What a training step spends its time on."""
+    rows = [
+        {"model": time.model, "section": section, "seconds": seconds}
+        for time in values.found.timing
+        for section, seconds in time.sections.items()
+    ]
+    if not rows:
         return None
-    alt = " ".join(architecture_alt(name, one, _words(words)) for name, one in networks.items())
-    caption = words.text("figure.architectures_caption")
-    return Drawing("architectures", lambda: pages[0], caption, alt)
+    from cnnpaper.figures.results import step_time, step_time_alt
+
+    sections, sheet = pd.DataFrame(rows), _sheet(list(facts.study.networks), facts, words)
+    return Drawing(
+        "step_time",
+        lambda: step_time(sections, sheet),
+        words.text("figure.step_time_caption"),
+        step_time_alt(sections, sheet),
+    )
 
 
 def _tuning(facts: Facts, values: Values, words: Words) -> Drawing | None:
@@ -196,14 +229,56 @@ def _learning_curves(facts: Facts, values: Values, words: Words) -> Drawing | No
         return None
     own = table[table["arm"] == arm].copy()
     own["model"] = own["path"].map({spec.path: entry_of(spec) for spec in data.specs})
-    own["minutes"] = own.groupby("path")["train_s"].cumsum() / 60
     own["diverged"] = own["path"].map(data.runs.set_index("path")["status"]) == "diverged"
     from cnnpaper.figures.results import learning_curves, learning_curves_alt
 
     sheet = _sheet(facts.entries(arm), facts, words)
     return Drawing(
         "learning_curves",
-        lambda: learning_curves(own, sheet, against="epoch"),
+        lambda: learning_curves(own, sheet),
         words.text("figure.curves_caption"),
         learning_curves_alt(own, sheet),
     )
+
+
+def _calibration(facts: Facts, values: Values, words: Words) -> Drawing | None:
+    """Accuracy by confidence on the test images, before and after temperature scaling."""
+    found, data = values.found, facts.data
+    rows = []
+    for row in found.calibration:
+        known = [data.predictions[path] for path in row.paths]
+        for state in ("before", "after"):
+            runs = [
+                reliability(one.test_labels, one.test_logits / _divisor(one, state))
+                for one in known
+            ]
+            bins = np.mean(runs, axis=0) if runs else ()
+            rows += [
+                {"model": row.model, "state": state, "confidence": x, "accuracy": y}
+                for x, y in bins
+            ]
+    if not rows:
+        return None
+    from cnnpaper.figures.results import calibration, calibration_alt
+
+    sheet, errors = _sheet([row.model for row in found.calibration], facts, words), {
+        row.model: (row.ece, row.ece_scaled) for row in found.calibration
+    }  # fmt: skip
+    return Drawing(
+        "calibration",
+        lambda: calibration(pd.DataFrame(rows), sheet),
+        words.text("figure.calibration_caption"),
+        calibration_alt(errors, sheet),
+    )
+
+
+def _divisor(run: Predictions, state: str) -> float:
+    return metrics.temperature(run.val_labels, run.val_logits) if state == "after" else 1.0
+
+
+def reliability(labels: Floats, logits: Floats) -> Floats:
+    """Mean confidence and accuracy of the top class, (bins, 2), in bins of equal mass."""
+    confidence = softmax(logits.astype(np.float64), axis=1).max(axis=1)  # (n,)
+    right = metrics.correct(labels, logits)
+    bins = np.array_split(np.argsort(confidence, kind="stable"), CALIBRATION_BINS)
+    return np.array([(confidence[part].mean(), right[part].mean()) for part in bins if len(part)])

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, TransformedBbox
 
-from cnnpaper.figures.style import MAX_HEIGHT, MM, TEXT_WIDTH, Look, settings, size
+from cnnpaper.figures.style import MAX_HEIGHT, TEXT_WIDTH, Look, settings
 from cnnpaper.log import Network
 
 FOUR = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
@@ -41,7 +41,7 @@ def accuracy(
     """Runs, means and contrasts of three arms."""
     random = np.random.default_rng(0)
     runs, means = [], []
-    for arm in ARMS if seeds else ():
+    for arm in ARMS:
         for place, model in enumerate(names):
             centre = LEVELS[arm] + 0.1 * (place % 5) / 4
             values = centre + random.normal(0, 0.004, seeds)
@@ -86,38 +86,15 @@ def epochs(
     """Learning curves; ``diverged``: the first network's last seed, after half of its epochs."""
     random = np.random.default_rng(1)
     rows = []
-    for place, model in enumerate(names):
-        for seed in range(seeds):
-            lost = diverged and place == 0 and seed == seeds - 1
-            for epoch in range(count):
-                gone = lost and epoch >= max(1, count // 2)
-                acc = 0.85 - 0.5 / (1 + 0.4 * epoch) + 0.015 * (place % 6) + random.normal(0, 0.004)
-                rows.append(
-                    {
-                        "path": f"{model}-s{seed}",
-                        "model": model,
-                        "epoch": epoch,
-                        "minutes": (epoch + 1) * (3 + place % 4),
-                        "val_acc": 0.1 if gone else acc,
-                        "val_loss": np.inf if gone else 2 * (1 - acc),
-                        "diverged": lost,
-                    }
-                )
-    columns = ["path", "model", "epoch", "minutes", "val_acc", "val_loss", "diverged"]
+    for (place, model), seed in itertools.product(enumerate(names), range(seeds)):
+        lost = diverged and place == 0 and seed == seeds - 1
+        for epoch in range(count):
+            gone = lost and epoch >= max(1, count // 2)
+            acc = 0.85 - 0.5 / (1 + 0.4 * epoch) + 0.015 * (place % 6) + random.normal(0, 0.004)
+            values = (0.1, np.inf) if gone else (acc, 2 * (1 - acc))
+            rows.append([f"{model}-s{seed}", model, epoch, *values, lost])
+    columns = ["path", "model", "epoch", "val_acc", "val_loss", "diverged"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def confusion_counts() -> np.ndarray:
-    """Ten classes of 1,000 images."""
-    random = np.random.default_rng(2)
-    counts = random.integers(0, 40, (10, 10)).astype(float)
-    np.fill_diagonal(counts, 0)
-    counts[3, 5] = 166.4
-    np.fill_diagonal(counts, 1000 - counts.sum(axis=1))
-    return counts
-
-
-CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 def bins(names: dict[str, str]) -> pd.DataFrame:
@@ -140,26 +117,6 @@ def sections(names: dict[str, str]) -> pd.DataFrame:
         for section, value in seconds.items()
     ]
     return pd.DataFrame(rows, columns=["model", "section", "seconds"])
-
-
-def pair_differences(names: dict[str, str]) -> pd.DataFrame:
-    """Every pair once."""
-    models = list(names)
-    rows = [
-        [a, b, 0.01 * (i - j), 0.01 * (i - j) - 0.012, 0.01 * (i - j) + 0.012]
-        for i, a in enumerate(models)
-        for j, b in enumerate(models)
-        if i < j
-    ]
-    return pd.DataFrame(rows, columns=["model", "other", "difference", "low", "high"])
-
-
-def changes(names: dict[str, str]) -> pd.DataFrame:
-    """Of the precision, in four networks by turns."""
-    rows = [
-        [m, 0.004 - 0.003 * (i % 4), -0.006 - 0.003 * (i % 4), 0.014] for i, m in enumerate(names)
-    ]
-    return pd.DataFrame(rows, columns=["model", "difference", "low", "high"])
 
 
 # ------------------------------------------------------------------------------- looking
@@ -189,20 +146,16 @@ def texts(figure: Figure) -> list[str]:
 
 
 def check_layout(figure: Figure) -> None:
-    """No text touches another or leaves the figure; all have one size; the figure fits a page."""
-    width, height = size(figure)
-    assert width <= TEXT_WIDTH + 0.01
-    assert height <= MAX_HEIGHT + 0.01
-    figure.set_dpi(720)  # so that widths are those of print, not of pixels
+    """No text touches another or leaves the figure; sizes are legible; the figure fits a page."""
+    width, height = figure.get_size_inches() * 72
+    assert width <= TEXT_WIDTH / 25.4 * 72 + 0.1
+    assert height <= MAX_HEIGHT / 25.4 * 72 + 0.1
+    points = Affine2D().scale(72 / figure.dpi)
     artists = text_artists(figure)
-    boxes = [TransformedBbox(a.get_window_extent(), Affine2D().scale(0.1)) for a in artists]
-    figure.set_dpi(72)
+    boxes = [TransformedBbox(a.get_window_extent(), points) for a in artists]
     for artist, box in zip(artists, boxes, strict=True):
         assert 8 <= artist.get_fontsize() <= 9, artist.get_text()
-        assert box.x0 >= -0.5, artist.get_text()
-        assert box.y0 >= -0.5, artist.get_text()
-        assert box.x1 <= width * MM + 0.5, artist.get_text()
-        assert box.y1 <= height * MM + 0.5, artist.get_text()
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= -0.5, artist.get_text()
     for (one, a), (other, b) in itertools.combinations(zip(artists, boxes, strict=True), 2):
         across = min(a.x1, b.x1) - max(a.x0, b.x0)
         along = min(a.y1, b.y1) - max(a.y0, b.y0)

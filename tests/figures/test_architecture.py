@@ -49,10 +49,11 @@ def test_resnet_adds_with_a_projection_in_first_blocks() -> None:
         ["3×3 64", "2×add"], ["2×add"], ["2×add"], ["2×add"], ["avg", "linear 10"],
     ]  # fmt: skip
     first, second, *_ = stages(network("resnet18"))
-    assert isinstance(block := first.parts[1], Block)
-    assert [len(branch) for branch in block.branches] == [0, 2]
-    assert isinstance(block := second.parts[0], Block)
-    assert isinstance(projection := block.branches[0][0], Cell)
+    one, other = first.parts[1], second.parts[0]
+    assert isinstance(one, Block)
+    assert isinstance(other, Block)
+    assert [len(branch) for branch in one.branches] == [0, 2]
+    ((projection,),) = other.branches[0]
     assert (projection.kind, projection.stride, projection.optional) == ("pointwise", 2, True)
 
 
@@ -64,8 +65,7 @@ def test_googlenet_concatenates_four_branches() -> None:
     block = stages(network("googlenet"))[1].parts[1]
     assert isinstance(block, Block)
     assert [len(branch) for branch in block.branches] == [1, 2, 2, 2]
-    assert isinstance(cell := block.branches[1][1], Cell)
-    assert cell.channels == (128, 192)
+    assert block.branches[1][1][0].channels == (128, 192)
 
 
 def test_densenet_concatenates_its_input_again_and_again() -> None:
@@ -75,21 +75,16 @@ def test_densenet_concatenates_its_input_again_and_again() -> None:
     ]  # fmt: skip
 
 
-def test_inception_has_blocks_in_blocks_and_lines_as_kernels() -> None:
-    found = stages(network("inception_v3"))
-    nested = [
-        inner
-        for stage in found
-        for part in stage.parts
-        if isinstance(part, Block)
-        for branch in part.branches
-        for inner in branch
-        if isinstance(inner, Block)
-    ]
-    assert [block.join for block in nested] == ["cat", "cat"]
+def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
+    block = stages(network("inception_v3"))[-2].parts[-1]
+    assert isinstance(block, Block)
+    assert [[len(column) for column in branch] for branch in block.branches] == [
+        [1], [1, 2], [1, 1, 2], [1],
+    ]  # fmt: skip
     alt = architecture_alt("Inception-v3", network("inception_v3"))
     assert "1×7 192" in alt
     assert "(pool ↓)" in alt  # the pool that the network calls as a function
+    assert "1×1 384 then 1×3 384 concatenated with 1×3 384" in alt
 
 
 @pytest.mark.parametrize("name", [*NAMES, *OTHERS])
@@ -98,49 +93,31 @@ def test_every_parameter_is_in_a_panel(name: str) -> None:
 
 
 def test_four_networks_are_one_figure_of_four_rows() -> None:
-    (figure,) = architectures({text: network(name) for name, text in NAMES.items()})
+    figure = architectures({text: network(name) for name, text in NAMES.items()})
     check_layout(figure)
-    assert style.size(figure)[0] == pytest.approx(style.TEXT_WIDTH)
     shown = texts(figure)
     assert [text for text in shown if text in NAMES.values()] == list(NAMES.values())
     assert shown.count("1×1") >= 4
-    drawn = " ".join(shown)
+    drawn = " ".join(" ".join(shown).split())
     for word in ("conv", "pointwise", "pool", "linear", "add", "cat", "optional", "repeated"):
         assert ENGLISH[word] in drawn
     assert ENGLISH["depthwise"] not in drawn  # the legend has what is drawn only
 
 
 def test_the_legend_of_one_plain_network_is_short() -> None:
-    (figure,) = architectures({"": network("alexnet")})
-    check_layout(figure)
+    figure = architectures({"AlexNet": network("alexnet")})
     absent = {"add", "cat", "optional", "repeated", "range", "pointwise", "depthwise"}
-    assert not {ENGLISH[key] for key in absent} & set(texts(figure))
+    assert not [key for key in absent if ENGLISH[key] in " ".join(texts(figure))]
 
 
 @pytest.mark.parametrize("name", [*NAMES, *OTHERS])
-@pytest.mark.parametrize("width", [style.TEXT_WIDTH, style.COLUMN_WIDTH])
-def test_any_network_fits(name: str, width: float) -> None:
-    for figure in architectures({"x" * 60: network(name)}, width=width, words=KOREAN):
-        check_layout(figure)
-        if name != "inception_v3":  # whose widest block needs more than a column
-            assert style.size(figure)[0] == pytest.approx(width)
-
-
-def test_twelve_networks_take_pages() -> None:
-    many = {
-        f"{i} {name}": network(name) for i, name in enumerate([*NAMES, *OTHERS, *NAMES, "vgg16"])
-    }
-    pages = architectures(many)
-    assert 2 <= len(pages) <= 4
-    shown = [text for page in pages for text in texts(page)]
-    assert set(many) <= set(shown)
-    for page in pages:
-        check_layout(page)
+def test_any_network_fits(name: str) -> None:
+    check_layout(architectures({"x" * 60: network(name)}, KOREAN))
 
 
 def test_same_bytes_twice() -> None:
     one, two = (
-        style.render(architectures({"ResNet-18": network("resnet18")})[0], "pdf") for _ in "12"
+        style.render(architectures({"ResNet-18": network("resnet18")}), "pdf") for _ in "12"
     )
     assert one == two
 
@@ -163,20 +140,16 @@ def odd(names: str, edges: str) -> Network:
 def test_a_network_without_edges_is_a_row_of_its_layers() -> None:
     (stage,) = stages(odd("abc", ""))
     assert len(stage.parts) == 3
-    check_layout(architectures({"N": odd("abc", "")})[0])
+    check_layout(architectures({"N": odd("abc", "")}))
 
 
-def test_a_network_without_layers_has_no_figure() -> None:
-    assert architectures({"N": odd("", "")}) == []
-    assert architecture_alt("N", odd("", "")) == "N, from input to output: –."
-
-
-def test_a_mesh_is_drawn_as_a_row() -> None:
-    """a feeds b and c; both feed d and e, which are concatenated: no nest of branches."""
-    found = stages(odd("abcde", "ia ab ac bd cd be ce d& e& &o"))
-    parts = [part for stage in found for part in stage.parts]
-    assert len(parts) == 5
-    assert all(isinstance(part, Cell) for part in parts)
+def test_a_mesh_is_one_branch_of_columns() -> None:
+    """a feeds b and c; both feed d and e, which are concatenated."""
+    (stage,) = stages(odd("abcde", "ia ab ac bd cd be ce d& e& &o"))
+    first, block = stage.parts
+    assert isinstance(first, Cell)
+    assert isinstance(block, Block)
+    assert [[len(column) for column in branch] for branch in block.branches] == [[2, 2]]
 
 
 def test_branches_right_at_the_input() -> None:
@@ -184,7 +157,7 @@ def test_branches_right_at_the_input() -> None:
     (block,) = stage.parts
     assert isinstance(block, Block)
     assert sorted(map(len, block.branches)) == [0, 1, 1]
-    check_layout(architectures({"N": odd("ab", "ia ib a+ b+ i+ +o")})[0])
+    check_layout(architectures({"N": odd("ab", "ia ib a+ b+ i+ +o")}))
 
 
 def test_what_does_not_reach_the_output_is_left_out() -> None:

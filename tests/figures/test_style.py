@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pikepdf
 import pytest
+from matplotlib.lines import Line2D
 
 from cnnpaper.figures import style
 from cnnpaper.files import UserError
@@ -21,7 +22,7 @@ SIGNS = 'ResNet-18 "<>\\^_`{|}~ $x$ −×–→↓ é 시험 정확도'
 def draw(text: str = SIGNS):  # type: ignore[no-untyped-def]
     with style.settings():
         figure = style.new_figure(60, 10)
-        style.write(figure, 1, 1, text)
+        figure.text(0.01, 0.5, text)
     return figure
 
 
@@ -63,7 +64,7 @@ def test_same_bytes_in_another_process_and_folder(tmp_path: Path) -> None:
     code = (
         "import sys, hashlib; from cnnpaper.figures import style\n"
         "with style.settings():\n"
-        "    f = style.new_figure(60, 10); style.write(f, 1, 1, 'ResNet-18 시험')\n"
+        "    f = style.new_figure(60, 10); f.text(0.01, 0.5, 'ResNet-18 시험')\n"
         "for k in ('pdf', 'svg'): print(hashlib.sha256(style.render(f, k)).hexdigest())\n"
     )
     root = str(Path(__file__).parents[2])
@@ -102,20 +103,17 @@ def test_colours_are_seen_on_white(colour: str) -> None:
     assert 1.05 / (luminance + 0.05) > 2.2
 
 
-def test_wrapped_lines_fit_and_lose_nothing() -> None:
-    text = "a long name with_an_underscore_that_is_longer_than_a_line"
-    lines = style.wrapped(text, 20).split("\n")
-    assert all(style.text_width(line) <= 20 for line in lines)
-    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-
-
-def test_shortened_keeps_both_ends() -> None:
-    assert style.shortened("VGG-16", 30) == "VGG-16"
-    short = style.shortened("a" * 30 + "z" * 30, 20)
-    assert style.text_width(short) <= 20
-    assert short[0] == "a"
-    assert short[-1] == "z"
-    assert "…" in short
+def test_a_legend_is_read_row_by_row() -> None:
+    with style.settings():
+        figure = style.new_figure(60, 20)
+        handles = [Line2D([], [], label=f"a long name {n}") for n in range(5)]
+        made = style.legend(figure, handles, loc="outside upper left")
+    figure.draw_without_rendering()
+    places = {t.get_text()[-1]: t.get_window_extent() for t in made.get_texts()}
+    rows = sorted(places, key=lambda n: (-round(places[n].y0), places[n].x0))
+    assert rows == ["0", "1", "2", "3", "4"]
+    assert len({round(place.y0) for place in places.values()}) == 3
+    assert max(place.x1 for place in places.values()) <= figure.bbox.width
 
 
 @pytest.mark.parametrize(
@@ -124,11 +122,3 @@ def test_shortened_keeps_both_ends() -> None:
 )
 def test_ticks_are_plain(value: float, text: str) -> None:
     assert style.plain(value) == text
-
-
-def test_ticks_that_touch_are_left_out() -> None:
-    with style.settings():
-        axes = style.add_axes(style.new_figure(40, 20), 5, 2, 30, 10)
-        axes.set_xlim(0, 1)
-        style.nice_ticks(axes, "x", [i / 20 for i in range(21)])
-    assert list(axes.get_xticks()) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
