@@ -379,30 +379,18 @@ def _part_alt(part: Part, words: Words) -> str:
 
 # ------------------------------------------------------------------------------- drawing
 
-CELL_HEIGHT = 19.0
-CELL_LEAST = 15.0
-LANE_GAP = 2.2
-"""Between branches, one below the other."""
-STEP_GAP = 3.2
-"""Between parts that follow each other."""
-FRAME_PAD = 2.4
-FORK = 3.0
-"""Room for the lines that part before branches and meet after them."""
-PLUS = 2.8
-"""Radius of the sign for an addition."""
-SHEET = 1.5
-"""How far the second sheet of a repeated block looks out."""
-COUNT = 9.0
-"""Room for the number of repeats above a block."""
-STAGE_PAD = 2.6
-STAGE_GAP = 4.6
-HEAD = 10.0
-"""Room for the line of text above a panel, and for that below it."""
-ROW_GAP = 4.0
-NAME = 14.0
-"""Room for a network's name."""
-ROOM = style.TEXT_WIDTH * 72 / 25.4 - 2
-"""Width of a row."""
+# lengths and room, in points
+CELL_HEIGHT, CELL_LEAST = 19.0, 15.0  # of a layer, and its least width
+LANE_GAP = 2.2  # between branches, one below the other
+STEP_GAP = 3.2  # between parts that follow each other
+FORK = 3.0  # for the lines that part before branches and meet after them
+FRAME_PAD, STAGE_PAD = 2.4, 2.6  # within the frame of a block, and within a panel
+PLUS = 2.8  # radius of the sign for an addition
+SHEET, COUNT = 1.5, 9.0  # of a repeated block: how far the second sheet looks out; its number
+STAGE_GAP, ROW_GAP = 4.6, 4.0
+HEAD = 10.0  # for the line of text above a panel, and for that below it
+NAME = 14.0  # for a network's name
+ROOM = style.TEXT_WIDTH * 72 / 25.4 - 2  # width of a row
 WIRE = "#8f8f8f"
 PANEL = "#f4f4f2"
 FILLS: dict[Kind, str] = {
@@ -594,8 +582,7 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
     tall = sum(piece.up + piece.down + ROW_GAP + (NAME if name else 0) for name, piece in rows)
     figure = Figure(figsize=(style.TEXT_WIDTH / 25.4, tall / 72), dpi=360)
     parts = [part for each in found.values() for stage in each for part in stage.parts]
-    notes = textwrap.fill(words["semicolon"].join(_notes(parts, words)), 100)
-    handles = _handles(parts, words)
+    handles, notes = _signs(parts, words)
     made = style.legend(figure, handles, title=notes, alignment="left", loc="lower left")
     whole = tall / 72 + made.get_window_extent().height / figure.dpi + 0.06
     figure.set_figheight(whole)
@@ -635,42 +622,25 @@ def _rows(found: Sequence[Stage], words: Words) -> list[list[Stage]]:
     return rows
 
 
-def _handles(parts: Sequence[Part], words: Words) -> list[Any]:
-    """The legend has what is drawn, and nothing else."""
-    cells, blocks = _split(parts)
-    kinds = {cell.kind for cell in cells}
-    handles: list[Any] = [
-        Patch(label=words[kind], lw=THIN, **_looks(kind)) for kind in FILLS if kind in kinds
-    ]
-    if any(cell.optional for cell in cells):
-        handles.append(Patch(label=words["optional"], lw=THIN, **_looks("pool", optional=True)))
-    joins = {block.join for block in blocks}
-    if "add" in joins:
-        circle, cross = _plus()
-        circle.set_label(words["add"])
-        handles.append((circle, cross))
-    if "cat" in joins:
-        handles.append(Line2D([], [], label=words["cat"], color=INK, marker="|", mew=1.4, ms=8,
-                              ls="none"))  # fmt: skip
-    return handles
-
-
-def _notes(parts: Sequence[Part], words: Words) -> list[str]:
-    """Signs that are text."""
-    cells, blocks = _split(parts)
-    return [words["above"]] + [
-        words[key]
-        for key, there in (
-            ("halves", any(cell.stride == 2 for cell in cells)),
-            ("repeated", any(block.repeats > 1 for block in blocks)),
-            ("range", any(cell.channels[0] < cell.channels[1] for cell in cells)),
-        )
-        if there
-    ]
-
-
-def _split(parts: Sequence[Part]) -> tuple[list[Cell], list[Block]]:
-    """All cells, those of blocks too, and all blocks."""
+def _signs(parts: Sequence[Part], words: Words) -> tuple[list[Any], str]:
+    """Handles and a text for a legend that has what is drawn, and nothing else."""
     blocks = [part for part in parts if isinstance(part, Block)]
     cells = [part for part in parts if isinstance(part, Cell)]
-    return cells + [cell for block in blocks for cell in block.cells], blocks
+    cells += [cell for block in blocks for cell in block.cells]
+    there = {cell.kind for cell in cells} | {block.join for block in blocks} | {"above"}
+    there |= {"optional"} if any(cell.optional for cell in cells) else set()
+    there |= {"halves"} if any(cell.stride == 2 for cell in cells) else set()
+    there |= {"repeated"} if any(block.repeats > 1 for block in blocks) else set()
+    there |= {"range"} if any(cell.channels[0] < cell.channels[1] for cell in cells) else set()
+    circle, cross = _plus()
+    circle.set_label(words["add"])
+    bar: dict[str, Any] = {"color": INK, "marker": "|", "mew": 1.4, "ms": 8, "ls": "none"}
+    handles: dict[str, Any] = {
+        **{kind: Patch(label=words[kind], lw=THIN, **_looks(kind)) for kind in FILLS},
+        "optional": Patch(label=words["optional"], lw=THIN, **_looks("pool", optional=True)),
+        "add": (circle, cross),
+        "cat": Line2D([], [], label=words["cat"], **bar),
+    }
+    notes = [words[key] for key in ("above", "halves", "repeated", "range") if key in there]
+    shown = [handle for key, handle in handles.items() if key in there]
+    return shown, textwrap.fill(words["semicolon"].join(notes), 100)

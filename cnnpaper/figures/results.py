@@ -292,8 +292,9 @@ def rate_sensitivity(
     figure.supxlabel(sheet.words["peak_rate"])
     figure.supylabel(_percent_axis(panels[0], "y", "validation_accuracy", sheet))
     handles = [_grey(title, marker="o", **lines[stage]) for stage, title in stages.items()]
-    chosen = Line2D([], [], label=sheet.words["chosen"], **RING)
-    return finish(figure, [*handles, chosen, *_lost(trials, sheet)])
+    if winners:
+        handles.append(Line2D([], [], label=sheet.words["chosen"], **RING))
+    return finish(figure, handles + _lost(trials, sheet))
 
 
 def rate_sensitivity_alt(trials: pd.DataFrame, winners: Mapping[str, float], sheet: Sheet) -> str:

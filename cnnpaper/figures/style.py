@@ -53,11 +53,6 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width / 25.4, height / 25.4), dpi=360, layout="constrained")
 
 
-def height_of(figure: Figure) -> float:
-    """Printed height."""
-    return float(figure.get_figheight()) * 25.4
-
-
 def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> Legend:
     """The handles in rows, in as many columns as fit; a tuple of handles is one drawn over another.
 
@@ -186,8 +181,7 @@ def faces() -> list[str]:
 def text_width(text: str) -> float:
     """Width of a line in points."""
     face = FontProperties(family=faces(), size=SIZE)
-    with known_glyphs():
-        return float(text_to_path.get_text_width_height_descent(text, face, ismath=False)[0])
+    return float(text_to_path.get_text_width_height_descent(text, face, ismath=False)[0])
 
 
 # ------------------------------------------------------------------------------------- settings
@@ -229,32 +223,14 @@ SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """matplotlib's defaults with ours over them, whatever the user's own settings are."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**SETTINGS, "font.family": faces()})
-        yield
-
-
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a function that draws a figure: it runs under :func:`settings`."""
-
-    @functools.wraps(draw)
-    def under_settings(*args: P.args, **kwargs: P.kwargs) -> R:
-        with settings(), known_glyphs():
-            return draw(*args, **kwargs)
-
-    return under_settings
-
-
-@contextmanager
-def known_glyphs() -> Iterator[None]:
-    """A glyph that no face has is an error.
+    """matplotlib's defaults with ours over them, whatever the user's own settings are.
 
     Raises:
-        UserError: a text has a sign that cannot be drawn.
+        UserError: a text has a sign that no face has.
     """
-    with warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**SETTINGS, "font.family": faces()})
         warnings.filterwarnings("error", message="Glyph .* missing")
         try:
             yield
@@ -263,6 +239,17 @@ def known_glyphs() -> Iterator[None]:
                 f"a figure cannot be drawn: {str(problem).partition(' from font')[0]}\n"
                 "Korean needs the font Nanum Gothic; on Debian: apt-get install fonts-nanum"
             ) from None
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Decorates a function that draws a figure: it runs under :func:`settings`."""
+
+    @functools.wraps(draw)
+    def under_settings(*args: P.args, **kwargs: P.kwargs) -> R:
+        with settings():
+            return draw(*args, **kwargs)
+
+    return under_settings
 
 
 def plain(value: float, form: str = "") -> str:
