@@ -166,7 +166,7 @@ def test_a_link_that_leads_nowhere_is_not_missing(root: Path) -> None:
         ("result", "test_acc", 0.99, "test_acc = 0.99, but the predictions give 0.7"),
         ("result", "val_loss", 0.5, "val_loss = 0.5, but the predictions give"),
         ("epoch", "val_acc", 0.5, "but the last epoch has 0.5"),
-        ("epoch", "steps", 4, "steps = 4, where 5 are expected"),
+        ("epoch", "steps", 4, "finished after 14 of 15 steps"),
         ("reading", "images", 399, "readings of the test images: [399], expected [400]"),
         ("result", "status", "diverged", "readings of the test images: [400], expected []"),
         ("result", "status", "cut off", "status = 'cut off' of a run that was trained here"),
@@ -191,20 +191,8 @@ def test_the_test_images_are_read_exactly_once(root: Path) -> None:
     refused(root, "readings of the test images: [], expected [400]")
 
 
-def test_epochs_that_do_not_add_up(root: Path) -> None:
-    path = root / RUN / "run.jsonl"
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    last = max(n for n, line in enumerate(lines) if '"kind":"epoch"' in line)
-    path.write_text("".join(lines[:last] + lines[last + 1 :]), "utf-8")
-    refused(root, "finished after 10 of 15 steps")
-
-
-def test_damaged_predictions(root: Path) -> None:
-    path = root / RUN / "predictions.npz"
-    good = path.read_bytes()
-    path.write_bytes(good[:1000])
-    refused(root, f"{RUN}/predictions.npz", "other SHA-256")
-    path.unlink()
+def test_predictions_that_are_not_there(root: Path) -> None:
+    (root / RUN / "predictions.npz").unlink()
     refused(root, f"{RUN}/predictions.npz", "cannot be read")
 
 
@@ -290,16 +278,6 @@ def test_a_verified_run_is_fresh(root: Path) -> None:
     data = load(root, "invented")
     assert len(data.verified) == 20
     assert not data.stale
-
-
-def test_a_new_network_study_or_arm_leaves_runs_fresh(root: Path) -> None:
-    engine = root / "cnnpaper/engine/networks"
-    shutil.copyfile(engine / "alexnet.py", engine / "new.py")
-    shutil.copyfile(root / "experiments/alexnet.toml", root / "experiments/new.toml")
-    file = root / "experiments/study/invented.toml"
-    text = file.read_text("utf-8")
-    file.write_text(text + "[arm.long]\nepochs = 3\nseeds = [0]\n", "utf-8")
-    assert len(load(root, "invented").missing) == 4
 
 
 # --------------------------------------------------------------------------------- the budget
