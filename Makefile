@@ -3,7 +3,7 @@
 # so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE)),reference)
-export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON
+export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON LOGS LABEL TITLE AUTHORS IMAGES
 
 # The one place where make's commands get a clean environment: what a module of a cluster, a notebook
 # or a profile sets must not reach Python, TeX or the numbers (cnnpaper/files.py has the same list).
@@ -33,7 +33,7 @@ KILLED = || { code=$$?; [ $$code -ne 137 ] || echo "cnnpaper: killed (signal 9),
 	"when memory runs out; close other programs and rerun, which resumes" >&2; exit $$code; }
 
 TARGETS := help report editions test experiments smoke data status timing tune budget verify \
-	reproduce figures tables explain diff bundle predict export release cancel test-slurm lint audit licences soak bench clean environment \
+	reproduce figures tables explain diff bundle predict export import-logs release cancel test-slurm lint audit licences soak bench clean environment \
 	training-environment tex
 TAKEN := $(filter $(TARGETS),$(NETWORKS))
 $(if $(TAKEN),$(error experiments/$(firstword $(TAKEN)).toml: "$(firstword $(TAKEN))" is a target of \
@@ -132,6 +132,10 @@ predict: training-environment ## classify an image by a trained run: IMAGE=cat.j
 export: environment ## STUDY's logs as TensorBoard's event files
 	@$(PAPER) export --tensorboard --study "$$STUDY"
 
+import-logs: environment ## make a study of text logs of the 2023 program: LOGS=folder STUDY=name AUTHORS='A, B'
+	@$(PAPER) import-logs "$$LOGS" --study "$$STUDY" $${LABEL:+--label "$$LABEL"} $${TITLE:+--title "$$TITLE"} \
+		$${AUTHORS:+--authors "$$AUTHORS"} $${IMAGES:+--data "$$IMAGES"}
+
 release: environment ## one archive: sources, logs, predictions, papers and their digests
 	@$(PAPER) release
 
@@ -181,6 +185,9 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: MODEL, SEED: which run make reproduce does
 #: IMAGE, RUN: what make predict classifies, and by which run
 #: OLD, NEW: two papers that make diff compares
+#: LOGS: what make import-logs reads: a log, or a folder of them
+#: LABEL: FILE=NAME, what one of these logs is called
+#: TITLE, AUTHORS, IMAGES: what their paper says of itself and of the images; else nothing
 #: CLUSTER: slurm submits the runs as jobs and returns
 #: EDITION: of make report: en, ko, html or ko.html (en)
 #: SET: which images make data fetches, original or jpeg75

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,9 +96,17 @@ class Commands(click.Group):
 
 
 def study_option(
-    default: str | None = "reference", text: str = "A study's name."
+    default: str | None = "reference", text: str = "A study's name.", *, required: bool = False
 ) -> Callable[[Command], Command]:
-    return click.option("--study", default=default, metavar="NAME", show_default=True, help=text)
+    return click.option(
+        "--study", default=default, required=required, type=composed, metavar="NAME",
+        show_default=True, help=text,
+    )  # fmt: skip
+
+
+def composed(value: str) -> str:
+    """The type of an option that takes a name: its letters composed, however they were typed."""
+    return unicodedata.normalize("NFC", value)
 
 
 seeds_option = click.option(
@@ -633,6 +642,50 @@ def diff(old: Path, new: Path) -> int:
     text = compare(old, new)
     click.echo(text or "No value, claim, table or figure differs.\n", nl=False)
     return int(bool(text))
+
+
+@commands.command(name="import-logs")
+@click.argument("logs", nargs=-1, required=True, type=folder, metavar="FILE...")
+@study_option(None, "The new study's name.", required=True)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="FILE=NAME",
+    help="What a log is called, where its name does not say; FILE may be a pattern.",
+)
+@click.option("--title", default="", help="Of the paper.")
+@click.option("--authors", default="", metavar="NAME[,NAME...]", help="Of the paper.")
+@click.option("--data", "images", default="", metavar="NAME", help="What the images are.")
+def import_logs(
+    logs: tuple[Path, ...],
+    study: str,
+    labels: tuple[str, ...],
+    title: str,
+    authors: str,
+    images: str,
+) -> None:
+    """Make a study of text logs of the 2023 program, whose paper is typeset like any other.
+
+    FILE is a log, or a folder of logs. Their names have a network in them, as in
+    tutorial_resnet18(imagenet_V1)_25epoch_pre_train.log; what stands after it tells runs apart.
+
+    \b
+    Examples:
+      cnnpaper import-logs logs/ --study cards --authors "A. Student, B. Student"
+      cnnpaper import-logs run3.log --study cards --label "run3.log=resnet18 long run"
+    """
+    from cnnpaper.config import Imported
+    from cnnpaper.study.adopt import import_logs as adopt
+
+    names = tuple(name.strip() for name in authors.split(",") if name.strip())
+    said = Imported(title=title, authors=names, data=images)
+    runs = adopt(ROOT, logs, study, labels, said)
+    for run in runs:
+        cut = f", incomplete ({len(run.epochs)} of {run.planned} epochs)" * run.is_incomplete
+        click.echo(f"{run.path}:{run.line_numbers['header']}: {run.label}{cut}")
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    click.echo(f"{count} in study {study}; the paper: {advice('report', STUDY=study)}")
 
 
 # ------------------------------------------------------------- clusters, inference, other tools

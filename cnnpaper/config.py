@@ -170,12 +170,32 @@ class Budget(Model):
     """Arm → steps of network ``like``; ``cnnpaper budget`` prints those of the others."""
 
 
+class ImportedLog(Model):
+    """A text log of another program."""
+
+    network: Slug
+    label: str = Field(min_length=1)
+    """As printed: ``ResNet-18 (imagenet_V1)``."""
+
+
+class Imported(Model):
+    """Logs of another program, and what those who have them say besides."""
+
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    data: str = ""
+    """Name of the images."""
+    log: dict[str, ImportedLog] = Field(default_factory=dict)
+    """By name of the file, in order."""
+
+
 class Study(Model):
     """What one paper is about."""
 
     name: StudyName
     origin: Literal["trained", "imported"] = "trained"
     """``imported``: the runs are the ones in its folder, read from logs of another program."""
+    imported: Imported | None = None
     networks: tuple[Slug, ...] = Field(min_length=1)
     """In the order of the paper's tables and figures."""
     seeds: tuple[Seed, ...] = ()
@@ -218,6 +238,9 @@ class Study(Model):
                 raise ValueError(f"arm.{name}.steps lacks {', '.join(sorted(missing))}")
             if arm.refines is not None and (arm.refines not in self.arm or not self.grid):
                 raise ValueError(f"arm.{name}.refines = {arm.refines!r}: no such arm with a [grid]")
+        for name, one in self.imported.log.items() if self.imported else ():
+            if one.network not in self.networks:
+                raise ValueError(f"imported.log.{name}: networks lacks {one.network!r}")
         if isinstance(self.steps, dict) and (missing := set(self.networks) - set(self.steps)):
             raise ValueError(f"steps lacks {', '.join(sorted(missing))}")
         if self.contrast and (

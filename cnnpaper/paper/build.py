@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnpaper.files import UserError, lock, sha256_file, write_atomic
 from cnnpaper.paper.publication import EDITIONS, Edition
+from cnnpaper.study.imported import ENDINGS
 
 if TYPE_CHECKING:
     from cnnpaper.paper.compose import Document
@@ -132,7 +133,8 @@ def input_files(root: Path, study: str) -> Iterator[Path]:
     logs = root / "results" / "log"
     for folder, patterns in (
         (root / "experiments", ("*.toml", "study/*.toml")),
-        *((logs / name, ("**/run.jsonl", "**/predictions.npz", "**/verified.json", "*.jsonl"))
+        *((logs / name, ("**/run.jsonl", "**/predictions.npz", "**/verified.json", "*.jsonl",
+                         *(f"*{ending}" for ending in ENDINGS)))
           for name in _studies(root, study)),
         (root / "report", ("*.toml", "*.bib", *CLASSES, "en/*", "ko/*", "layout/*",
                            "extra/*")),

@@ -31,6 +31,7 @@ from cnnpaper.paper.tables import Tables
 from cnnpaper.paper.tabular import Column, Table, table
 from cnnpaper.paper.templates import Printer, environment, render
 from cnnpaper.paper.tex import TexFace, pdf_string
+from cnnpaper.paper.texts import Texts
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import Findings, analyse
@@ -227,6 +228,7 @@ class Composer:
         """What the templates read."""
         return {
             "study": facts,
+            "texts": Texts(facts, words),
             "values": self.values,
             "ledger": self.ledger,
             "claims": claims,
@@ -294,7 +296,7 @@ class Composer:
         """What a line for people says of the paper's runs."""
         count = len(self.data.logs)
         if self.data.study.origin == "imported":
-            return f"{count} imported log{'' if count == 1 else 's'}"
+            return f"{count} imported run{'' if count == 1 else 's'}"
         return f"{count} of {len(self.data.specs)} declared runs"
 
     def _epoch(self) -> int | None:

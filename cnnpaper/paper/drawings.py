@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,12 +14,14 @@ from markupsafe import Markup
 from scipy.special import softmax
 
 from cnnpaper import metrics
-from cnnpaper.log import Predictions
+from cnnpaper.config import run_name
+from cnnpaper.log import Predictions, Run
 from cnnpaper.paper.facts import Facts
 from cnnpaper.paper.html import inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
-from cnnpaper.study.analysis import entry_of, shown
+from cnnpaper.study.analysis import shown
+from cnnpaper.study.imported import TextRun
 from cnnpaper.study.stats import CALIBRATION_BINS
 
 if TYPE_CHECKING:
@@ -221,24 +223,39 @@ def _learning_curves(facts: Facts, values: Values, words: Words) -> Drawing | No
     """Validation accuracy by epoch in the arm with the most epochs."""
     data = facts.data
     table = data.epochs
-    if table.empty or facts.study.origin == "imported":
+    if table.empty:
         return None
     last = table.groupby("arm", observed=True)["epoch"].max()
     arm = str(last.idxmax())
     if last.max() < 2:  # two points are no curve
         return None
     own = table[table["arm"] == arm].copy()
-    own["model"] = own["path"].map({spec.path: entry_of(spec) for spec in data.specs})
-    own["diverged"] = own["path"].map(data.runs.set_index("path")["status"]) == "diverged"
+    own["model"] = own["path"].map({path: _entry(run) for path, run in data.logs.items()})
+    lost = {path for path, run in data.logs.items() if _is_lost(run)}
+    own["diverged"] = own["path"].isin(lost)
     from cnnpaper.figures.results import learning_curves, learning_curves_alt
 
-    sheet = _sheet(facts.entries(arm), facts, words)
+    sheet, caption = _sheet(facts.entries(arm), facts, words), "curves_caption"
+    if facts.texts:  # such logs do not say what their loss is
+        caption = "imported_curves_caption"
+        sheet = replace(sheet, words={**sheet.words, "validation_loss": words.text("figure.loss")})
     return Drawing(
         "learning_curves",
         lambda: learning_curves(own, sheet),
-        words.text("figure.curves_caption"),
+        words.text(f"figure.{caption}"),
         learning_curves_alt(own, sheet),
     )
+
+
+def _entry(run: Run) -> str:
+    return run_name(run.header.model, run.header.variant, None)
+
+
+def _is_lost(run: Run) -> bool:
+    """Did it diverge? An imported log has no word for that, but a loss that is no number."""
+    if isinstance(run, TextRun):
+        return any("val_loss" in epoch.nonfinite for epoch in run.epochs[-1:])
+    return run.result is not None and run.result.status == "diverged"
 
 
 def _calibration(facts: Facts, values: Values, words: Words) -> Drawing | None:

@@ -11,6 +11,7 @@ from cnnpaper import fingerprint
 from cnnpaper.files import UserError
 from cnnpaper.log import Run, again
 from cnnpaper.paper.ledger import MINUS, Ledger, Value
+from cnnpaper.study.imported import decoded
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
@@ -79,21 +80,27 @@ def _chain(data: StudyData, value: Value) -> Iterator[str]:
         yield f"  from      {source}   (SHA-256 {source.digest[:12]}…)"
         path = data.root / source.file
         if source.line is not None and path.is_file():
-            text = path.read_text("utf-8").split("\n")[source.line - 1]
+            text = decoded(path.read_bytes()).split("\n")[source.line - 1]
             yield f"              {_relevant(text, value)}"
     if len(value.sources) > MOST_SOURCES:
         yield f"  and {len(value.sources) - MOST_SOURCES} more lines, in the ledger"
     if not value.sources:
         yield "  from      the code: a constant of the method"
-    files = {source.file.rpartition("/")[0] for source in value.sources}
+    files = {source.file for source in value.sources}
+    files |= {file.rpartition("/")[0] for file in files}
     behind = [
         (study, run)
         for study in filter(None, (data, data.tuning, data.precision))
         for run in study.logs.values()
-        if run.path.parent.relative_to(data.root).as_posix() in files
+        if _place(run).relative_to(data.root).as_posix() in files
     ]
     for study, run in behind[:MOST_SOURCES]:
         yield from _run(study, run)
+
+
+def _place(run: Run) -> Path:
+    """What a run has for itself: its folder, or its text file."""
+    return run.path if run.header.fingerprint is None else run.path.parent
 
 
 def _relevant(line: str, value: Value) -> str:

@@ -11,13 +11,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnpaper.config import Recipe, RunSpec, read_toml
+from cnnpaper.config import Recipe, RunSpec, read_toml, run_name
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, Run
 from cnnpaper.paper.ledger import Exact, Form, Ledger, Part, Sentence, Source, Value, setting
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import entry_of
+from cnnpaper.study.imported import TextRun
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
@@ -119,21 +120,30 @@ class Facts:
         return self.count("networks", len(self.study.networks), sources, "networks")
 
     @cached_property
+    def texts(self) -> dict[str, TextRun]:
+        """Imported logs by entry."""
+        runs = [run for run in self.data.logs.values() if isinstance(run, TextRun)]
+        return {run_name(run.header.model, run.label, None): run for run in runs}
+
+    @cached_property
     def names(self) -> Sentence:
-        return self.words.listing(self.data.experiments[m].name for m in self.study.networks)
+        return self.words.listing(self.name(m) for m in self.study.networks)
 
     def name(self, model: str, variant: str = "") -> str:
         """A network's name, with the variant of its run."""
-        name: str = self.data.experiments[model].name
+        known = self.data.experiments.get(model)  # imported logs may be of others
+        name = model if known is None else known.name
         return f"{name} {variant}" if variant else name
 
     def entries(self, arm: str) -> list[str]:
         """The networks of an arm, with the variant of their runs where they have one:
         ``resnet18``, ``resnet18-rate0.05``."""
         specs = [spec for spec in self.data.specs if (spec.arm or "") == arm]
-        return list(dict.fromkeys(entry_of(spec) for spec in specs))
+        return list(self.texts) or list(dict.fromkeys(entry_of(spec) for spec in specs))
 
     def entry_name(self, entry: str) -> str:
+        if entry in self.texts:
+            return self.texts[entry].label
         model, _, variant = entry.partition("-")
         return self.name(model, variant)
 

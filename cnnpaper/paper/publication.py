@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from cnnpaper.config import Model, Study, read_toml, validated
+from cnnpaper.config import Imported, Model, Study, read_toml, validated
 
 Edition = Literal["en", "ko", "html", "ko.html"]
 EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")
@@ -74,8 +74,9 @@ class Publication(Model):
 def read_publication(root: Path, study: Study) -> Publication:
     """The paper of one study.
 
-    Imported logs are not the work of the authors of this repository, and neither they nor synthetic
-    images are about CIFAR-10, whatever the file says of the other studies.
+    Imported logs are not the work of the authors of this repository, so their title, authors and
+    licence are those that were given, or none. Neither they nor synthetic images are about
+    CIFAR-10, whatever the file says of the other studies.
 
     Raises:
         UserError: the file is missing, or a mistake in it.
@@ -83,7 +84,14 @@ def read_publication(root: Path, study: Study) -> Publication:
     path = root / "report" / "paper.toml"
     found = validated(Publication, read_toml(path), path)
     own = found.study.get(study.name, Titles())
-    authors = () if study.origin == "imported" else found.author
+    if study.origin == "imported":
+        said = study.imported or Imported()
+        found = Publication(
+            title=dict.fromkeys(found.title, said.title or f"Training logs: {study.name}"),
+            author=tuple(Author(name=name) for name in said.authors),
+            keywords=dict.fromkeys(found.keywords, ()), columns=found.columns,
+            class_file=found.class_file,
+        )  # fmt: skip
     cifar = study.data.set in ("original", "jpeg75")
     keywords = {
         language: tuple(word for word in words if cifar or "CIFAR" not in word)
@@ -92,7 +100,7 @@ def read_publication(root: Path, study: Study) -> Publication:
     return found.model_copy(
         update={
             "title": {**found.title, **own.title}, "subtitle": {**found.subtitle, **own.subtitle},
-            "author": own.author or authors, "keywords": keywords,
+            "author": own.author or found.author, "keywords": keywords,
         }
     )  # fmt: skip
 

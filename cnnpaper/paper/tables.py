@@ -9,7 +9,8 @@ from cnnpaper.config import Recipe
 from cnnpaper.paper.facts import WEIGHTED, Facts
 from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Table, table
-from cnnpaper.paper.values import MINUTES, MS, Values
+from cnnpaper.paper.texts import Texts
+from cnnpaper.paper.values import MS, Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import Trial
 
@@ -30,7 +31,8 @@ class Tables:
     def all(self) -> dict[str, Table]:
         """Every table that has something to show, by name."""
         if self.study.origin == "imported":
-            found = [self.imported()]
+            texts = Texts(self.facts, self.words)
+            found: list[Table | None] = [texts.results(), texts.files()]
         else:
             arms = [arm.key for arm in self.facts.arms]
             found = [
@@ -286,34 +288,6 @@ class Tables:
         keys = ("layer", "type", "output", "kernel", "stride", "channels_in", "parameters", "macs")
         columns = [Column(key=k, kind="text" if k in keys[:3] else "number") for k in keys]
         return table(f"layers_{model}", columns, rows)
-
-    def imported(self) -> Table | None:
-        """Imported logs: network, epochs, best validation accuracy, time, status."""
-        rows: list[Sequence[Cell]] = []
-        for place, run in enumerate(self.data.logs.values(), start=1):
-            key, result, add = f"imported.{place}", run.result, self.values.number
-            scores = {e.epoch: e.val_acc for e in run.epochs if e.val_acc is not None}
-            best = total = status = None
-            if scores:
-                epoch = max(scores, key=lambda e: scores[e])
-                line = [self.facts.sources.log(run, f"epoch {epoch}")]
-                best = add(f"{key}.best", scores[epoch], PERCENT, "highest val_acc", line)
-            if result is not None:
-                line, status = (
-                    [self.facts.sources.log(run)],
-                    self.words.label("status", result.status),
-                )
-                if result.total_s is not None:
-                    total = add(f"{key}.total", result.total_s, MINUTES, "as recorded", line)
-            headers = self.facts.headers([run])
-            epochs = add(f"{key}.epochs", len(run.epochs), COUNT, "epochs, counted", headers)
-            name = self.facts.name(run.header.model, run.header.variant or "")
-            rows.append([name, epochs, best, total, status])
-        columns = [
-            self.text("network"), self.col("epochs"), self.col("best_val_acc_percent", "best_val"),
-            self.col("total_minutes", "total_min"), self.text("status"),
-        ]  # fmt: skip
-        return table("imported", columns, rows)
 
     # ------------------------------------------------------------------------- others' numbers
 

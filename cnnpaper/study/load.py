@@ -21,6 +21,7 @@ from cnnpaper.config import (
     Recipe,
     RunSpec,
     Study,
+    known_models,
     load_experiment,
     load_recipe,
     load_study,
@@ -30,6 +31,7 @@ from cnnpaper.files import UserError
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 from cnnpaper.study import checks, precision
+from cnnpaper.study.imported import read_study
 from cnnpaper.tuning import GUESSING
 
 LISTED = 5
@@ -53,7 +55,7 @@ class StudyData:
     study: Study
     recipe: Recipe
     experiments: dict[str, Experiment]
-    """By network, in the study's order."""
+    """By network, in the study's order; imported logs may be of others."""
     specs: list[RunSpec]
     """Declared runs; none of an imported study."""
     logs: dict[str, Run]
@@ -108,7 +110,12 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         UserError: no such study, or a run, an override, a budget or a precision that is refused.
     """
     study = load_study(root, name)
-    experiments = {model: load_experiment(root, model) for model in study.networks}
+    known = known_models(root)
+    experiments = {
+        model: load_experiment(root, model)
+        for model in study.networks
+        if study.origin == "trained" or model in known
+    }
     searched, compared = (
         None if other is None else load(root, other, allow_stale=allow_stale)
         for other in (study.tuning, study.precision)
@@ -120,7 +127,9 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
     specs = [] if imported else tuning.declared(root, study)
     checks.check_budget(root, study, specs)
     precision.check(root, study, specs, precision.compare(compared))
-    logs = _imported(root, study) if imported else _declared(root, study, specs)
+    logs = _declared(root, study, specs)
+    if imported:
+        logs = dict[str, Run](read_study(root, study))
     stale, verified = _freshness(root, study, specs, logs, allow_stale)
     return StudyData(
         root=root,
@@ -185,22 +194,6 @@ def _read(path: Path, spec: RunSpec) -> Run:
         )
     checks.check_run(run, own, run.result)
     return run
-
-
-def _imported(root: Path, study: Study) -> dict[str, Run]:
-    """The logs that lie in the folder of an imported study, in its order of networks."""
-    folder = root / "results" / "log" / study.name
-    runs = [log.read_run(path) for path in visible(folder, f"[!.]*/{LOG_NAME}")]
-    for run in runs:
-        if run.header.origin != "imported" or run.header.model not in study.networks:
-            raise LogError(
-                f"{run.path}:1: {run.header.origin} run of {run.header.model}, but study "
-                f"{study.name!r} is imported and about {', '.join(study.networks)}"
-            )
-        if run.result is None:
-            raise LogError(f"{run.path}: no result line; import the log again")
-    runs.sort(key=lambda run: study.networks.index(run.header.model))
-    return {f"{study.name}/{run.name}": run for run in runs}
 
 
 # --------------------------------------------------------------------------------- freshness

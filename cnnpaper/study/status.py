@@ -20,6 +20,7 @@ from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec, Study, load_study, run_specs, visible
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
+from cnnpaper.study.imported import read_study
 
 OPEN = ("missing", "incomplete", "damaged")
 """States of runs that the study's target trains."""
@@ -65,8 +66,7 @@ def status(root: Path, name: str) -> str:
 def rows_of(root: Path, study: Study) -> list[Row]:
     """One row a run: those that the study declares by now, or, imported, those in its folder."""
     if study.origin == "imported":
-        folder = root / "results" / "log" / study.name
-        return [_imported(path) for path in visible(folder, f"[!.]*/{LOG_NAME}")]
+        return [_imported(run) for run in read_study(root, study).values()]
     try:
         specs = tuning.declared(root, study)
     except LogError:  # it is shown as damaged; what follows from it is not known
@@ -74,13 +74,9 @@ def rows_of(root: Path, study: Study) -> list[Row]:
     return [_row(root, spec) for spec in specs]
 
 
-def _imported(path: Path) -> Row:
-    try:
-        run = log.read_run(path)
-    except LogError as error:
-        return Row(path=path.parent.name, state="damaged", remark=str(error))
-    state = run.result.status if run.result else "damaged"
-    return Row(path=run.name, state="done" if state == "finished" else state, run=run)
+def _imported(run: Run) -> Row:
+    finished = run.result is not None and run.result.status == "finished"
+    return Row(path=run.name, state="done" if finished else "cut off", run=run)
 
 
 def _row(root: Path, spec: RunSpec) -> Row:
@@ -214,7 +210,7 @@ def _left(row: Row, costs: Costs) -> float | None:
 def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
     """What is left of a study, and the command; empty where nothing is."""
     if study.origin == "imported":
-        return [] if rows else [f"{study.name}: nothing was imported yet (cnnpaper import-logs)"]
+        return []
     todo = [row for row in rows if row.state in OPEN]
     stale = [row.spec for row in rows if row.state == "stale" and row.spec]
     lines = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -243,28 +243,6 @@ def _row(spec: config.RunSpec, run: log.Run, accuracy: float, lost: bool) -> dic
         "variant": spec.variant or "", "seed": spec.seed, "steps": spec.steps, "status": status,
         "val_acc": accuracy, "test_acc": accuracy, "train_s": 900.0, "total_s": 930.0,
     }  # fmt: skip
-
-
-def imported(root: Path, models: Mapping[str, str], logs: int) -> tuple[Study, Findings]:
-    """Logs of another program: no seed, no test accuracy, no declared run; one is cut off."""
-    shape = Shape(models=models, arms={"": (2, logs)}, data="unknown", name="tutorial")
-    data, _ = study(root, shape)
-    path = root / "experiments" / "study" / "tutorial.toml"
-    text = f'origin = "imported"\nnetworks = {list(models)}\ndata = {{ set = "unknown" }}\n'
-    path.write_text(text.replace("'", '"'), "utf-8")
-    runs = {}
-    for place, run in enumerate(data.logs.values()):
-        assert run.result is not None
-        status = "cut off" if place == 0 else "finished"
-        result = run.result.model_copy(update={"test_acc": None, "status": status})
-        header = run.header.model_copy(
-            update={"origin": "imported", "seed": None, "spec": None, "commit": None,
-                    "started": None, "machine": log.Machine(), "packages": {},
-                    "data": log.Data(name=None, digest=None)}
-        )  # fmt: skip
-        runs[f"tutorial/{place}"] = replace(run, header=header, result=result, readings=())
-    loaded = config.load_study(root, "tutorial")
-    return replace(data, study=loaded, specs=[], missing=[], logs=runs), Findings()
 
 
 def findings(data: Study, shape: Shape) -> Findings:

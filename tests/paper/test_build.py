@@ -15,9 +15,14 @@ from typing import Any
 import pikepdf
 import pytest
 
+from cnnpaper.config import Imported
 from cnnpaper.files import UserError
 from cnnpaper.paper import attach, build, html, tex
 from cnnpaper.paper.compose import Document, compose_data
+from cnnpaper.study.adopt import import_logs
+from cnnpaper.study.analysis import analyse
+from cnnpaper.study.load import load
+from tests import textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 from tests.test_privacy import laid_open
@@ -148,12 +153,19 @@ def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("logs", [1, pytest.param(60, marks=pytest.mark.soak)])
 def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
-    data, found = invent.imported(tmp_path, {"resnet18": "ResNet-18", "vgg16": "VGG-16"}, logs)
-    made = compose_data(data, found, "en")  # type: ignore[arg-type]
-    pdf = pdf_of(tmp_path, made)
-    text = text_of(tmp_path, pdf)
-    assert len(re.findall(r"^\s*(?:ResNet-18|VGG-16)\s+\d", text, re.MULTILINE)) == 2 * logs
-    assert "CIFAR" not in text.replace("CIFAR-10, ", "")
+    invent.repository(tmp_path, invent.Shape())
+    folder = textlogs.folder(
+        tmp_path / "given",
+        {f"word{i}_{m}_3epoch_train.log": textlogs.text([0.4, 0.5, 0.6])
+         for m in ("resnet18", "vgg16") for i in range(logs)},
+    )  # fmt: skip
+    import_logs(tmp_path, [folder], "cards", [], Imported())
+    data = load(tmp_path, "cards")
+    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, analyse(data), "en")))
+    assert (
+        len(re.findall(r"^\s*(?:ResNet-18|VGG-16)[ \w]*\s3\s+3\s", text, re.MULTILINE)) == 2 * logs
+    )
+    assert "CIFAR" not in text
     assert "accurate than" not in text
 
 

@@ -1,0 +1,226 @@
+"""``import-logs``: text logs of the 2023 program become a study, as they are.
+
+Everything is read and checked before anything is written, the study's file last. What stands in a
+file's name, or was given instead, becomes the label of its runs there, where it can be edited.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnpaper.config import (
+    SINGLE,
+    Imported,
+    ImportedLog,
+    Study,
+    known_models,
+    load_experiment,
+    validated,
+    visible,
+)
+from cnnpaper.files import UserError, write_atomic
+from cnnpaper.study.imported import ENDINGS, TextRun, nfc, numbered, read_log, text_files
+
+
+def import_logs(
+    root: Path, given: Sequence[Path], study: str, labels: Sequence[str], said: Imported
+) -> list[TextRun]:
+    """Copy text logs into ``results/log/STUDY``, write the study's file, and return the runs.
+
+    Args:
+        root: of the repository.
+        given: files, or folders of files.
+        study: its name.
+        labels: ``FILE=NAME`` each; FILE may be a pattern.
+        said: title, authors, name of the images.
+
+    Raises:
+        UserError: no log, one that cannot be read or names no network, a label for none of them,
+            or a study that exists; nothing was written then.
+    """
+    study = nfc(study)
+    files = _files(given)
+    _check_name(root, study)
+    chosen = _labels(labels, files)
+    names = {file: _named(root, path, chosen.get(file)) for file, path in files.items()}
+    declared = _declared(names)
+    runs = [run for file, path in files.items() for run in read_log(path, study, declared[file])]
+    said = said.model_copy(update={"log": declared})
+    text = _toml(study, said)
+    values = tomllib.loads(text) | {"name": study}
+    validated(Study, values, f"--study {study}")
+    folder = root / "results" / "log" / study
+    content = {folder / file: path.read_bytes() for file, path in files.items()}
+    for there in visible(folder, "*"):
+        if there not in content or there.read_bytes() != content[there]:
+            raise UserError(f"{there}: in the way of study {study!r}; move it, or name another one")
+    for path, data in content.items():
+        write_atomic(path, data)
+    write_atomic(root / "experiments" / "study" / f"{study}.toml", text.encode())
+    return numbered(runs)
+
+
+def _files(given: Iterable[Path]) -> dict[str, Path]:
+    """Composed name → text log; names that begin with a dot are no input."""
+    found: dict[str, Path] = {}
+    for place in given:
+        if place.is_dir():
+            paths = text_files(place)
+            if not paths:
+                raise UserError(f"{place}: no file in it ends in {' or '.join(ENDINGS)}")
+        else:
+            paths = [place] if not place.name.startswith(".") else []
+        for path in paths:
+            if path.suffix.lower() not in ENDINGS:
+                raise UserError(f"{path}: the name of a text log ends in {' or '.join(ENDINGS)}")
+            other = found.setdefault(nfc(path.name), path)
+            if other.resolve() != path.resolve():
+                raise UserError(f"{path}: called like {other}; rename one of them")
+    if not found:
+        raise UserError("no log was given; names that begin with a dot are no input")
+    return dict(sorted(found.items()))
+
+
+def _check_name(root: Path, study: str) -> None:
+    path = root / "experiments" / "study" / f"{study}.toml"
+    if SINGLE.match(study):
+        raise UserError(f"--study {study}: a name of what `cnnpaper train` makes; choose another")
+    for there in visible(path.parent, "*.toml"):
+        if nfc(there.name) == path.name:
+            raise UserError(
+                f"{there}: study {study!r} exists\nchoose another name; to import it again, remove "
+                f"this file and results/log/{study}; labels, authors and data can be edited in it"
+            )
+
+
+def _labels(given: Iterable[str], files: Iterable[str]) -> dict[str, str]:
+    """File → label, from ``FILE=NAME``; FILE is a name or a pattern, and both may hold ``=``."""
+    found: dict[str, str] = {}
+    for text in given:
+        composed = nfc(text)
+        for place in (place for place, letter in enumerate(composed) if letter == "="):
+            wanted, name = Path(composed[:place]).name, composed[place + 1 :].strip()
+            hits = [file for file in files if file == wanted]
+            hits = hits or fnmatch.filter(files, wanted)
+            if hits and name:
+                found |= dict.fromkeys(hits, name)
+                break
+        else:
+            raise UserError(
+                f"--label {text!r}: none of the logs has this name\nthe form is FILE=NAME, and "
+                f"the files are {', '.join(files)}"
+            )
+    return found
+
+
+def _declared(names: Mapping[str, Name]) -> dict[str, ImportedLog]:
+    """Network and label of each file; what its name begins with tells it from its like."""
+    alike = Counter(name.label for name in names.values())
+    found = {}
+    for file, name in names.items():
+        prefix = name.prefix if alike[name.label] > 1 else ""
+        found[file] = ImportedLog(network=name.model, label=f"{name.label} {prefix}".strip())
+    return found
+
+
+def _toml(study: str, said: Imported) -> str:
+    """The study's file. A JSON string is one of TOML, too."""
+
+    def text(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    networks = list(dict.fromkeys(one.network for one in said.log.values()))
+    lines = [
+        f"# Text logs of another program, as they lie in results/log/{study}; made by",
+        "# `cnnpaper import-logs`, and may be edited. What the logs do not say is not said.",
+        "",
+        'origin = "imported"',
+        f"networks = {text(networks)}",
+        'data = { set = "unknown" }',
+        "",
+        "[imported]",
+    ]
+    values = said.model_dump(exclude={"log"}, exclude_defaults=True)
+    lines += [f"{key} = {text(value)}" for key, value in values.items()]
+    lines += ["", "[imported.log]"]
+    for file, one in said.log.items():
+        lines.append(
+            f"{text(file)} = {{ network = {text(one.network)}, label = {text(one.label)} }}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+# ------------------------------------------------------------------------------------ the names
+
+_FAMILIES = """alexnet convnext densenet efficientnet googlenet inception maxvit mnasnet mobilenet
+regnet resnet resnext shufflenet squeezenet swin vgg vit"""
+"""Of torchvision, which the 2023 program trains."""
+
+
+class Name(NamedTuple):
+    """What a file is called: ``PREFIX_MODEL REMARK_Nepoch_pre_train.log``."""
+
+    prefix: str
+    """A word or a time."""
+    model: str
+    """``resnet18``; empty where no network is named, or several are."""
+    network: str
+    """As printed."""
+    remark: str
+    """What else stands after the network, but for the number of epochs."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.network} {self.remark}".strip()
+
+
+def name_of(root: Path, stem: str) -> Name:
+    """Find the network, outside of brackets, and what stands around it."""
+    models = {_plain(model): model for model in known_models(root)}
+    own = "|".join("[_ -]?".join(name) for name in sorted(models, key=len, reverse=True))
+    family = rf"(?:wide[_ -])?(?:{'|'.join(_FAMILIES.split())})(?:[_ -]?[a-z]?\d+)?"
+    outside = re.sub(r"[(\[{][^)\]}]*", lambda match: "\0" * len(match[0]), stem)
+    found = list(re.finditer(rf"(?<![a-z])(?:(?:{own})(?!\d)|{family})", outside, re.IGNORECASE))
+    if len({_plain(match[0]) for match in found}) != 1:
+        return Name(stem, "", "", "")
+    spelled, (start, end) = found[0][0], found[0].span()
+    model = models.get(_plain(spelled))
+    network = load_experiment(root, model).name if model else spelled
+    parts = re.split(r"[_ -]*\d{1,6}[_ -]?epochs?(?![a-z])|[_ -]*train(?=$| ?\()", stem[end:])
+    remark = " ".join(filter(None, (part.strip("_ -") for part in parts)))
+    model = model or re.sub("[ -]", "_", spelled.lower())
+    return Name(stem[:start].strip("_ -"), model, network, remark)
+
+
+def _plain(name: str) -> str:
+    return re.sub("[_ -]", "", name.lower())
+
+
+def _named(root: Path, path: Path, given: str | None) -> Name:
+    """What the file's name says, or the label that was given instead.
+
+    Raises:
+        UserError: neither names a network.
+    """
+    name = name_of(root, nfc(path.stem))
+    if given is None:
+        if not name.model:
+            raise UserError(
+                f"{path}: no network that is known stands in this name, or several do\n"
+                f"say what was trained: --label '{path.name}=resnet18'"
+            )
+        return name
+    label = name_of(root, given)
+    if label.model:
+        return label
+    if name.model:
+        return name._replace(remark=given)
+    own = re.sub("[^a-z0-9]+", "_", given.lower()).strip("_")[:40]
+    return Name(name.prefix, own or "network", given, "")
