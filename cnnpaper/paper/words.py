@@ -61,7 +61,7 @@ LETTERS = {
     "q": "큐", "r": "아르", "s": "에스", "t": "티", "u": "유", "v": "브이", "w": "더블유",
     "x": "엑스", "y": "와이", "z": "제트", "%": "퍼센트",
 }  # fmt: skip
-ENDINGS = {"net": "넷", "ng": "응", "le": "을"}
+ENDINGS = {"net": "넷", "Net": "넷", "ng": "응", "le": "을"}
 """Ends of words, which are not spelt out as abbreviations are: 이미지넷, 황, 구글."""
 UNREAD = re.compile(r"(?:\s*\([^()]*\)|[\s.,’”'\"\])])+$")
 """A particle follows what stands before brackets and quotation marks."""
