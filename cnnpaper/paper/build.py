@@ -275,5 +275,7 @@ def _write_html(root: Path, study: str, document: Document, output: Path) -> str
     from cnnpaper.paper import html
 
     page, printed = document.files["paper.html"], document.printed.values()
-    write_atomic(output, html.assemble(root, page, printed, document.attachments).encode())
+    write_atomic(
+        output, html.assemble(root, page, printed, document.attachments, document.words).encode()
+    )
     return ""

@@ -239,7 +239,7 @@ class Claims:
             "name": self.name(row.model), "baseline": self.contrast_baseline(), "size": size,
             "difference": found["difference"], "level": self.values.level(),
             "low": found["interval"].low, "high": found["interval"].high,
-            "p": Sentence((p,)) if p.text.startswith("<") else Sentence(("= ", p)),
+            "p": Sentence((p,)) if p.text.startswith("<") else Sentence(("=\N{NO-BREAK SPACE}", p)),
         }  # fmt: skip
         if row.significant:
             kind = "more" if row.difference > 0 else "less"

@@ -68,7 +68,7 @@ class Document:
     """Everything that the paper is made of."""
 
     face: str
-    language: str
+    words: Words
     files: dict[str, str]
     """Name → source: ``paper.tex`` and ``ledger.tex``, or ``paper.html``."""
     ledger: Ledger
@@ -84,6 +84,10 @@ class Document:
     claims: tuple[str, ...] = ()
     """Kinds of the sentences that compare, in order: the same in every edition."""
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def language(self) -> str:
+        return self.words.language
 
 
 def compose(
@@ -114,12 +118,14 @@ class Composer:
         self, data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
     ) -> None:
         self.data, self.root = data, data.root
-        self.face = HtmlFace() if "html" in edition else TexFace()
         self.language = "ko" if edition.startswith("ko") else "en"
         self.report = self.root / "report"
+        self.words = self._words(self.language)
+        stale_mark = self.words.text("front.stale_mark")
+        html = "html" in edition
+        self.face = HtmlFace(self.words.formula, stale_mark) if html else TexFace()
         self.publication = read_publication(self.root, data.study)
         self.ledger, self.sources = Ledger(), Sources(self.root)
-        self.words = self._words(self.language)
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
         stale = frozenset(log_name(path) for path in data.stale)
         self.printer = Printer(self.face, self.bibliography, stale)
@@ -143,7 +149,7 @@ class Composer:
         env = environment(self.report, self.printer, self._macros(), words=self.words)
         context = self._context(self.facts, self.claims, self.words)
         parts: dict[str, Any] = {"abstract": self._part(env, "abstract", context)}
-        parts["second_abstract"] = self._second_abstract(env)
+        parts["second"] = self._second(env)
         names = ["imported"] if self.data.study.origin == "imported" else list(SECTIONS)
         parts["body"] = self._body(env, names, context)
         parts["appendix"] = Markup("")
@@ -160,7 +166,7 @@ class Composer:
             files["ledger.tex"] = self._ledger_tex(samples)
             files[main] = _tidy(files[main])
         return Document(
-            face=self.face.name, language=self.language, files=files, ledger=self.ledger,
+            face=self.face.name, words=self.words, files=files, ledger=self.ledger,
             printed=self.printer.printed, tables={**self.tables, **self.extras.tables},
             drawings={**self.drawings, **self.extras.figures},
             attachments=self._attachments(), publication=self.publication, epoch=self._epoch(),
@@ -170,13 +176,11 @@ class Composer:
 
     # ------------------------------------------------------------------------- pieces
 
-    def _part(self, env: Any, name: str, context: Mapping[str, Any], language: str = "") -> Markup:
-        return self._finished(render(env, f"{language or self.language}/{name}.j2", context))
+    def _part(self, env: Any, name: str, context: Mapping[str, Any]) -> Markup:
+        return self._finished(render(env, f"{self.language}/{name}.j2", context))
 
     def _finished(self, text: str) -> Markup:
-        # a condition ends its line, so punctuation after it would stand apart
-        joined = re.sub(r"[ \t]*\n[ \t]*(?=[,.;:)])", "", text)
-        return Markup(self.face.paragraphs(joined))
+        return Markup(self.face.paragraphs(_joined(text)))
 
     def _body(self, env: Any, names: list[str], context: Mapping[str, Any]) -> Markup:
         parts = [(name, self._part(env, name, context)) for name in names]
@@ -203,26 +207,33 @@ class Composer:
         asks = {n: getattr(self.extras, n) for n in ("value", "own_table", "own_figure")}
         return self._finished(render(env, name, {**context, **asks}))
 
-    def _second_abstract(self, env: Any) -> Markup:
-        """In the other language, where the paper has a title in it."""
+    def _second(self, env: Any) -> dict[str, Any]:
+        """The other language's abstract, of one paragraph, and its words; nothing where the paper
+        has no title in that language."""
         language = OTHER[self.language]
         if language not in self.publication.title:
-            return Markup("")
+            return {}
         words = self._words(language)
         facts = Facts(self.data, self.ledger, self.sources, words)
         claims = Claims(facts, self.values, words, self.tables)
-        return self._part(env, "abstract", self._context(facts, claims, words), language)
+        text = render(env, f"{language}/abstract.j2", self._context(facts, claims, words))
+        return {"language": language, "words": words, "abstract": Markup(_joined(text).strip())}
 
     def _macros(self) -> dict[str, Any]:
         return {
             "cite": lambda *names: Cite(keys(names)),
             "citet": lambda name: Cite((name,), textual=True),
             "breakable": self.face.breakable,
-            "reference_word": lambda label: self.words.text(f"ref.{label.partition(':')[0]}"),
+            "reference": self._reference,
             "formulas": read_toml(self.report / "layout" / "formulas.toml"),
             "two_columns": self.publication.columns == 2,
             "face": self.face,
         }
+
+    def _reference(self, label: str) -> tuple[str, str]:
+        """What stands before and after the number of a reference: ``Section 3``, ``3절``."""
+        before, _, after = self.words.text(f"ref.{label.partition(':')[0]}").partition("{number}")
+        return before, after
 
     def _context(self, facts: Facts, claims: Claims, words: Words) -> dict[str, Any]:
         """What the templates read."""
@@ -233,6 +244,7 @@ class Composer:
             "ledger": self.ledger,
             "claims": claims,
             "words": words,
+            "josa": words.josa,
             "flags": flags(self.data),
             "tables": Shelf(self.tables),
             "figures": Shelf(self.drawings),
@@ -251,7 +263,8 @@ class Composer:
         shown = [v for v in self.printer.printed.values() if v.sources]
         step = max(1, len(shown) // SAMPLES)
         rows = [
-            [self.face.target(v.key), v.text, v.formula, _where(v)] for v in shown[::step][:SAMPLES]
+            [self.face.target(v.key), v.text, self.words.formula(v.formula), self._where(v)]
+            for v in shown[::step][:SAMPLES]
         ]
         head = self.words.text
         columns = [
@@ -267,10 +280,18 @@ class Composer:
         rows = set(samples.notes["keys"])
         lines = ["% Made with the paper: description and target of every printed value."]
         for value in self.printer.printed.values():
-            about = f"{value.key}: {value.formula}; {_where(value)}"
+            how = self.words.formula(value.formula)
+            about = f"{value.key}: {how}; {self._where(value)}"
             target = f"ledger.{value.key}" if value.key in rows else "provenance"
             lines.append(rf"\ledgerdef{{{value.key}}}{{{pdf_string(about)}}}{{{target}}}")
         return "\n".join(lines) + "\n"
+
+    def _where(self, value: Value) -> str:
+        """The first source, and how many more there are."""
+        if not value.sources:
+            return self.words.text("value.code")
+        more = len(value.sources) - 1
+        return f"{value.sources[0]}{f' (+{more})' if more else ''}"
 
     def _attachments(self) -> dict[str, bytes]:
         found = {
@@ -344,12 +365,9 @@ def flags(data: StudyData) -> dict[str, bool]:
     }
 
 
-def _where(value: Value) -> str:
-    """The first source, and how many more there are."""
-    if not value.sources:
-        return "the code"
-    more = len(value.sources) - 1
-    return f"{value.sources[0]}{f' (+{more})' if more else ''}"
+def _joined(text: str) -> str:
+    """A condition ends its line, so punctuation after it would stand apart."""
+    return re.sub(r"[ \t]*\n[ \t]*(?=[,.;:)])", "", text)
 
 
 def _tidy(text: str) -> str:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 WEIGHTED = ("Conv2d", "Linear")
 """Layers that the column "layers" counts."""
 LISTED_SEEDS = 6
+LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
+    "en": {"parameters": ("millions", 1e-6, 2), "macs": ("millions", 1e-6, 0)},
+    "ko": {"parameters": ("10k", 1e-4, 0), "macs": ("100m", 1e-8, 2)},
+}
+"""In what a language counts parameters and operations (만, 억), and the decimals: the same digits
+in both."""
 OFF_AT_ZERO = ("clip_norm", "crop_padding")
 
 
@@ -287,7 +293,9 @@ class Facts:
         """A setting as printed; zero means that nothing is done, for those that it switches off."""
         if key in OFF_AT_ZERO and value == 0:
             return self.words.text("value.none")
-        return self.words.label("value", str(value)) if isinstance(value, str) else setting(value)
+        if isinstance(value, bool | str):
+            return self.words.label("value", str(value).lower())
+        return setting(value)
 
     def prose(self, model: str, name: str) -> Sentence:
         """``idea`` or ``stem`` of a network in the edition's language."""
@@ -296,13 +304,14 @@ class Facts:
         field = translated if getattr(experiment, translated, "") else name
         path = self.root / "experiments" / f"{model}.toml"
         source = self.sources.toml(path, field)
-        return self.quote(getattr(experiment, field), f"{model}.{field}", source)
+        return self.quote(getattr(experiment, field), f"{model}.{name}", source)
 
     def quote(self, text: str, key: str, source: Source) -> Sentence:
-        """Prose of a TOML file, with typographic signs; a number in it is a value of that line."""
+        """Prose of a TOML file, with typographic signs; a number in it is a value of that line,
+        but for the size of a kernel, ``3×3``."""
         text = " ".join(text.split()).replace("'", "’").replace(" -- ", " – ")
         parts: list[Part] = []
-        for place, part in enumerate(re.split(r"(?<![\w-])(\d+(?:[.,]\d+)*)", text)):
+        for place, part in enumerate(re.split(r"(?<![\w×-])(\d+(?:[.,]\d+)*)(?![\d×])", text)):
             if place % 2:
                 name = f"{key}.{place // 2 + 1}"
                 parts.append(self.add(name, part, [source], text=part, formula="as the file says"))
@@ -354,10 +363,10 @@ class Facts:
         found["layers"] = self.ledger.number(
             f"{model}.layers", layers, Form(unit="layers"), formula=formula, sources=sources
         )
-        for name, decimals in (("parameters", 2), ("macs", 0)):
+        for name, (_, scale, decimals) in LARGE[self.words.language].items():
             found[name] = self.ledger.cell(
-                f"{model}.{name}", getattr(network, name), Form(decimals, 1e-6, name),
-                formula="measured from the network, in millions", sources=sources,
+                f"{model}.{name}", getattr(network, name), Form(decimals, scale, name),
+                formula="measured from the network", sources=sources,
             )  # type: ignore[assignment]  # fmt: skip
         return found
 

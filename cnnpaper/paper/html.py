@@ -6,13 +6,14 @@ import base64
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
+from cnnpaper.paper.words import Words
 
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
@@ -28,6 +29,10 @@ class HtmlFace:
 
     name = "html"
 
+    def __init__(self, about: Callable[[str], str] = str, stale: str = "stale") -> None:
+        self.about, self.stale = about, stale
+        """How a value was computed, in the words of the edition; the mark of stale values."""
+
     def escape(self, text: str) -> Markup:
         """Any string as HTML that shows this string; control characters are left out."""
         composed = unicodedata.normalize("NFC", text)
@@ -35,8 +40,8 @@ class HtmlFace:
         return Markup(html.escape(kept, quote=True))
 
     def value(self, value: Value, *, stale: bool) -> Markup:
-        mark = "<sup>stale</sup>" if stale else ""
-        about = self.escape(value.formula)
+        mark = f"<sup>{self.escape(self.stale)}</sup>" if stale else ""
+        about = self.escape(self.about(value.formula))
         start = f'<a class="v" href="#v.{value.key}" title="{about}">'
         return Markup(f"{start}{self.escape(value.text)}</a>{mark}")
 
@@ -119,17 +124,33 @@ def inline_svg(data: bytes, label: str, title: str, alt: str) -> Markup:
     return Markup(f"{head}{attributes}{size}>{about}{rest}")
 
 
+HANGUL = "[\uac00-\ud7a3]"
+KEPT = rf"(?<={HANGUL})(?=\()|(?<=[)\]’”])(?={HANGUL})|(?<=[A-Za-z]-)(?=\d)"
+"""Where a browser would break a Korean line within a word, even under ``word-break: keep-all``."""
+
+
+def kept_together(text: str) -> str:
+    """Word joiners in Korean text, so that its lines break at spaces only."""
+    pieces = re.split(r"(<[^>]*>)", text)
+    for place in range(0, len(pieces), 2):
+        if re.search(HANGUL, pieces[place]):
+            after = place and pieces[place - 1] == "</math>"
+            wanted = rf"{KEPT}|\A(?={HANGUL})" if after else KEPT
+            pieces[place] = re.sub(wanted, "\N{WORD JOINER}", pieces[place])
+    return "".join(pieces)
+
+
 def data_uri(data: bytes, kind: str) -> str:
     """A file within the page."""
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}"
 
 
 def assemble(
-    root: Path, page: str, printed: Iterable[Value], attachments: Mapping[str, bytes]
+    root: Path, page: str, printed: Iterable[Value], attachments: Mapping[str, bytes], words: Words
 ) -> str:
     """The page numbered, with all printed values and the attached files at its end."""
-    text = numbered(page)
-    rows = "\n".join(_rows(printed))
+    text = kept_together(numbered(page))
+    rows = "\n".join(_rows(printed, words))
     files = "\n".join(
         f'<li><a download="{name}" href="{data_uri(data, _kind(name))}">{name}</a></li>'
         for name, data in sorted(attachments.items())
@@ -146,16 +167,17 @@ def _kind(name: str) -> str:
     return "application/json" if name.endswith(".json") else "text/csv"
 
 
-def _rows(printed: Iterable[Value]) -> Iterator[str]:
+def _rows(printed: Iterable[Value], words: Words) -> Iterator[str]:
     """The ledger's rows of all printed values."""
     for value in sorted(printed, key=lambda v: v.key):
         sources = "<br>".join(html.escape(str(source)) for source in value.sources[:3])
         more = len(value.sources) - 3
+        origin = sources or html.escape(words.text("value.code"))
         exact = html.escape(str(value.exact)[:24])
-        unit = html.escape(value.unit or "")
+        unit = html.escape(words.label("unit", value.unit) if value.unit else "")
         yield (
             f'<tr id="v.{value.key}"><th scope="row"><code>{value.key}</code></th>'
             f"<td>{html.escape(value.text)}</td><td>{exact} {unit}</td>"
-            f"<td>{html.escape(value.formula)}</td>"
-            f"<td>{sources or 'the code'}{f' (+{more})' if more > 0 else ''}</td></tr>"
+            f"<td>{html.escape(words.formula(value.formula))}</td>"
+            f"<td>{origin}{f' (+{more})' if more > 0 else ''}</td></tr>"
         )

@@ -55,7 +55,7 @@ class Publication(Model):
     """By name of the study."""
     author: tuple[Author, ...] = ()
     keywords: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    licence: str = ""
+    licence: Languages = Field(default_factory=dict)
     acknowledgement: Languages = Field(default_factory=dict)
     columns: int = Field(default=1, ge=1, le=2)
     page_limit: int | None = Field(default=None, ge=1)
@@ -111,7 +111,7 @@ def citation(root: Path, publication: Publication, year: str | None) -> str:
     paper: dict[str, Any] = {
         "type": "report", "title": next(iter(publication.title.values())),
         "authors": [_cff(author) for author in publication.author],
-        "year": int(year) if year else None, "notes": publication.licence,
+        "year": int(year) if year else None, "notes": next(iter(publication.licence.values()), ""),
     }  # fmt: skip
     values: dict[str, Any] = {
         "cff-version": "1.2.0",

@@ -105,7 +105,10 @@ class Bibliography:
         many = len(families) > 2 or (self._korean(entry) and len(families) > 1)
         if many:
             return families[0] + (" 외" if self._korean(entry) else self.words.text("join.et_al"))
-        return str(self.words.listing(families))
+        if len(families) == 2:
+            first, second = families
+            return str(self.words.say("two_authors", first=first, second=second))
+        return families[0]
 
     @staticmethod
     def _korean(entry: Entry) -> bool:
@@ -117,18 +120,20 @@ class Bibliography:
             e for e in self.known.values()
             if e.year == entry.year and self.names(e) == self.names(entry)
         ]  # fmt: skip
-        return entry.year + ("abcdefgh"[same.index(entry)] if len(same) > 1 else "")
+        year = self.words.text("join.no_date") if entry.year == "n.d." else entry.year
+        return year + ("abcdefgh"[same.index(entry)] if len(same) > 1 else "")
 
     def parts(self, cite: Cite) -> Iterator[str | tuple[str, str]]:
         """``(Guo et al., 2017; He et al., 2016)`` or ``He et al. (2016)`` in pieces."""
         entries = [self.entry(key.strip()) for key in cite.keys]
+        opening = self.words.text("join.year")
         if not cite.textual:
             yield "("
         for index, entry in enumerate(entries):
             if index:
                 yield "; "
             link = (entry.key, self.label(entry))
-            yield self.names(entry) + ("\N{NO-BREAK SPACE}(" if cite.textual else ", ")
+            yield self.names(entry) + (opening if cite.textual else ", ")
             yield link
             if cite.textual:
                 yield ")"
@@ -136,11 +141,12 @@ class Bibliography:
             yield ")"
 
     def entries(self) -> list[Entry]:
-        """What was cited, by name and year; Korean names last."""
+        """What was cited, by name and year; Korean names last, in a Korean paper first."""
 
         def order(entry: Entry) -> tuple[bool, str, str, str]:
             plain = unicodedata.normalize("NFKD", self.names(entry)).casefold()
-            return self._korean(entry), plain, entry.year, entry.get("title")
+            foreign = self._korean(entry) != (self.words.language == "ko")
+            return foreign, plain, entry.year, entry.get("title")
 
         return sorted(self.cited.values(), key=order)
 
@@ -158,8 +164,9 @@ class Bibliography:
         if where:
             pieces.append((where, True))
         tail = _volume(entry)
-        extra = entry.get("series") or entry.get("note") or entry.get("howpublished")
-        rest = ", ".join(filter(None, [extra, self.label(entry)]))
+        names = ("series", "note", f"howpublished_{self.words.language}", "howpublished")
+        extra = next(filter(None, map(entry.get, names)), "")
+        rest = ", ".join(filter(None, [extra, self.label(entry)])).rstrip(".")
         pieces.append((f"{tail}{', ' if where else ''}{rest}.", False))
         return pieces
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cnnpaper.config import Recipe
-from cnnpaper.paper.facts import WEIGHTED, Facts
+from cnnpaper.paper.facts import LARGE, WEIGHTED, Facts
 from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Table, table
 from cnnpaper.paper.texts import Texts
@@ -83,6 +83,7 @@ class Tables:
     def networks(self) -> Table:
         """Year, paper, depth, layers, parameters and multiply-accumulates."""
         rows: list[Sequence[Cell]] = []
+        large = LARGE[self.words.language]
         for model in self.models:
             found = self.facts.network(model)
             cite = Cite((self.data.experiments[model].citation,), textual=True)
@@ -90,7 +91,7 @@ class Tables:
             rows.append([self.name(model), cite, *sizes])
         columns = [
             self.text("network"), self.text("paper"), self.col("depth"), self.col("layers"),
-            self.col("parameters_millions", "parameters"), self.col("macs_millions", "macs"),
+            *(self.col(f"{name}_{unit}", name) for name, (unit, _, _) in large.items()),
         ]  # fmt: skip
         return table("networks", columns, rows)
 
@@ -421,7 +422,8 @@ class Tables:
     def _data(self) -> Cell:
         run = next(iter(self.data.logs.values()), None)
         name = run.header.data.name if run else None
-        shown = name or self.words.label("data_set", self.study.data.set)
+        shown = self.words.label("data_name", name) if name else self.words.label(
+            "data_set", self.study.data.set)  # fmt: skip
         if self.facts.digest is None:
             return shown
         return self.words.say("digest", name=shown, digest=self.facts.digest)

@@ -46,31 +46,38 @@ PARTICLES: dict[str, tuple[str, str, str]] = {
     "object": ("을", "를", "을(를)"),
     "and": ("과", "와", "와(과)"),
     "by": ("으로", "로", "(으)로"),
+    "is": ("이다", "다", "이다"),
+    "was": ("이었다", "였다", "이었다"),
 }
 """After a final consonant, after a vowel, and where the reading does not tell."""
 
 FIRST_SYLLABLE, LAST_SYLLABLE, FINALS, RIEUL = 0xAC00, 0xD7A3, 28, 8
 """Hangul syllables in Unicode: 28 finals each, none first; ``로`` follows ㄹ as it does a vowel."""
 DIGITS = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True))
+"""The last digit is enough: 십, 백, 천, 만 and 억 end in consonants, as 영 does."""
 LETTERS = {
     "a": "에이", "b": "비", "c": "시", "d": "디", "e": "이", "f": "에프", "g": "지", "h": "에이치",
     "i": "아이", "j": "제이", "k": "케이", "l": "엘", "m": "엠", "n": "엔", "o": "오", "p": "피",
     "q": "큐", "r": "아르", "s": "에스", "t": "티", "u": "유", "v": "브이", "w": "더블유",
-    "x": "엑스", "y": "와이", "z": "제트",
+    "x": "엑스", "y": "와이", "z": "제트", "%": "퍼센트",
 }  # fmt: skip
-SIGNS = {"%": "퍼센트", ")": ""}
+ENDINGS = {"net": "넷", "Net": "넷", "ng": "응", "le": "을"}
+"""Ends of words, which are not spelt out as abbreviations are: 이미지넷, 황, 구글."""
+UNREAD = re.compile(r"(?:\s*\([^()]*\)|[\s.,’”'\"\])])+$")
+"""A particle follows what stands before brackets and quotation marks."""
 
 
 def particle(reading: str, kind: str) -> str:
     """The Korean particle after a word of this reading: ``레즈넷 십팔`` takes ``은``.
 
-    Digits and Latin letters are read one by one; what cannot be read takes both: ``은(는)``.
+    Digits and Latin letters are read one by one, but for a few ends of words; what cannot be read
+    takes both: ``은(는)``.
     """
     consonant, vowel, unknown = PARTICLES[kind]
-    while reading and SIGNS.get(reading[-1]) == "":
-        reading = reading[:-1]
-    last = reading[-1:].lower()
-    spoken = DIGITS.get(last) or LETTERS.get(last) or SIGNS.get(last) or last
+    text = UNREAD.sub("", reading)
+    word = next((spoken for end, spoken in ENDINGS.items() if text.endswith(end)), "")
+    last = text[-1:].lower()
+    spoken = word or DIGITS.get(last) or LETTERS.get(last) or last
     code = ord(spoken[-1]) if spoken else 0
     if not FIRST_SYLLABLE <= code <= LAST_SYLLABLE:
         return unknown
@@ -124,6 +131,21 @@ class Words:
         found = self.values.get(kind, {}).get(key)
         return self.text(f"{kind}.{key}") if found is not None else key.replace("_", " ")
 
+    def formula(self, text: str) -> str:
+        """How a value was computed, in this language: the ledger has it in English.
+
+        The table ``formula`` has whole texts, and patterns with the place ``{what}``, whose own
+        text is looked up in turn; what it lacks stays as it is.
+        """
+        for english, own in self.table("formula").items():
+            head, place, tail = english.partition("{what}")
+            if not place and text == english:
+                return own
+            if place and text.startswith(head) and text.endswith(tail):
+                inner = text[len(head) : len(text) - len(tail)]
+                return own.replace("{what}", self.formula(inner))
+        return text
+
     def say(self, kind: str, **parts: Phrase) -> Sentence:
         """The sentence ``sentence.KIND`` with its places filled.
 
@@ -146,13 +168,19 @@ class Words:
         if name not in parts:
             raise UserError(f"{self.path}: sentence.{kind}: there is no {{{place}}} to print")
         part = parts[name]
-        found = list(part.parts) if isinstance(part, Sentence) else [part]
-        return [*found, particle(self.reading(part), suffix)] if follows else found
+        if follows:
+            return list(self.josa(part, suffix).parts)
+        return list(part.parts) if isinstance(part, Sentence) else [part]
+
+    def josa(self, part: Phrase, kind: str) -> Sentence:
+        """A phrase with the particle (조사) that follows it, as templates print it."""
+        found = part.parts if isinstance(part, Sentence) else (part,)
+        return Sentence((*found, particle(self.reading(part), kind)))
 
     def reading(self, part: Phrase) -> str:
-        """How the end of a phrase is read."""
+        """How a phrase is read, as far as its end tells the particle."""
         if isinstance(part, Sentence):
-            return self.reading(part.parts[-1]) if part.parts else ""
+            return "".join(map(self.reading, part.parts))
         if isinstance(part, Cite):
             return ""
         text = part.text if isinstance(part, Value) else part

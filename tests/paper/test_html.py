@@ -17,7 +17,7 @@ from cnnpaper.paper.html import assemble, inline_svg, numbered
 def page(compose: Callable[..., Any]) -> str:
     data, document = compose("html")
     page, printed = document.files["paper.html"], document.printed.values()
-    return assemble(data.root, page, printed, document.attachments)
+    return assemble(data.root, page, printed, document.attachments, document.words)
 
 
 def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Ledger
-from cnnpaper.paper.words import Words, particle
+from cnnpaper.paper.words import PARTICLES, Words, particle
 from tests.paper.invent import HERE
 
 WORDS = """
@@ -28,28 +29,36 @@ def words(tmp_path: Path, text: str = WORDS) -> Words:
     return Words(path, {"ResNet-18": "레즈넷 십팔", "VGG-16": "브이지지 십육"})
 
 
-@pytest.mark.parametrize(
-    "reading,kind,expected",
-    [
-        ("레즈넷 십팔", "topic", "은"),
-        ("브이지지 십육", "topic", "은"),
-        ("구글", "by", "로"),  # after ㄹ as after a vowel
-        ("구글넷", "by", "으로"),
-        ("모델", "subject", "이"),
-        ("나무", "object", "를"),
-        ("3", "topic", "은"),  # 삼
-        ("4", "topic", "는"),  # 사
-        ("7", "by", "로"),  # 칠
-        ("SGD", "and", "와"),  # 디
-        ("L", "subject", "이"),  # 엘
-        ("77.61%", "topic", "는"),  # 퍼센트
-        ("알렉스넷(변형)", "topic", "은"),
-        ("", "topic", "은(는)"),
-        ("?", "object", "을(를)"),
-    ],
-)
-def test_particles(reading: str, kind: str, expected: str) -> None:
-    assert particle(reading, kind) == expected
+CASES = """
+알렉스넷 은 이 을 과 으로 이다 이었다 | 브이지지 십육 은 이 을 과 으로 이다 이었다
+레즈넷 십팔 은 이 을 과 로 이다 이었다 | 구글 은 이 을 과 로 이다 이었다
+나무 는 가 를 와 로 다 였다 | 레즈넷 오십 은 이 을 과 으로 이다 이었다
+0 은 이 을 과 으로 이다 이었다 | 1 은 이 을 과 로 이다 이었다
+2 는 가 를 와 로 다 였다 | 3 은 이 을 과 으로 이다 이었다
+4 는 가 를 와 로 다 였다 | 5 는 가 를 와 로 다 였다
+6 은 이 을 과 으로 이다 이었다 | 7 은 이 을 과 로 이다 이었다
+8 은 이 을 과 로 이다 이었다 | 9 는 가 를 와 로 다 였다
+10 은 이 을 과 으로 이다 이었다 | 45,000 은 이 을 과 으로 이다 이었다
+0.50 은 이 을 과 으로 이다 이었다 | 3.2 는 가 를 와 로 다 였다
+77.61% 는 가 를 와 로 다 였다 | 1.05%p 는 가 를 와 로 다 였다
+SGD 는 가 를 와 로 다 였다 | URL 은 이 을 과 로 이다 이었다
+LM 은 이 을 과 으로 이다 이었다 | PNG 는 가 를 와 로 다 였다
+ImageNet 은 이 을 과 으로 이다 이었다 | Huang 은 이 을 과 으로 이다 이었다
+Google 은 이 을 과 로 이다 이었다 | Jordan(2024) 은 이 을 과 으로 이다 이었다
+구글넷 0.79배(차이) 는 가 를 와 로 다 였다 | ‘단기’ 는 가 를 와 로 다 였다
+"""
+"""A reading, and what follows it: topic, subject, object, and, by, is, was."""
+
+
+@pytest.mark.parametrize("case", re.split(r"[|\n]", CASES.strip()))
+def test_particles(case: str) -> None:
+    *reading, _, _, _, _, _, _, _ = case.split()
+    forms = case.split()[len(reading) :]
+    assert [particle(" ".join(reading), kind) for kind in PARTICLES] == forms
+
+
+def test_what_cannot_be_read_takes_both_particles() -> None:
+    assert [particle("", "topic"), particle("?", "object")] == ["은(는)", "을(를)"]
 
 
 def test_places_and_particles_in_a_sentence(tmp_path: Path) -> None:
