@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cnnpaper.config import Imported
+from cnnpaper.study.adopt import import_logs
+from cnnpaper.study.analysis import Findings, analyse
+from cnnpaper.study.load import StudyData, load
+
 START, END = "############학습 시작############", "############학습 끝############"
 
 
@@ -41,3 +46,17 @@ def folder(place: Path, files: Mapping[str, str | bytes]) -> Path:
         data = content.encode() if isinstance(content, str) else content
         (place / name).write_bytes(data)
     return place
+
+
+def study(root: Path, logs: int, name: str = "tutorial") -> tuple[StudyData, Findings]:
+    """Two networks with so many logs each, imported into a repository that has both; the last is
+    cut off, and the one before it has a value that is not finite."""
+    files = {
+        f"word{i}_{m}_3epoch_train.log": text([0.4, 0.5, 0.6])
+        for m in ("resnet18", "vgg16") for i in range(logs)
+    }  # fmt: skip
+    *_, strange, last = files
+    files |= {strange: text([0.4, "nan", 0.6]), last: text([0.4], 3, end=False)}
+    import_logs(root, [folder(root / "given", files)], name, [], Imported(data="cards"))
+    data = load(root, name)
+    return data, analyse(data)

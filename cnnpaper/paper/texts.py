@@ -59,10 +59,7 @@ class Texts:
     def _epochs(self, place: int) -> tuple[Value, Value]:
         run = self.runs[place - 1][1]
         last = f"epoch {len(run.epochs) - 1}" if run.epochs else "header"
-        done, planned = (
-            "epochs that are complete, counted",
-            "as its lines of the form Epoch 0/N say",
-        )
+        done, planned = "epochs that are complete, counted", "planned epochs, as its lines say"
         return (
             self._value(place, "epochs", len(run.epochs), EPOCHS, done, last),
             self._value(place, "planned", run.planned, EPOCHS, planned, "header"),

@@ -15,13 +15,9 @@ from typing import Any
 import pikepdf
 import pytest
 
-from cnnpaper.config import Imported
 from cnnpaper.files import UserError
 from cnnpaper.paper import attach, build, html, tex
 from cnnpaper.paper.compose import Document, compose_data
-from cnnpaper.study.adopt import import_logs
-from cnnpaper.study.analysis import analyse
-from cnnpaper.study.load import load
 from tests import textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
@@ -154,17 +150,10 @@ def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize("logs", [1, pytest.param(60, marks=pytest.mark.soak)])
 def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
     invent.repository(tmp_path, invent.Shape())
-    folder = textlogs.folder(
-        tmp_path / "given",
-        {f"word{i}_{m}_3epoch_train.log": textlogs.text([0.4, 0.5, 0.6])
-         for m in ("resnet18", "vgg16") for i in range(logs)},
-    )  # fmt: skip
-    import_logs(tmp_path, [folder], "cards", [], Imported())
-    data = load(tmp_path, "cards")
-    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, analyse(data), "en")))
-    assert (
-        len(re.findall(r"^\s*(?:ResNet-18|VGG-16)[ \w]*\s3\s+3\s", text, re.MULTILINE)) == 2 * logs
-    )
+    data, found = textlogs.study(tmp_path, logs, "cards")
+    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, found, "en")))
+    rows = re.findall(r"^\s*(?:ResNet-18|VGG-16)[ \w]*\s[13]\s+3\s", text, re.MULTILINE)
+    assert len(rows) == 2 * logs
     assert "CIFAR" not in text
     assert "accurate than" not in text
 

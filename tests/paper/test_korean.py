@@ -20,6 +20,7 @@ from cnnpaper.paper.html import assemble, kept_together
 from cnnpaper.paper.publication import EDITIONS
 from cnnpaper.paper.words import PARTICLES, particle
 from cnnpaper.study.analysis import Findings
+from tests import textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 
@@ -58,7 +59,8 @@ def composed(data: Any, found: Any, edition: Any, draw: bool = False) -> Documen
 @pytest.fixture(params=[*SHAPES, "imported"])
 def editions(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Document]:
     if request.param == "imported":
-        data, found = invent.imported(tmp_path, invent.NAMES, 2)
+        invent.repository(tmp_path, invent.Shape())
+        data, found = textlogs.study(tmp_path, 2)
     else:
         data, found = studied(tmp_path, SHAPES[request.param])
     return {edition: composed(data, found, edition) for edition in EDITIONS}

@@ -14,6 +14,7 @@ from cnnpaper.files import UserError
 from cnnpaper.paper.compose import Document, compose_data
 from cnnpaper.paper.html import assemble
 from cnnpaper.paper.publication import citation, read_publication
+from tests import textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 from tests.paper.test_build import pdf_of, text_of
@@ -21,7 +22,7 @@ from tests.paper.test_build import pdf_of, text_of
 HERE = Path(__file__).resolve().parents[2]
 PAPER = """
 columns = 2
-licence = "CC BY-SA 4.0"
+licence.en = "CC BY-SA 4.0"
 title.en = "Small networks on small computers"
 acknowledgement.en = "We thank our neighbours."
 keywords.en = ["thrift"]
@@ -138,13 +139,13 @@ def test_a_place_that_is_not_there_is_named(root: Path) -> None:
 
 
 def test_an_imported_study_has_no_author_unless_the_file_names_one(root: Path) -> None:
-    data, found = invent.imported(root, {"resnet18": "ResNet-18"}, 2)
-    page = compose_data(data, found, "html").files["paper.html"]  # type: ignore[arg-type]
+    data, found = textlogs.study(root, 1)
+    page = compose_data(data, found, "html").files["paper.html"]
     assert "Author" not in page
     assert "@misc" not in page
     path = root / "report" / "paper.toml"
     path.write_text(PAPER + '[[study.tutorial.author]]\nname = "Its Maker"\n', "utf-8")
-    page = compose_data(data, found, "html").files["paper.html"]  # type: ignore[arg-type]
+    page = compose_data(data, found, "html").files["paper.html"]
     assert "author = {{Its Maker}}" in page
 
 
