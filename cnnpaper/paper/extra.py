@@ -98,7 +98,7 @@ class Extras:
         self.figures[name] = found
         return found
 
-    def own_table(self, name: str, *, wide: bool = False) -> Table:
+    def own_table(self, name: str) -> Table:
         """The table of a CSV file: a line of headings; ``{key}`` stands for a value.
 
         Raises:
@@ -120,7 +120,7 @@ class Extras:
                     raise UserError(f"{shown}:{reader.line_num}: {error}") from None
         if len(rows) < 2:
             raise UserError(f"{shown}: a line of headings and one of cells are needed")
-        self.tables[name] = table(name, _columns(rows), rows[1:], wide=wide)
+        self.tables[name] = table(name, _columns(rows), rows[1:])
         return self.tables[name]
 
     def _free(self, name: str) -> None:

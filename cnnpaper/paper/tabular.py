@@ -20,8 +20,9 @@ from cnnpaper.paper.ledger import Cite, Interval, Sentence, Value
 
 ABSENT = "–"
 """Printed for what is not known or does not apply."""
-LINES, LINE = 52, 100
-"""Lines of a table that fit on a page below its caption; characters of a line across the page."""
+LINES, LINE, NARROW = 52, 100, 44
+"""Lines of a table that fit on a page below its caption; characters of a line across the page, and
+of a table that fits into one of two columns."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,6 @@ class Table:
     """Of its file: ``accuracy_short.csv``."""
     columns: tuple[Column, ...]
     cells: tuple[tuple[Cell, ...], ...]
-    wide: bool = True
-    """Takes both columns where the page has two."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What the caption says besides."""
 
@@ -103,16 +102,26 @@ class Table:
         letters = {"text": "l", "number": "r", "wrap": wrap}
         return "".join(letters[column.kind] for column in self.columns)
 
-    def parts(self, two_columns: bool = False) -> list[list[list[Any]]]:
+    @property
+    def _fixed(self) -> int:
+        """Characters of a line, without columns that wrap."""
+        widths = [
+            max(map(len, (*column.lines, *(str(row[i]) for row in self.rows)))) + 2
+            for i, column in enumerate(self.columns)
+            if column.kind != "wrap"
+        ]
+        return sum(widths)
+
+    @property
+    def wide(self) -> bool:
+        """Takes both columns where the page has two."""
+        return self.wraps or self._fixed > NARROW
+
+    def parts(self) -> list[list[list[Any]]]:
         """The rows, in pieces that fit on a page each."""
-        line = LINE if self.wide or not two_columns else LINE // 2
         sizes = [[len(str(cell)) for cell in row] for row in self.rows]
         wraps = [i for i, column in enumerate(self.columns) if column.kind == "wrap"]
-        fixed = sum(
-            max((row[i] for row in sizes), default=0) + 2
-            for i in range(len(self.columns)) if i not in wraps
-        )  # fmt: skip
-        room = max(8, (line - fixed) // max(1, len(wraps)))
+        room = max(8, (LINE - self._fixed) // max(1, len(wraps)))
         out: list[list[list[Any]]] = [[]]
         height = 0
         for row, widths in zip(self.rows, sizes, strict=True):
@@ -197,13 +206,11 @@ def table(
     name: str,
     columns: Iterable[Column],
     rows: Iterable[Sequence[Cell]],
-    *,
-    wide: bool = True,
     **notes: Any,
 ) -> Table:
     """A table from rows of cells, whose names of networks wrap where they are long."""
     cells = tuple(tuple(row) for row in rows)
-    return Table(name, tuple(_wrapped(columns, cells)), cells, wide, notes)
+    return Table(name, tuple(_wrapped(columns, cells)), cells, notes)
 
 
 LONGEST_NAMES = {"network": 24, "paper": 34, "source": 34}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +79,23 @@ def test_figures_describe_themselves() -> None:
     assert 'id="fig-a-m1"' in text
     assert 'href="#fig-a-m1"' in text
     assert "max-width:450px" in text
+
+
+AXE = Path(__file__).resolve().parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+REPORT = """axe.run(document, {resultTypes: ["violations"]}).then(found => {
+  document.title = "axe: " + JSON.stringify(found.violations.map(v => [v.id, v.nodes[0].html]));
+});"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium (Debian: chromium)")
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core (npm install --no-save axe-core)")
+@pytest.mark.parametrize("width", [1200, 500])
+def test_axe_finds_no_violation(tmp_path: Path, page: str, width: int) -> None:
+    script = f"<script>{AXE.read_text('utf-8')}</script><script>{REPORT}</script></body>"
+    file = tmp_path / "page.html"
+    file.write_text(page.replace("</body>", script), "utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+               f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
+               "--virtual-time-budget=60000", file.as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert re.findall(r"<title>(axe: .*?)</title>", done.stdout) == ["axe: []"], done.stderr[-500:]
