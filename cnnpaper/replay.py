@@ -12,17 +12,24 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from cnnpaper import fingerprint, log, tuning
 from cnnpaper.config import RunSpec, load_study
-from cnnpaper.files import UserError, append_line, clean_environment, sha256_file, write_atomic
+from cnnpaper.files import (
+    UserError,
+    append_line,
+    clean_environment,
+    lock,
+    sha256_file,
+    write_atomic,
+)
 from cnnpaper.fingerprint import VERIFIED_NAME
 from cnnpaper.log import LOG_NAME, Run
 
@@ -96,47 +103,33 @@ def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path)
     return found
 
 
-def _engine_of(root: Path, run: Run, spec: RunSpec) -> Path:
+def _engine_of(root: Path, run: Run, spec: RunSpec, checkouts: Path) -> Path:
     """A checkout of the package as it was when the run was made.
 
     Raises:
         UserError: git does not have it, or it is not what the run's header describes.
     """
     commit = (run.header.commit or "").rstrip("+")
-    folder = root / "build" / "verify" / commit[:12]
-    over = f"train it again: {log.again(run.header, FORCE=1)}"
+    folder, over = checkouts / commit, f"train it again: {log.again(run.header, FORCE=1)}"
     if not COMMIT.fullmatch(commit):  # it becomes a folder's name and git's argument
         raise UserError(f"{run.name}: its log names no commit that made it\n{over}")
     if not folder.is_dir():
-        done = subprocess.run(
-            ["git", "-C", str(root), "archive", commit, "cnnpaper", "uv.lock"],
-            capture_output=True,
-            check=False,
-        )
+        command = ["git", "-C", str(root), "archive", commit, "cnnpaper", "uv.lock"]
+        done = subprocess.run(command, capture_output=True, check=False)
         if done.returncode:
             raise UserError(
                 f"{run.name}: commit {commit[:12]}, which made it, is not in this repository\n"
                 f"fetch its history (git fetch --unshallow), or {over}"
             )
-        _unpack(done.stdout, folder)
-    recorded = run.header.fingerprint
-    assert recorded is not None
-    if fingerprint.of_spec(folder, spec).code != recorded.code:
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            tar.extractall(folder, filter="data")
+    assert run.header.fingerprint is not None
+    if fingerprint.of_spec(folder, spec).code != run.header.fingerprint.code:
         raise UserError(
             f"{run.name}: its engine was not that of commit {commit[:12]} (uncommitted changes)\n"
             f"{over}"
         )
     return folder
-
-
-def _unpack(archive: bytes, folder: Path) -> None:
-    """Whole or absent: a kill must not leave half a checkout that looks like another engine."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(partial, filter="data")
-    partial.rename(folder)
 
 
 # -------------------------------------------------------------------------------------- verify
@@ -149,31 +142,27 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
         UserError: a run differs, or cannot be verified; the others were verified all the same.
     """
     study = load_study(root, name)
-    failed: list[str] = []
-    checkouts: set[Path] = set()
-    for each in (name, study.tuning, study.precision):
-        if each is None:
-            continue
-        for spec in tuning.declared(root, load_study(root, each)):
+    named = [load_study(root, other) for other in (study.tuning, study.precision) if other]
+    failed = []
+    place = root / "build" / "verify"
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as checkouts:
+        for spec in [spec for one in (study, *named) for spec in tuning.declared(root, one)]:
             path = spec.folder(root) / LOG_NAME
             if not path.exists():
                 continue
             try:
-                verdict = verify(root, log.read_run(path), spec, data_dir, checkouts)
+                verdict = verify(root, log.read_run(path), spec, data_dir, Path(checkouts))
             except UserError as error:
                 verdict = f"not verified: {error}"
             say(f"{spec.path}: {verdict}")
             if not verdict.startswith("verified"):
                 failed.append(spec.path)
-    for folder in checkouts:
-        shutil.rmtree(folder)
     if failed:
         raise UserError(f"not verified: {', '.join(failed)}")
 
 
-def verify(
-    root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: set[Path] | None = None
-) -> str:
+def verify(root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: Path) -> str:
     """``verified …`` or the first thing that differs; writes ``verified.json`` where that helps."""
     recorded = run.header.fingerprint
     assert recorded is not None
@@ -185,10 +174,7 @@ def verify(
         return f"stale: {other[0]}; train it again: {log.again(run.header, FORCE=1)}"
     now = _executed(root, root, run, spec, data_dir)
     if changed:
-        folder = _engine_of(root, run, spec)
-        if checkouts is not None:
-            checkouts.add(folder)
-        before = _executed(folder, root, run, spec, data_dir)
+        before = _executed(_engine_of(root, run, spec, checkouts), root, run, spec, data_dir)
         if found := _first_difference(before, now):
             return f"differs between its engine and today's ({'; '.join(changed)}): {found}"
     verdict = _against_recorded(run, now)
@@ -222,7 +208,7 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
         found = _first_difference(recorded, now)
         return f"differs from its log: {found}" if found else "verified, reproduced bit for bit"
     tolerance = TOLERANCE[run.header.precision or "float32"]
-    if found := _first_difference({"network": recorded["network"]}, now):
+    if found := next(_differences(recorded["network"], now["network"], "network"), ""):
         return f"differs from its log: {found}"
     for key in ("images_sha256", "schedule_sha256"):
         if recorded["miniature"][key] != now["miniature"][key]:
@@ -239,44 +225,33 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
 
 
 def _first_difference(expected: dict[str, Any], actual: dict[str, Any]) -> str:
-    """Key and values of the first difference in what both have; empty where there is none."""
-    keys = [key for key in ("network", "miniature", "steps") if key in expected]
-    for key, old, new in _leaves(
-        key="", old=[expected[k] for k in keys], new=[actual[k] for k in keys]
-    ):
-        if old != new:
-            return f"{key.lstrip('.')}: {str(old)[:40]} -> {str(new)[:40]}"
-    return ""
+    """Of what both executed; empty where there is none."""
+    keys = ("network", "miniature", "steps")
+    first, second = ({key: one.get(key) for key in keys} for one in (expected, actual))
+    return next(_differences(first, second), "")
 
 
-def _leaves(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in dict.fromkeys([*old, *new]):
-            yield from _leaves(f"{key}.{name}", old.get(name), new.get(name))
-    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
-        for number, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from _leaves(f"{key}.{number}", a, b)
+def _differences(expected: Any, actual: Any, key: str = "") -> Iterator[str]:
+    """``miniature.metrics.val_loss: 1.2 -> 1.3`` of everything that is not the same."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        pairs = [(k, expected.get(k), actual.get(k)) for k in dict.fromkeys([*expected, *actual])]
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        pairs = [(str(k), *pair) for k, pair in enumerate(zip(expected, actual, strict=True))]
     else:
-        yield key, old, new
+        pairs = []
+        if expected != actual:
+            yield f"{key}: {str(expected)[:40]} -> {str(actual)[:40]}"
+    for name, old, new in pairs:
+        yield from _differences(old, new, f"{key}.{name}".lstrip("."))
 
 
 # ----------------------------------------------------------------------------------- reproduce
 
-MEASURED = {
-    "train_s",
-    "train_cpu_s",
-    "other_cpu_s",
-    "eval_s",
-    "suspended_s",
-    "contended",
-    "total_s",
-    "peak_memory",
-    "at",
-    "started",
-    "commit",
-    "packages",
-    "machine",
-}
+_MEASURED = """
+train_s train_cpu_s other_cpu_s eval_s suspended_s contended total_s peak_memory at started
+commit packages machine spec fingerprint
+"""
+MEASURED = set(_MEASURED.split())
 """Fields of a log that another execution may have otherwise."""
 REPRODUCED_NAME = "reproduced.jsonl"
 
@@ -296,33 +271,23 @@ def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
     recorded = log.read_run(path)
     if recorded.result is None:
         raise UserError(f"{spec.path} is incomplete; train it first: {log.again(spec)}")
-    from cnnpaper import files
     from cnnpaper.runs import launch, machine, provenance
 
     machine.prepare_process()
     device = launch.torch_device("0" if recorded.header.machine.gpu else "cpu")
     folder = root / "build" / "reproduce" / spec.path
-    threads = recorded.header.machine.threads
-    with files.lock(folder / "run.lock", what=f"the reproduction of {spec.path}"):
-        from cnnpaper.runs.recorder import record
+    again = folder / LOG_NAME
+    with lock(folder / "run.lock", what=f"the reproduction of {spec.path}"):
+        from cnnpaper.runs.recorder import record  # imports torch, which the process is ready for
 
-        asked = spec.model_copy(update={"threads": threads})
-        again = folder / LOG_NAME
-        force = (
-            again.exists()
-            and again.read_bytes().endswith(b"\n")
-            and (log.read_run(again).result is not None)
-        )
-        record(asked, root=root, data_dir=data_dir, device=device, force=force, folder=folder)
-    lines = [
-        f"{key}: {old} -> {new}"
-        for key, old, new in _leaves("", _values(recorded), _values(log.read_run(again)))
-        if old != new
-    ]
+        asked = spec.model_copy(update={"threads": recorded.header.machine.threads})
+        finished = again.exists() and b'"kind":"result"' in again.read_bytes()
+        record(asked, root=root, data_dir=data_dir, device=device, force=finished, folder=folder)
+    lines = list(_differences(_values(recorded), _values(log.read_run(again))))
     entry = {"run": spec.path, "at": provenance.now_utc(), "identical": not lines}
     append_line(root / "results" / "log" / spec.study / REPRODUCED_NAME, json.dumps(entry))
     if lines:
-        shown = "\n".join(line.lstrip(".") for line in lines[:20])
+        shown = "\n".join(lines[:20])
         raise UserError(f"{spec.path} differs in {len(lines)} logged values\n{shown}")
     say(f"{spec.path}: identical in every logged value and all predictions")
 
@@ -336,11 +301,8 @@ def _values(run: Run) -> dict[str, Any]:
         **{f"epoch {line.epoch}": line for line in run.epochs},
         "result": run.result,
     }
-    left_out = MEASURED | {"spec", "fingerprint"}
     return {
-        name: {
-            key: value for key, value in line.model_dump(mode="json").items() if key not in left_out
-        }
+        name: line.model_dump(mode="json", exclude=MEASURED)
         for name, line in parts.items()
         if line is not None
     }
