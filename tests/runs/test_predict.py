@@ -1,4 +1,4 @@
-"""Classes of any image by a trained run, its model card, and its log as event files."""
+"""Classes of any image by a trained run, and its model card."""
 
 from __future__ import annotations
 
@@ -130,23 +130,3 @@ def test_model_card_loads_the_weights(trained: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(1, abs=1e-5)
-
-
-def test_event_files_hold_the_values_of_the_log(trained: Path) -> None:
-    """Read back by TensorBoard's own reader."""
-    pytest.importorskip("tensorboard")
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the reader's own imports
-        from tensorboard.backend.event_processing import event_accumulator
-
-        assert tiny.call(trained, "export", "--tensorboard", "--study", "small")[0] == 0
-        folder = trained / "build" / "tensorboard" / "small" / "tiny-s0"
-        events = event_accumulator.EventAccumulator(str(folder)).Reload()
-    run = log.read_run(trained / "results" / "log" / RUN / "run.jsonl")
-    for tag, name in (("loss/train", "train_loss"), ("accuracy/validation", "val_acc")):
-        found = events.Scalars(tag)
-        assert [e.value for e in found] == [float(np.float32(getattr(e, name))) for e in run.epochs]
-        assert [e.step for e in found] == list(np.cumsum([e.steps for e in run.epochs]))
-    assert events.Scalars("accuracy/test")[0].value == float(np.float32(run.result.test_acc))
