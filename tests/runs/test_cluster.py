@@ -105,7 +105,7 @@ def test_two_hosts_train_at_the_same_time(root: Path, tmp_path: Path) -> None:
     """Processes with two host names share every folder; a third, on the first host, waits."""
     tiny.add_to(root, steps=20, seeds="[0, 1, 2]")
     slow = tiny.slow_down(root)
-    slow.write_text("0.2")
+    slow.write_text("0.5")
     environment = {**clean_environment(), "TMPDIR": os.fspath(tmp_path)}
     environment.pop("SLURM_JOB_ID", None)
 
@@ -134,6 +134,8 @@ def test_two_hosts_train_at_the_same_time(root: Path, tmp_path: Path) -> None:
     processes = [start("node-a", 0), start("node-b", 1)]
     try:
         until(lambda: has(0, "header") and has(1, "header"))
+        slow.with_name("new").write_text("600")  # both wait in a step until it is removed
+        slow.with_name("new").rename(slow)
         processes.append(start("node-a", 2))
         line = processes[2].stdout.readline()
         assert not has(0, "result")
