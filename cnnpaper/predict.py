@@ -79,7 +79,7 @@ def predict(
     weights = find_weights(root, run, spec, note)
     pictures = read_pictures(paths)
     if other := sum(one.resized for one in pictures):
-        note(f"{other} of {len(pictures)} images were resized and cropped to {SIDE} x {SIDE}")
+        note(f"{other} of {len(pictures)} images were resized and centre-cropped to 32 x 32")
     stack = np.stack([one.pixels for one in pictures])  # (N, 32, 32, 3)
     answers = softmax(logits(weights, spec, stack) / temperature(run), axis=1)  # (N, 10)
     for picture, p in zip(pictures, answers, strict=True):
