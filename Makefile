@@ -155,7 +155,7 @@ soak: environment training-environment tex ## the long tests: kills, simulations
 	@$(TESTS) -m soak
 
 test-slurm: environment training-environment ## the tests on a Slurm of one node, which they start
-	@$(TOOL) pytest tests/slurm -m slurm
+	@$(TOOL) pytest tests/slurm -m slurm -x -rs
 
 bench: environment training-environment tex ## how long reading, drawing, typesetting and a training step take
 	@$(TOOL) pytest tests/bench --benchmark-enable --benchmark-only

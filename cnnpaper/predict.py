@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -16,13 +17,11 @@ from scipy.special import softmax
 
 from cnnpaper import log, metrics, timings
 from cnnpaper.advice import advice
-from cnnpaper.config import RunSpec
 from cnnpaper.data.read import CLASSES
 from cnnpaper.files import UserError, nearest, sha256_file, write_atomic
-from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME, WEIGHTS_NAME, Run
 
 if TYPE_CHECKING:
-    from torch import nn
+    from cnnpaper.config import RunSpec
 
 Say = Callable[[str], None]
 SIDE = 32
@@ -34,7 +33,7 @@ ACROSS = 6
 MOST_PLOTTED = 60
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Picture:
     """One image that was asked about."""
 
@@ -45,154 +44,12 @@ class Picture:
     """Was the file's image of another size?"""
     truth: str | None
     """The class that the file's folder is named after."""
+    classes: dict[str, float]
+    """The three likeliest ones and their probabilities, the likeliest first; empty at first."""
 
-
-# ------------------------------------------------------------------------------------- the run
-
-
-def find_run(root: Path, name: str) -> Run:
-    """The finished run ``STUDY[/ARM]/MODEL-sSEED``, without ``results/log``.
-
-    Raises:
-        UserError: there is none of that name, or it has no result.
-    """
-    logs = root / "results" / "log"
-    known = [path.parent.relative_to(logs).as_posix() for path in logs.glob(f"**/{LOG_NAME}")]
-    name = name.removeprefix("results/log/").rstrip("/")
-    if name not in known:
-        hint = nearest(name, known) or f"; there are {', '.join(sorted(known)[:4]) or 'none'}"
-        raise UserError(f"there is no run {name[:80]!r}{hint}\nall of them: {advice('status')}")
-    run = log.read_run(logs / name / LOG_NAME)
-    if run.result is None or run.result.status != "finished" or run.spec is None:
-        status = "unfinished" if run.result is None else run.result.status
-        raise UserError(f"{name}: {status}, so it has no weights\n{log.again(run.header)}")
-    return run
-
-
-def find_weights(root: Path, run: Run, say: Say) -> Path:
-    """The weights of a run: beside its log, or those of ``make reproduce``.
-
-    Raises:
-        UserError: there are none, or those beside the log are not the run's.
-    """
-    spec, result = run.spec, run.result
-    assert spec is not None
-    assert result is not None
-    path = run.path.with_name(WEIGHTS_NAME)
-    again = root / "build" / "reproduce" / spec.path / WEIGHTS_NAME
-    if path.is_file():
-        if sha256_file(path) != result.weights_sha256:
-            raise UserError(
-                f"{path}: its SHA-256 is not that of the log, so it is not this run's\n"
-                f"remove it, then train the run from scratch: {_obtain(spec)}"
-            )
-        return path
-    if again.is_file():
-        if sha256_file(again) != result.weights_sha256:
-            say("the weights come from `make reproduce` and differ from the run's in their bits")
-        return again
-    seconds = timings.estimate_s(root, spec)
-    cost = f" (about {math.ceil(seconds / 60)} minutes)" if seconds else ""
-    raise UserError(
-        f"{spec.path}: its weights are not here; git does not keep them\n"
-        f"train them{cost}: {_obtain(spec)}"
-    )
-
-
-def _obtain(spec: RunSpec) -> str:
-    """The command that trains the weights; the log stays where ``make reproduce`` can do it."""
-    if spec.variant is not None:
-        return log.again(spec, FORCE=1)
-    return advice("reproduce", STUDY=spec.study, MODEL=spec.model, SEED=spec.seed, ARM=spec.arm)
-
-
-def load(path: Path, spec: RunSpec) -> nn.Module:
-    """The network with these weights, on the CPU, ready for evaluation.
-
-    Raises:
-        UserError: the file is damaged, or holds the weights of another network.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from cnnpaper.engine.initialise import build
-
-    net = build(spec.builder)
-    try:
-        net.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0][:160]
-        raise UserError(f"{path}: not the weights of {spec.model}: {reason}") from None
-    return net.eval()
-
-
-# ---------------------------------------------------------------------------------- the images
-
-
-def pictures(paths: Sequence[Path]) -> list[Picture]:
-    """Read image files, and all images of folders; a subfolder named after a class labels them.
-
-    Raises:
-        UserError: a path is missing, or a file is no image.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = [
-                file
-                for file in sorted(path.rglob("*"))
-                if file.suffix.lower() in IMAGES
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            ]
-            if not inside:
-                raise UserError(f"{path}: no image ({', '.join(sorted(IMAGES))}) in this folder")
-            files += inside
-        else:
-            files.append(path)
-    return [_picture(path) for path in files]
-
-
-def _picture(path: Path) -> Picture:
-    """Shorter side resized to 32 pixels, then the centre cropped to 32 x 32, in RGB."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        fitted = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.BICUBIC)
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except Exception as error:  # Pillow raises a dozen kinds for damaged or enormous images
-        raise UserError(f"{path}: not an image that can be read ({str(error)[:120]})") from None
-    folder = path.absolute().parent.name
-    return Picture(
-        path=path,
-        pixels=np.asarray(fitted if upright.size != (SIDE, SIDE) else upright, dtype=np.uint8),
-        resized=upright.size != (SIDE, SIDE),
-        truth=folder if folder in CLASSES else None,
-    )
-
-
-# ------------------------------------------------------------------------------------ answers
-
-
-def temperature_of(run: Run) -> float:
-    """Divisor of the logits that calibrates the run, fitted on its validation images."""
-    arrays = log.read_predictions(run.path.with_name(PREDICTIONS_NAME))
-    return metrics.temperature(arrays.val_labels, arrays.val_logits)
-
-
-def probabilities(
-    net: nn.Module, pixels: npt.NDArray[np.uint8], memory_format: str, temperature: float
-) -> npt.NDArray[np.float64]:
-    """Calibrated probabilities (N, 10) of images (N, 32, 32, 3)."""
-    import torch
-
-    from cnnpaper.engine.evaluate import logits
-
-    found = logits(net, torch.from_numpy(pixels), memory_format)  # (N, 10)
-    answers: npt.NDArray[np.float64] = softmax(found.astype(np.float64) / temperature, axis=1)
-    return answers
+    @property
+    def answer(self) -> str:
+        return next(iter(self.classes))
 
 
 def predict(
@@ -218,79 +75,206 @@ def predict(
     Raises:
         UserError: no such run, no weights, no image.
     """
-    run = find_run(root, name)
-    weights = find_weights(root, run, note)
-    asked = pictures(paths)
-    spec = run.spec
-    assert spec is not None
-    if other := sum(one.resized for one in asked):
-        note(f"{other} of {len(asked)} images were resized and centre-cropped to 32 x 32 pixels")
-    stack = np.stack([one.pixels for one in asked])  # (N, 32, 32, 3)
-    net = load(weights, spec)
-    found = probabilities(net, stack, spec.recipe.memory_format, temperature_of(run))
-    rows = [_row(picture, p) for picture, p in zip(asked, found, strict=True)]
+    run, spec = find_run(root, name)
+    weights = find_weights(root, run, spec, note)
+    pictures = read_pictures(paths)
+    if other := sum(one.resized for one in pictures):
+        note(f"{other} of {len(pictures)} images were resized and centre-cropped to 32 x 32")
+    stack = np.stack([one.pixels for one in pictures])  # (N, 32, 32, 3)
+    answers = softmax(logits(weights, spec, stack) / temperature(run), axis=1)  # (N, 10)
+    for picture, p in zip(pictures, answers, strict=True):
+        likeliest = np.argsort(-p, kind="stable")[:3]
+        picture.classes = {CLASSES[k]: float(p[k]) for k in likeliest}
     if as_json:
+        rows = [
+            {"image": str(one.path), "classes": one.classes, "truth": one.truth} for one in pictures
+        ]
         say(json.dumps(rows, ensure_ascii=False, indent=1))
     else:
-        for row in rows:
-            likeliest = ", ".join(f"{c} {100 * p:.1f}%" for c, p in row["classes"].items())
-            say(f"{row['image']}: {likeliest}")
-        labelled = [row for row in rows if row["truth"]]
-        if labelled:
-            right = sum(row["truth"] == next(iter(row["classes"])) for row in labelled)
-            say(f"{right} of {len(labelled)} labelled images predicted correctly")
+        say(table(pictures))
     if plot is not None:
-        draw(asked, rows, plot)
-        note(f"{plot}: {min(len(asked), MOST_PLOTTED)} images")
+        draw(pictures[:MOST_PLOTTED], plot)
+        note(f"{plot}: {min(len(pictures), MOST_PLOTTED)} of {len(pictures)} images")
 
 
-def _row(picture: Picture, p: npt.NDArray[np.float64]) -> dict[str, Any]:
-    likeliest = np.argsort(-p, kind="stable")[:3]
-    return {
-        "image": str(picture.path),
-        "classes": {CLASSES[k]: float(p[k]) for k in likeliest},
-        "truth": picture.truth,
-    }
+# ------------------------------------------------------------------------------------- the run
 
 
-def draw(asked: Sequence[Picture], rows: Sequence[dict[str, Any]], path: Path) -> None:
+def find_run(root: Path, name: str) -> tuple[log.Run, RunSpec]:
+    """The finished run ``STUDY[/ARM]/MODEL-sSEED``.
+
+    Raises:
+        UserError: there is none of that name, or it has no result.
+    """
+    logs = root / "results" / "log"
+    known = [path.parent.relative_to(logs).as_posix() for path in logs.glob(f"**/{log.LOG_NAME}")]
+    name = name.removeprefix("results/log/").rstrip("/")
+    if name not in known:
+        hint = nearest(name, known) or f"; there are {', '.join(sorted(known)[:4]) or 'none'}"
+        raise UserError(f"there is no run {name[:80]!r}{hint}\nall of them: {advice('status')}")
+    run = log.read_run(logs / name / log.LOG_NAME)
+    if run.result is None or run.result.status != "finished" or run.spec is None:
+        status = "unfinished" if run.result is None else run.result.status
+        raise UserError(f"{name}: {status}, so it has no weights\n{log.again(run.header)}")
+    return run, run.spec
+
+
+def find_weights(root: Path, run: log.Run, spec: RunSpec, note: Say) -> Path:
+    """The weights of a run: beside its log, or those of ``make reproduce``.
+
+    Raises:
+        UserError: there are none, or those beside the log are not the run's.
+    """
+    arguments = {"STUDY": spec.study, "MODEL": spec.model, "SEED": spec.seed, "ARM": spec.arm}
+    # make reproduce leaves the log as it is, but it knows no points of a study's grid
+    train = log.again(spec, FORCE=1) if spec.variant else advice("reproduce", **arguments)
+    path = run.path.with_name(log.WEIGHTS_NAME)
+    again = root / "build" / "reproduce" / spec.path / log.WEIGHTS_NAME
+    if not path.is_file() and not again.is_file():
+        seconds = timings.estimate_s(root, spec)
+        cost = f" (about {math.ceil(seconds / 60)} minutes)" if seconds else ""
+        raise UserError(
+            f"{spec.path}: its weights are not here; git does not keep them\n"
+            f"train them{cost}: {train}"
+        )
+    found = path if path.is_file() else again
+    if run.result is None or sha256_file(found) != run.result.weights_sha256:
+        if found == path:
+            raise UserError(
+                f"{path}: its SHA-256 is not that of the log, so it is not this run's\n"
+                f"remove it, then train the run from scratch: {train}"
+            )
+        note("the weights come from `make reproduce` and differ from the run's in their bits")
+    return found
+
+
+def logits(weights: Path, spec: RunSpec, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Logits (N, 10) of images (N, 32, 32, 3), on the CPU.
+
+    Raises:
+        UserError: the file is damaged, or holds the weights of another network.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from cnnpaper.engine import evaluate
+    from cnnpaper.engine.initialise import build
+
+    net = build(spec.builder)
+    try:
+        net.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0][:160]
+        raise UserError(f"{weights}: not the weights of {spec.model}: {reason}") from None
+    found = evaluate.logits(net, torch.from_numpy(pixels), spec.recipe.memory_format)
+    return found.astype(np.float64)
+
+
+def temperature(run: log.Run) -> float:
+    """Divisor of the logits that calibrates the run, fitted on its validation images."""
+    arrays = log.read_predictions(run.path.with_name(log.PREDICTIONS_NAME))
+    return metrics.temperature(arrays.val_labels, arrays.val_logits)
+
+
+# ---------------------------------------------------------------------------------- the images
+
+
+def read_pictures(paths: Sequence[Path]) -> list[Picture]:
+    """Read image files, and all images of folders; a subfolder named after a class labels them.
+
+    Raises:
+        UserError: a path is missing, or a file is no image.
+    """
+    found: list[Picture] = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            names = [file.relative_to(path) for file in sorted(path.rglob("*"))]
+            shown = [name for name in names if not any(part[0] == "." for part in name.parts)]
+            inside = [path / name for name in shown if name.suffix.lower() in IMAGES]
+        if not inside:
+            raise UserError(f"{path}: no image ({', '.join(sorted(IMAGES))}) in this folder")
+        found += map(_picture, inside)
+    return found
+
+
+def _picture(path: Path) -> Picture:
+    """Upright, in RGB on white, shorter side resized to 32 pixels, the centre cropped.
+
+    Of an animation, its first frame.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":  # Pillow would clip them
+                raise ValueError("more than 8 bits a channel; convert it to 8 bits")
+            upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            colours = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+        size = upright.size
+        fitted = ImageOps.fit(upright.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except Exception as error:  # Pillow raises a dozen kinds for damaged or enormous images
+        raise UserError(f"{path}: not an image that can be read ({str(error)[:120]})") from None
+    folder = path.absolute().parent.name
+    return Picture(
+        path=path,
+        pixels=np.asarray(fitted),
+        resized=size != (SIDE, SIDE),
+        truth=folder if folder in CLASSES else None,
+        classes={},
+    )
+
+
+# ------------------------------------------------------------------------------------ answers
+
+
+def table(pictures: Sequence[Picture]) -> str:
+    """A line for each image, and how many labelled ones were predicted correctly."""
+    lines = []
+    for one in pictures:
+        likeliest = ", ".join(f"{name} {100 * p:.1f}%" for name, p in one.classes.items())
+        lines.append(f"{one.path}: {likeliest}" + (f" (true: {one.truth})" if one.truth else ""))
+    if labelled := [one for one in pictures if one.truth]:
+        right = sum(one.truth == one.answer for one in labelled)
+        lines.append(f"{right} of {len(labelled)} labelled images predicted correctly")
+    return "\n".join(lines)
+
+
+def draw(pictures: Sequence[Picture], path: Path) -> None:
     """Draw the images, six a row, with predicted and, where it is known, true class."""
-    import io
-
     from matplotlib.figure import Figure
 
-    shown = list(zip(asked, rows, strict=True))[:MOST_PLOTTED]
-    down = math.ceil(len(shown) / ACROSS)
+    down = math.ceil(len(pictures) / ACROSS)
     figure = Figure(figsize=(1.5 * ACROSS, 1.9 * down), layout="constrained")
-    axes = figure.subplots(down, ACROSS, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, (picture, row) in zip(axes.flat, shown, strict=False):
-        answer, p = next(iter(row["classes"].items()))
-        axis.imshow(picture.pixels, interpolation="nearest")
-        truth = f"\ntrue: {row['truth']}" if row["truth"] else ""
-        wrong = row["truth"] not in (None, answer)
-        # not by colour alone: the true class is written below
-        colour = "#D55E00" if wrong else "black"
-        axis.set_title(f"{answer} {100 * p:.0f}%{truth}", fontsize=9, color=colour)
     kind = path.suffix.lstrip(".").lower() or "png"
     if kind not in figure.canvas.get_supported_filetypes():
         raise UserError(
             f"--plot {path}: no file type {kind!r}; for instance --plot predictions.png"
         )
+    axes = figure.subplots(down, ACROSS, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, one in zip(axes.flat, pictures, strict=False):
+        axis.imshow(one.pixels, interpolation="nearest")
+        # not by colour alone: the true class is written below
+        colour = "black" if one.truth in (None, one.answer) else "#D55E00"
+        truth = f"\ntrue: {one.truth}" if one.truth else ""
+        text = f"{one.answer} {100 * one.classes[one.answer]:.0f}%{truth}"
+        axis.set_title(text, fontsize=9, color=colour)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=150)
     write_atomic(path, buffer.getvalue())
 
 
-# -------------------------------------------------------------------------------- model card
-
-
-def model_card(run: Run) -> str:
+def model_card(run: log.Run) -> str:
     """Markdown about a finished run: its numbers, its licence, and how to load its weights."""
     from cnnpaper.engine.images import MEAN, STD
 
-    template = CARD_TEMPLATE.read_text("utf-8")
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
@@ -298,12 +282,12 @@ def model_card(run: Run) -> str:
         lstrip_blocks=True,
         autoescape=False,  # Markdown, from a log of our own
     )
-    return environment.from_string(template).render(
+    return environment.from_string(CARD_TEMPLATE.read_text("utf-8")).render(
         run=run,
         header=run.header,
         spec=run.spec,
         result=run.result,
-        temperature=temperature_of(run),
+        temperature=temperature(run),
         classes=CLASSES,
         mean=MEAN,
         std=STD,

@@ -81,6 +81,39 @@ def add_to(
     return config.run_specs(root, config.load_study(root, "small"))[0]
 
 
+SLOW = """
+import time
+from pathlib import Path
+
+
+def pause_s():
+    try:
+        return float(Path("slow").read_text())
+    except FileNotFoundError:
+        return 0.0
+
+
+class Slow(nn.Module):
+    def forward(self, x):
+        start = time.monotonic()
+        while time.monotonic() - start < pause_s():
+            time.sleep(0.05)
+        return x
+
+"""
+
+
+def slow_down(root: Path) -> Path:
+    """Add a layer that sleeps for the seconds in the file returned, while it exists.
+
+    A run then lasts as long as a test wants, and takes no processor for it.
+    """
+    network = root / "cnnpaper" / "engine" / "networks" / "tiny.py"
+    edit(network, "from torch import nn\n", f"from torch import nn\n{SLOW}")
+    edit(network, "nn.Sequential(", "nn.Sequential(\n        Slow(),")
+    return root / "slow"
+
+
 def edit(path: Path, old: str, new: str) -> None:
     """Replace ``old``, which must be there."""
     text = path.read_text("utf-8")

@@ -7,6 +7,7 @@ lies in ``build/cluster/STUDY/N``: the commands, one a line, and each task's out
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from cnnpaper.runs.launch import command
 SETTINGS = Path("experiments") / "cluster.toml"
 SCRIPT = Path("experiments") / "job.sh"
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "PREEMPTED"}
+SLURM_SAYS = re.compile("(srun|slurmstepd|sbatch|scontrol)[^ ]*: ")
 RUNNING = {"RUNNING", "COMPLETING", "CONFIGURING", "SIGNALING", "STAGE_OUT"}
 
 
@@ -168,17 +170,23 @@ def queue_text(root: Path, study: str, finished: set[str]) -> str:
         "running": sum(job.state in RUNNING for job in jobs.values()),
     }
     lines = [f"Slurm: {', '.join(f'{count} {word}' for word, count in counts.items())}"]
-    for run, output in sorted(_outputs(base).items()):
+    for run, output in sorted(outputs(base).items()):
         job = jobs.get(run)
         if run in finished or (job and job.alive):
             continue
-        last = output.read_text("utf-8", "replace").strip().splitlines() if output.exists() else []
         state = f"{job.id} {job.state}" if job else "ended without a result"
-        lines.append(f"  {run}: {state}; {output}" + (f": {last[-1][:160]}" if last else ""))
+        lines.append(f"  {run}: {state}; {output}{_last_words(output)}")
     return "\n".join(lines)
 
 
-def _outputs(base: Path) -> dict[str, Path]:
+def _last_words(output: Path) -> str:
+    """The last line of the run's own; what Slurm says about its end comes after it."""
+    text = output.read_text("utf-8", "replace") if output.exists() else ""
+    own = [line for line in text.splitlines() if line.strip() and not SLURM_SAYS.match(line)]
+    return f": {own[-1].strip()[:160]}" if own else ""
+
+
+def outputs(base: Path) -> dict[str, Path]:
     """Each run's newest output file."""
     found = {}
     for folder in sorted(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from cnnpaper.files import UserError
+from cnnpaper.files import UserError, clean_environment
 from cnnpaper.runs import cluster, launch
+from tests import tiny
 
 GPU: Any = SimpleNamespace(type="cuda", index=0)
 
@@ -84,3 +89,62 @@ def test_jobs_on_one_node_do_not_block_each_other(
     with launch.device_lock("0", GPU):
         holds(done, "another job")
     assert done == ["another job"]
+
+
+ON_HOST = """
+import socket, sys
+host = sys.argv.pop(1)
+socket.gethostname = lambda: host
+from cnnpaper.__main__ import main
+main()
+"""
+
+
+@pytest.mark.train
+def test_two_hosts_train_at_the_same_time(root: Path, tmp_path: Path) -> None:
+    """Processes with two host names share every folder; a third, on the first host, waits."""
+    tiny.add_to(root, steps=20, seeds="[0, 1, 2]")
+    slow = tiny.slow_down(root)
+    slow.write_text("0.5")
+    environment = {**clean_environment(), "TMPDIR": os.fspath(tmp_path)}
+    environment.pop("SLURM_JOB_ID", None)
+
+    def start(host: str, seed: int) -> subprocess.Popen[str]:
+        call = [sys.executable, "-c", ON_HOST, host, *tiny.TRAIN, "--seeds", str(seed)]
+        return subprocess.Popen(
+            call,
+            cwd=root,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def has(seed: int, kind: str) -> bool:
+        log = root / "results" / "log" / "small" / f"tiny-s{seed}" / "run.jsonl"
+        return log.exists() and f'"kind":"{kind}"' in log.read_text()
+
+    def until(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 600
+        while not condition():
+            assert time.monotonic() < end
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.1)
+
+    processes = [start("node-a", 0), start("node-b", 1)]
+    try:
+        until(lambda: has(0, "header") and has(1, "header"))
+        slow.with_name("new").write_text("600")  # both wait in a step until it is removed
+        slow.with_name("new").rename(slow)
+        processes.append(start("node-a", 2))
+        line = processes[2].stdout.readline()
+        assert not has(0, "result")
+        assert not has(1, "result")
+        assert "waiting for it" in line
+        assert not has(2, "header")
+        slow.unlink()
+        assert [process.wait(600) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()

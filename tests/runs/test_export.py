@@ -1,51 +1,118 @@
-"""Event files of growing logs, and the release archive."""
+"""Event files of finished and growing logs, read by TensorBoard; and the release archive."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import tarfile
+import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from cnnpaper import export, release
 from cnnpaper.files import UserError
-
-EPOCH = (
-    '{"kind":"epoch","epoch":%d,"steps":4,"train_loss":null,"train_acc":0.5,"val_loss":1.5,'
-    '"val_acc":0.25,"learning_rate":0.1,"train_s":2.0,"train_cpu_s":null,"other_cpu_s":null,'
-    '"eval_s":1.0,"suspended_s":null,"contended":null,"nonfinite":{"train_loss":"nan"}}\n'
-)
+from tests import fabricate
+from tests.fabricate import Plan
 
 
-def test_crc_and_framing_by_known_values() -> None:
-    """CRC-32C of 32 zero bytes is 8a9136aa (RFC 3720, appendix B.4); masked as LevelDB does."""
-    crc = 0x8A9136AA
-    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-    assert export._masked_crc(bytes(32)) == masked.to_bytes(4, "little")
-    assert export.record(b"abc")[:8] == (3).to_bytes(8, "little")
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """The log of a run of four epochs."""
+    root = fabricate.study(tmp_path / "repository", Plan(networks=["alexnet"], epochs=4))
+    return root / "results" / "log" / "invented" / "alexnet-s0" / "run.jsonl"
 
 
-def test_growing_log(tmp_path: Path) -> None:
-    """A cut-off last line waits; what is appended is appended; what was cut back is rewritten."""
-    log, target = tmp_path / "run.jsonl", tmp_path / "events"
-    written: dict[Path, list[export.Scalars]] = {}
-    log.write_text(EPOCH % 0 + (EPOCH % 1)[:30])
-    export._update(log, target, written)
-    first = target.read_bytes()
-    assert [one[1] for one in written[log]] == [4]
-    log.write_text(EPOCH % 0 + EPOCH % 1)
-    export._update(log, target, written)
-    assert target.read_bytes().startswith(first)
-    assert [(one[0], one[1]) for one in written[log]] == [(3.0, 4), (6.0, 8)]
-    assert target.read_bytes() == export.event_file(written[log], 0.0)
-    log.write_text((EPOCH % 0).replace("0.25", "0.75"))
-    export._update(log, target, written)
-    assert len(target.read_bytes()) == len(first)
+def reader(folder: Path) -> Any:
+    """TensorBoard's own."""
+    pytest.importorskip("tensorboard", reason="in .venv-train alone")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its imports
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    return EventAccumulator(str(folder))
+
+
+def values(events: Any, tag: str) -> list[tuple[int, float]]:
+    events.Reload()
+    known = events.Tags()["scalars"]
+    return [(one.step, one.value) for one in events.Scalars(tag)] if tag in known else []
+
+
+def logged(log: Path, kind: str, name: str) -> list[float]:
+    """As TensorBoard keeps values, in single precision."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [float(np.float32(line[name])) for line in lines if line["kind"] == kind]
+
+
+def test_crc_by_known_values() -> None:
+    """RFC 3720, appendix B.4: 32 bytes of zeros, 32 of ones, 0 to 31."""
+    assert export.crc32c(bytes(32)) == 0x8A9136AA
+    assert export.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert export.crc32c(bytes(range(32))) == 0x46DD794E
+
+
+def test_tensorboard_reads_the_values_of_the_log(log: Path, tmp_path: Path) -> None:
+    export.export(tmp_path / "repository", "invented", tmp_path / "out", None, lambda _: None)
+    events = reader(tmp_path / "out" / "invented" / "alexnet-s0")
+    for tag, name in (("loss/train", "train_loss"), ("loss/validation", "val_loss")):
+        assert [value for _, value in values(events, tag)] == logged(log, "epoch", name)
+    assert values(events, "accuracy/validation") == [
+        (10 * (k + 1), value) for k, value in enumerate(logged(log, "epoch", "val_acc"))
+    ]
+    assert [v for _, v in values(events, "learning_rate")] == logged(log, "epoch", "learning_rate")
+    assert values(events, "accuracy/test") == [(40, logged(log, "result", "test_acc")[0])]
+    assert values(events, "loss/test") == [(40, logged(log, "result", "test_loss")[0])]
+    first = json.loads(log.read_text().splitlines()[0])["started"]
+    seconds = sum(logged(log, "epoch", "train_s") + logged(log, "epoch", "eval_s"))
+    last = events.Scalars("loss/test")[0].wall_time
+    assert last - np.datetime64(first.rstrip("Z"), "s").astype(int) == pytest.approx(seconds)
+
+
+class EnoughError(Exception):
+    """Ends what goes on for ever."""
+
+
+def test_growing_log_is_followed(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cut-off line waits; what is appended is appended; what is cut back is written afresh."""
+    whole = log.read_text().splitlines(keepends=True)
+    before = next(index for index, line in enumerate(whole) if '"kind":"epoch"' in line)
+    changed = f"{json.dumps(json.loads(whole[before]) | {'val_acc': 0.0})}\n"
+    contents = [
+        whole[:before],
+        whole[: before + 1],
+        [*whole[: before + 1], whole[before + 1][:40]],
+        whole[: before + 3],
+        [*whole[:before], changed],
+    ]
+    seen: list[list[float]] = []
+    folder = tmp_path / "out" / "invented" / "alexnet-s0"
+    growing = reader(folder)  # which keeps its place in the file
+
+    def sleep(_: float) -> None:
+        events = growing if contents else reader(folder)
+        seen.append([value for _, value in values(events, "accuracy/validation")])
+        if not contents:
+            raise EnoughError
+        log.write_text("".join(contents.pop(0)))
+
+    monkeypatch.setattr(export.time, "sleep", sleep)
+    log.write_text("".join(contents.pop(0)))
+    with pytest.raises(EnoughError):
+        export.export(tmp_path / "repository", "invented", tmp_path / "out", 5.0, lambda _: None)
+    log.write_text("".join(whole))
+    all_of = logged(log, "epoch", "val_acc")
+    assert seen == [[], all_of[:1], all_of[:1], all_of[:3], [0.0]]
+
+
+def test_damaged_log_is_named(log: Path, tmp_path: Path) -> None:
     log.write_text("{}\n")
-    with pytest.raises(UserError, match=r"run.jsonl:1: not a line of a log"):
-        export._update(log, target, written)
+    with pytest.raises(UserError, match=r"run.jsonl:1"):
+        export.update(log, tmp_path / "events")
 
 
 def git(root: Path, *arguments: str) -> str:

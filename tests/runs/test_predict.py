@@ -1,4 +1,4 @@
-"""Classes of any image by a trained run, its model card, and its log as event files."""
+"""Classes of any image by a trained run, and its model card."""
 
 from __future__ import annotations
 
@@ -82,6 +82,39 @@ def test_other_sizes_are_resized_and_the_plot_is_written(trained: Path) -> None:
         assert drawn.width == 1350
 
 
+def test_pixels_of_odd_images(tmp_path: Path) -> None:
+    """Crop, orientation, transparency, grey, animation: colours that follow by hand."""
+    from PIL import Image
+
+    from cnnpaper.files import UserError
+    from cnnpaper.predict import read_pictures
+
+    red, green, blue, white = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+    wide = Image.new("RGB", (96, 32), red)
+    wide.paste(green, (32, 0, 64, 32))
+    wide.save(tmp_path / "wide.png")
+    turned = Image.new("RGB", (32, 32), blue)
+    turned.paste(red, (0, 0, 32, 16))
+    orientation = Image.Exif()
+    orientation[0x112] = 3  # to be shown upside down
+    turned.save(tmp_path / "turned.png", exif=orientation)
+    Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("L", (50, 70), 90).save(tmp_path / "grey.png")
+    frames = [Image.new("RGB", (40, 40), colour) for colour in (blue, red)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    expected = {"wide.png": green, "clear.png": white, "grey.png": (90, 90, 90), "moving.gif": blue}
+    for name, colour in expected.items():
+        (picture,) = read_pictures([tmp_path / name])
+        assert (picture.pixels == colour).all(), name
+        assert picture.resized == (name != "clear.png")
+    (picture,) = read_pictures([tmp_path / "turned.png"])
+    assert (picture.pixels[:16] == blue).all()
+    assert (picture.pixels[16:] == red).all()
+    Image.fromarray(np.full((32, 32), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(UserError, match="more than 8 bits"):
+        read_pictures([tmp_path / "deep.png"])
+
+
 def test_without_weights_it_says_how_to_get_them(trained: Path) -> None:
     weights = trained / "results" / "log" / RUN / "weights.safetensors"
     paths, _ = validation(trained, 1)
@@ -130,23 +163,3 @@ def test_model_card_loads_the_weights(trained: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(1, abs=1e-5)
-
-
-def test_event_files_hold_the_values_of_the_log(trained: Path) -> None:
-    """Read back by TensorBoard's own reader."""
-    pytest.importorskip("tensorboard")
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the reader's own imports
-        from tensorboard.backend.event_processing import event_accumulator
-
-        assert tiny.call(trained, "export", "--tensorboard", "--study", "small")[0] == 0
-        folder = trained / "build" / "tensorboard" / "small" / "tiny-s0"
-        events = event_accumulator.EventAccumulator(str(folder)).Reload()
-    run = log.read_run(trained / "results" / "log" / RUN / "run.jsonl")
-    for tag, name in (("loss/train", "train_loss"), ("accuracy/validation", "val_acc")):
-        found = events.Scalars(tag)
-        assert [e.value for e in found] == [float(np.float32(getattr(e, name))) for e in run.epochs]
-        assert [e.step for e in found] == list(np.cumsum([e.steps for e in run.epochs]))
-    assert events.Scalars("accuracy/test")[0].value == float(np.float32(run.result.test_acc))

@@ -1,9 +1,15 @@
-"""Runs on a real Slurm of one node: two at a time, preempted, over time, cancelled, failing."""
+"""Runs on a real Slurm of one node: two at a time, preempted, over time, cancelled, failing.
+
+Each test prints the states that its jobs went through, how often Slurm queued them again, and
+whether log, predictions and weights are those of a run without Slurm.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnpaper import config, log
+from cnnpaper import log
 from cnnpaper.files import clean_environment
 from cnnpaper.runs import cluster
 from tests import tiny
@@ -22,16 +28,9 @@ from tests.runs.test_recorder import MEASURED
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
-
-
-def emptied() -> None:
-    """Cancel all jobs, and wait: a daemon that ends before them would leave their processes."""
-    subprocess.run(["scancel", "--user=root"], check=False)
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if not subprocess.run(["squeue", "--noheader"], capture_output=True, check=False).stdout:
-            return
-        time.sleep(0.5)
+PROGRAM = [sys.executable, "-m", "cnnpaper"]
+_LOCAL: list[object] = []
+"""The content of seed 0 without Slurm; the tests share it, since they train the same run."""
 
 
 @pytest.fixture(scope="module")
@@ -45,118 +44,137 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     place = tmp_path_factory.mktemp("slurm")
     script = Path(__file__).with_name("start.sh")
     process = subprocess.Popen(
-        ["bash", str(script), str(place)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        ["bash", str(script), str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    old = os.environ.get("SLURM_CONF")
-    try:
-        if process.stdout.readline().strip() != "ready":
-            texts = [path.read_text()[-600:] for path in place.glob("*.err")]
-            pytest.fail("Slurm did not start:\n" + "\n".join(texts))
-        os.environ["SLURM_CONF"] = str(place / "slurm.conf")
-        yield
-    finally:
-        if "SLURM_CONF" in os.environ:
-            emptied()
-        os.environ.pop("SLURM_CONF", None)
-        if old is not None:
-            os.environ["SLURM_CONF"] = old
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            if process.stdout.readline().strip() != "ready":
+                texts = [path.read_text()[-600:] for path in place.glob("*.err")]
+                pytest.fail("Slurm did not start:\n" + "\n".join(texts))
+            patch.setenv("SLURM_CONF", str(place / "slurm.conf"))
+            yield
+        finally:
+            process.stdin.close()
+            process.wait(60)
+            process.stdout.close()
 
 
-PROGRAM = [sys.executable, "-m", "cnnpaper"]
-STEPS = 3000
-"""Long enough to be stopped on the way: some twenty seconds on one core."""
+class Jobs:
+    """The jobs of a test's study, and the states in which they were seen."""
+
+    def __init__(self, root: Path, slow: Path) -> None:
+        self.root, self.slow = root, slow
+        self.seen: dict[str, list[str]] = {}
+
+    def states(self) -> dict[str, str]:
+        """Seed → state of the run's newest job."""
+        found = {}
+        for run, job in cluster.queue(self.root, "small").items():
+            found[run.rpartition("-s")[2]] = job.state
+            states = self.seen.setdefault(f"job {job.id} ({run})", [])
+            if states[-1:] != [job.state]:
+                states.append(job.state)
+        return found
+
+    def until(self, condition: Callable[[], bool], seconds: float = 900) -> None:
+        """Wait; a job that is queued again is held for two minutes, which are left out."""
+        end = time.monotonic() + seconds
+        while True:
+            self.states()
+            if condition():
+                return
+            assert time.monotonic() < end, f"{self.seen}\n{output(self.root)}"
+            for job in cluster.queue(self.root, "small").values():
+                if job.state == "PENDING":
+                    call = ["scontrol", "update", f"JobId={job.id}", "StartTime=now"]
+                    subprocess.run(call, check=False, capture_output=True)
+            time.sleep(0.5)
+
+    def text(self) -> str:
+        """Job, states and requeues, a line each."""
+        lines = []
+        for name, states in self.seen.items():
+            number = re.search(r"Restarts=(\d+)", shown(name.split()[1]))
+            lines.append(f"{name}: {' → '.join(states)}; requeues: {number[1] if number else '?'}")
+        return "\n".join(lines)
+
+
+def shown(job: str) -> str:
+    """What Slurm knows about a job."""
+    call = ["scontrol", "show", "job", job]
+    return subprocess.run(call, check=False, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
-def study(root: Path, slurm: None) -> Path:
-    """A repository with four runs of the tiny network; short trainings."""
-    return prepared(root, 300)
-
-
-def prepared(root: Path, steps: int) -> Path:
-    tiny.add_to(root, steps=steps, images=960, seeds="[0, 1, 2, 3]")
+def jobs(root: Path, slurm: None, capsys: pytest.CaptureFixture[str]) -> Iterator[Jobs]:
+    """A repository with four short runs of a network that is slow while a file ``slow`` exists."""
+    tiny.add_to(root, steps=300, images=960, seeds="[0, 1, 2, 3]")
+    found = Jobs(root, tiny.slow_down(root))
     settings = root / "experiments" / "cluster.toml"
     settings.write_text('partition = "low"\nthreads = 1\nat_once = 2\n', "utf-8")
-    return root
+    yield found
+    with capsys.disabled():
+        print(f"\n{found.text()}")
+    emptied()
+
+
+def emptied() -> None:
+    """Cancel all jobs, and wait: a daemon that ends before them would leave their processes."""
+    subprocess.run(["scancel", "--user=root"], check=False)
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        if not subprocess.run(["squeue", "--noheader"], capture_output=True, check=False).stdout:
+            return
+        time.sleep(0.5)
 
 
 def command(*arguments: str) -> str:
     """The command line in a process of its own; its output."""
     environment = {**clean_environment(), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*PROGRAM, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+    call = [*PROGRAM, *arguments]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def states(root: Path) -> dict[str, str]:
-    """Seed → state of the run's newest job."""
-    jobs = cluster.queue(root, "small")
-    return {run.rpartition("-s")[2]: job.state for run, job in jobs.items()}
-
-
-def until(condition: Callable[[], bool], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, subprocess.run(["squeue"], capture_output=True).stdout
-        time.sleep(0.2)
-
-
-def released(root: Path) -> None:
-    """A job that is queued again is held for two minutes; start it now."""
-    for job in cluster.queue(root, "small").values():
-        if job.state == "PENDING":
-            subprocess.run(
-                ["scontrol", "update", f"JobId={job.id}", "StartTime=now"],
-                check=False,
-                capture_output=True,
-            )
-
-
-def folder(root: Path, seed: int) -> Path:
+def folder(root: Path, seed: int = 0) -> Path:
     return root / "results" / "log" / "small" / f"tiny-s{seed}"
 
 
-def is_finished(root: Path, seed: int) -> bool:
+def lines(root: Path, kind: str, seed: int = 0) -> int:
+    """How many lines of this kind the run's log has."""
     path = folder(root, seed) / "run.jsonl"
-    return path.exists() and b'"kind":"result"' in path.read_bytes()
+    return path.read_bytes().count(f'"kind":"{kind}"'.encode()) if path.exists() else 0
 
 
-def epochs(root: Path, seed: int) -> int:
-    path = folder(root, seed) / "run.jsonl"
-    return path.read_bytes().count(b'"kind":"epoch"') if path.exists() else 0
+def output(root: Path) -> str:
+    path = cluster.outputs(root / "build" / "cluster" / "small").get("small/tiny-s0")
+    return path.read_text("utf-8") if path and path.exists() else ""
 
 
-def output(root: Path, seed: int) -> str:
-    path = cluster._outputs(root / "build" / "cluster" / "small")[f"small/tiny-s{seed}"]
-    return path.read_text("utf-8")
-
-
-def same_bits(root: Path, seed: int) -> bool:
-    """Train the run without Slurm; the same log and the same files?"""
-    by_slurm = content_of(root, seed)
-    command("train", "--study", "small", "--model", "tiny", "--seeds", str(seed), "--force")
-    return by_slurm == content_of(root, seed)
-
-
-def content_of(root: Path, seed: int) -> object:
-    text = (folder(root, seed) / "run.jsonl").read_text("utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
-    kept = [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
+def content(root: Path) -> object:
+    text = (folder(root) / "run.jsonl").read_text("utf-8")
+    values = [json.loads(line) for line in text.splitlines()]
+    kept = [{k: v for k, v in line.items() if k not in MEASURED} for line in values]
     files = (log.PREDICTIONS_NAME, log.WEIGHTS_NAME)
-    return kept, [(folder(root, seed) / name).read_bytes() for name in files]
+    return kept, [hashlib.sha256((folder(root) / name).read_bytes()).hexdigest() for name in files]
 
 
-def test_two_at_a_time_with_the_same_bits(study: Path) -> None:
+def same_bits(root: Path, capsys: pytest.CaptureFixture[str]) -> bool:
+    """Are log, predictions and weights those of the same run without Slurm?"""
+    by_slurm = content(root)
+    if not _LOCAL:
+        command("train", "--study", "small", "--model", "tiny", "--seeds", "0", "--force")
+        _LOCAL.append(content(root))
+    same = by_slurm == _LOCAL[0]
+    with capsys.disabled():
+        print(f"\nthe bits of a run without Slurm: {'yes' if same else 'NO'}", end="")
+    return same
+
+
+def test_two_at_a_time(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     said = command("submit", "--study", "small")
     assert "4 runs submitted" in said
     assert "no constraint" in said
@@ -165,89 +183,92 @@ def test_two_at_a_time_with_the_same_bits(study: Path) -> None:
 
     def all_done() -> bool:
         nonlocal most
-        most = max(most, sum(state == "RUNNING" for state in states(study).values()))
-        return all(is_finished(study, seed) for seed in range(4))
+        states = list(jobs.states().values())
+        most = max(most, states.count("RUNNING"))
+        return states == ["COMPLETED"] * 4
 
-    until(all_done)
+    jobs.until(all_done)
     assert most == 2
-    until(lambda: set(states(study).values()) == {"COMPLETED"})
-    assert same_bits(study, 3)
+    assert all(lines(jobs.root, "result", seed) for seed in range(4))
+    assert same_bits(jobs.root, capsys)
 
 
-def test_preempted_run_is_queued_again_and_ends_with_the_same_bits(root: Path, slurm: None) -> None:
-    prepared(root, STEPS)
+def test_preempted(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """It saves in the time of grace, is queued again by Slurm, and resumes."""
+    jobs.slow.write_text("0.2")
     command("submit", "--study", "small", "--seeds", "0")
-    until(lambda: epochs(root, 0) > 1)
+    jobs.until(lambda: lines(jobs.root, "epoch") > 0)
     urgent = ["sbatch", "--parsable", "--partition=high", "--exclusive", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 3"], check=True, capture_output=True)
-    until(lambda: states(root)["0"] != "RUNNING")
-    assert not is_finished(root, 0)
-
-    def done() -> bool:
-        released(root)
-        return is_finished(root, 0)
-
-    until(done)
-    assert "resuming at epoch" in output(root, 0)
-    assert same_bits(root, 0)
+    jobs.until(lambda: jobs.states()["0"] != "RUNNING")
+    assert not lines(jobs.root, "result")
+    jobs.slow.unlink()
+    jobs.until(lambda: jobs.states()["0"] == "COMPLETED")
+    assert "resuming at epoch" in output(jobs.root)
+    assert same_bits(jobs.root, capsys)
 
 
-def test_time_limit_queues_again(root: Path, slurm: None) -> None:
-    """The signal comes two minutes before the limit: at once, where the limit is a minute."""
-    prepared(root, 4 * STEPS)  # Slurm looks at limits twice a minute
-    settings = root / "experiments" / "cluster.toml"
-    settings.write_text(settings.read_text() + 'time = "00:01:00"\n', "utf-8")
-    script = root / "experiments" / "job.sh"
-    tiny.edit(script, "USR1@120", "USR1@45")
-    command("submit", "--study", "small", "--seeds", "1")
-    until(lambda: "stopped, its state is saved" in (output(root, 1) if epochs(root, 1) else ""))
-    until(lambda: states(root)["1"] in ("PENDING", "RUNNING"))
+def test_time_limit(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Told a minute before its limit, it saves; its script queues it again.
 
-    def done() -> bool:
-        released(root)
-        return is_finished(root, 1)
-
-    until(done)
-    assert "resuming at epoch" in output(root, 1)
-    assert same_bits(root, 1)
-
-
-def test_cancelled_run_saves_and_stays_cancelled(root: Path, slurm: None) -> None:
-    prepared(root, STEPS)
-    command("submit", "--study", "small", "--seeds", "2")
-    until(lambda: epochs(root, 2) > 0)
-    assert "1 jobs cancelled" in command("cancel", "--study", "small")
-    until(lambda: states(root)["2"] == "CANCELLED")
-    assert not is_finished(root, 2)
-    assert list(folder(root, 2).glob("checkpoint-*.pt"))
-    assert "CANCELLED" in command("jobs", "--study", "small")
-
-
-def test_failure_is_passed_on(study: Path) -> None:
-    network = study / "cnnpaper" / "engine" / "networks" / "tiny.py"
-    tiny.edit(
-        network, "return nn.Sequential(", "raise RuntimeError('broken')\n    return nn.Sequential("
-    )
+    The limit is lowered when there is something to save, however long the start took. Slurm looks
+    at limits twice a minute, and half a minute ahead.
+    """
+    jobs.slow.write_text("0.5")
+    settings = jobs.root / "experiments" / "cluster.toml"
+    settings.write_text(settings.read_text() + 'time = "01:00:00"\n', "utf-8")
+    tiny.edit(jobs.root / "experiments" / "job.sh", "USR1@120", "USR1@60")
     command("submit", "--study", "small", "--seeds", "0")
-    until(lambda: states(study).get("0") == "FAILED")
-    assert "broken" in output(study, 0)
-    assert "FAILED" in command("status", "--study", "small")
+    jobs.until(lambda: lines(jobs.root, "step") > 3)
+    job = cluster.queue(jobs.root, "small")["small/tiny-s0"].id
+    hours, minutes = map(int, re.findall(r"RunTime=(\d+):(\d+):", shown(job))[0])
+    limit(job, minutes=60 * hours + minutes + 2)
+    jobs.until(lambda: "stopped, its state is saved" in output(jobs.root))
+    jobs.slow.unlink()
+    jobs.until(lambda: "Restarts=1" in shown(job))
+    limit(job, minutes=60)
+    jobs.until(lambda: jobs.states()["0"] == "COMPLETED")
+    assert "resuming at epoch" in output(jobs.root)
+    assert same_bits(jobs.root, capsys)
 
 
-def test_script_by_hand(study: Path) -> None:
-    run = [
-        *PROGRAM,
-        "train",
-        "--study",
-        "small",
-        "--model",
-        "tiny",
-        "--seeds",
-        "1",
-        "--gpus",
-        "cpu",
-    ]
-    call = ["sbatch", "--output=hand.out", "experiments/job.sh", *run]
+def limit(job: str, minutes: int) -> None:
+    call = ["scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}"]
+    subprocess.run(call, check=True)
+
+
+def test_cancelled(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """It saves and stays cancelled; submitted again, it resumes."""
+    jobs.slow.write_text("0.2")
+    command("submit", "--study", "small", "--seeds", "0")
+    jobs.until(lambda: lines(jobs.root, "epoch") > 0)
+    assert "1 jobs cancelled" in command("cancel", "--study", "small")
+    jobs.until(lambda: jobs.states()["0"] == "CANCELLED")
+    assert not lines(jobs.root, "result")
+    assert list(folder(jobs.root).glob("checkpoint-*.pt"))
+    assert "CANCELLED" in command("jobs", "--study", "small")
+    jobs.slow.unlink()
+    command("submit", "--study", "small", "--seeds", "0")
+    jobs.until(lambda: jobs.states()["0"] == "COMPLETED")
+    assert "resuming at epoch" in output(jobs.root)
+    assert same_bits(jobs.root, capsys)
+
+
+def test_failing(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its state and its last words are in the status."""
+    network = jobs.root / "cnnpaper" / "engine" / "networks" / "tiny.py"
+    tiny.edit(network, "return nn.Seq", "raise RuntimeError('broken by a test')\n    return nn.Seq")
+    command("submit", "--study", "small", "--seeds", "0")
+    jobs.until(lambda: jobs.states().get("0") == "FAILED")
+    said = [line for line in command("status", "--study", "small").splitlines() if "FAILED" in line]
+    with capsys.disabled():
+        print("\n" + "\n".join(said), end="")
+    assert re.search(r"small/tiny-s0: .* FAILED; .*: RuntimeError: broken by a test$", said[0])
+
+
+def test_script_by_hand(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ("train", "--study", "small", "--model", "tiny", "--seeds", "0", "--gpus", "cpu")
+    call = ["sbatch", "--output=hand.out", "experiments/job.sh", *PROGRAM, *run]
     subprocess.run(call, check=True, capture_output=True)
-    until(lambda: is_finished(study, 1))
-    assert config.load_study(study, "small").networks == ("tiny",)
+    jobs.until(lambda: lines(jobs.root, "result") > 0)
+    assert same_bits(jobs.root, capsys)
