@@ -97,7 +97,9 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
         root.mkdir()
         made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
-    page = html.assemble(root, document(root, "html", arms=ARMS, finished=8))
+    made = document(root, "html", arms=ARMS, finished=8)
+    printed = made.printed.values()
+    page = html.assemble(root, made.files["paper.html"], printed, made.attachments, made.words)
     everything = laid_open(made[0]) + page.encode()
     assert b"cnnpaper" in everything
     names = (
