@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnpaper import fingerprint, log, tuning
+from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec, load_study
 from cnnpaper.files import UserError, append_line, clean_environment, sha256_file, write_atomic
 from cnnpaper.fingerprint import VERIFIED_NAME
@@ -300,23 +301,29 @@ def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
     from cnnpaper.runs import launch, machine, provenance
 
     machine.prepare_process()
-    device = launch.torch_device("0" if recorded.header.machine.gpu else "cpu")
+    name = "0" if recorded.header.machine.gpu else "cpu"
+    device = launch.torch_device(name)
     folder = root / "build" / "reproduce" / spec.path
-    threads = recorded.header.machine.threads
-    with files.lock(folder / "run.lock", what=f"the reproduction of {spec.path}"):
+    resume = advice("reproduce", STUDY=spec.study, MODEL=spec.model, SEED=spec.seed, ARM=spec.arm)
+    with (
+        files.lock(folder / "run.lock", what=f"the reproduction of {spec.path}"),
+        launch.device_lock(name, device),
+    ):
         from cnnpaper.runs.recorder import record
 
-        asked = spec.model_copy(update={"threads": threads})
-        again = folder / LOG_NAME
-        force = (
-            again.exists()
-            and again.read_bytes().endswith(b"\n")
-            and (log.read_run(again).result is not None)
+        record(
+            spec.model_copy(update={"threads": recorded.header.machine.threads}),
+            root=root,
+            data_dir=data_dir,
+            device=device,
+            force=launch.finished(root, spec, folder) is not None,
+            folder=folder,
+            again=resume,
         )
-        record(asked, root=root, data_dir=data_dir, device=device, force=force, folder=folder)
+    again = log.read_run(folder / LOG_NAME)
     lines = [
         f"{key}: {old} -> {new}"
-        for key, old, new in _leaves("", _values(recorded), _values(log.read_run(again)))
+        for key, old, new in _leaves("", _values(recorded), _values(again))
         if old != new
     ]
     entry = {"run": spec.path, "at": provenance.now_utc(), "identical": not lines}
