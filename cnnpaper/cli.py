@@ -811,8 +811,11 @@ def export(study: str, tensorboard: bool, out: Path | None, follow: bool) -> Non
     Example:
       cnnpaper export --tensorboard --study full --follow
     """
+    from cnnpaper import config
     from cnnpaper.export import export as write
 
+    if config.load_study(ROOT, study).origin == "imported":
+        raise UserError(f"study {study!r} was imported; its logs are text files and stay so")
     write(ROOT, study, out, 5.0 if follow else None, click.echo)
 
 

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnpaper.config import visible
 from cnnpaper.files import UserError, lock, sha256_file, write_atomic
 from cnnpaper.paper.publication import EDITIONS, Edition
 from cnnpaper.study.imported import ENDINGS
@@ -224,7 +225,7 @@ def tex_files(root: Path, document: Document) -> Mapping[str, bytes]:
     if name and not (root / "report" / name).is_file():
         raise UserError(f"report/paper.toml: class_file = {name!r}: report/{name} is missing")
     for pattern in CLASSES:
-        files |= {path.name: path.read_bytes() for path in (root / "report").glob(pattern)}
+        files |= {path.name: path.read_bytes() for path in visible(root / "report", pattern)}
     return files | {d.file: d.render(d.kinds[0]) for d in document.drawings.values()}
 
 
