@@ -229,17 +229,17 @@ def test_what_was_missing_is_known_by_the_error(error: Exception, memory: bool) 
 
 
 def test_signals_that_were_ignored_stay_ignored() -> None:
-    from cnnpaper.runs import launch
+    from cnnpaper.runs import machine
 
-    before = {number: signal.getsignal(number) for number in launch.STOPPING}
+    before = {number: signal.getsignal(number) for number in machine.STOPPING}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
         got: list[int] = []
-        restore = launch.stop_by(lambda number, _: got.append(number))
-        for number in launch.STOPPING:
+        restore = machine.stop_by(lambda number, _: got.append(number))
+        for number in machine.STOPPING:
             os.kill(os.getpid(), number)
         restore()
-        assert sorted(got) == sorted({*launch.STOPPING} - {signal.SIGHUP})
+        assert sorted(got) == sorted({*machine.STOPPING} - {signal.SIGHUP})
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         for number, handler in before.items():

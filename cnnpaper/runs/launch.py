@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from cnnpaper import files, fingerprint
@@ -30,34 +29,12 @@ from cnnpaper.config import RunSpec
 from cnnpaper.files import Interrupted, InUse, UserError
 from cnnpaper.log import LOG_NAME, Run, again, read_run
 from cnnpaper.runs import machine
+from cnnpaper.runs.progress import PLACE
 
 if TYPE_CHECKING:
     import torch
 
 DEVICE = re.compile(r"^(cpu|[0-9]+)(:[0-9]+)?$")
-PLACE = "CNNPAPER_PLACE"
-"""The variable that tells a run its number in the study, of how many, and :func:`work_after` it."""
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Signals that save the state of a run and stop it."""
-
-
-def stop_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
-    """Let ``handler`` have the signals that stop a run; the function returned undoes that.
-
-    A signal that is ignored stays ignored: nohup wants no end at a hang-up, and a job in the
-    background none at Ctrl-C.
-    """
-    before = {
-        number: signal.signal(number, handler)
-        for number in STOPPING
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-
-    def restore() -> None:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-    return restore
 
 
 def devices_of(gpus: str) -> list[str]:
@@ -312,7 +289,7 @@ class ProcessGroup:
         self._lock = threading.RLock()  # the handler may come while the main thread holds it
 
     def __enter__(self) -> ProcessGroup:
-        self._restore = stop_by(self._stop)
+        self._restore = machine.stop_by(self._stop)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,10 +8,13 @@ import os
 import platform
 import re
 import resource
+import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from cnnpaper.log import CONTENDED, Machine
@@ -26,6 +29,29 @@ def prepare_process() -> None:
     """Everything of the process that is set before torch is loaded."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
     _keep_freed_memory()
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that save the state of a run and stop it."""
+
+
+def stop_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
+    """Let ``handler`` have the signals that stop a run; the function returned undoes that.
+
+    A signal that is ignored stays ignored: nohup wants no end at a hang-up, and a job in the
+    background none at Ctrl-C.
+    """
+    before = {
+        number: signal.signal(number, handler)
+        for number in STOPPING
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+
+    def restore() -> None:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+    return restore
 
 
 def _keep_freed_memory() -> None:

@@ -6,16 +6,19 @@ import contextlib
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from cnnpaper.config import RunSpec
-from cnnpaper.engine.training import EpochMetrics, Training
 from cnnpaper.log import Epoch, Result
-from cnnpaper.runs.launch import PLACE
 from cnnpaper.runs.machine import Stopwatch
 
+if TYPE_CHECKING:
+    from cnnpaper.engine.training import EpochMetrics, Training
+
+PLACE = "CNNPAPER_PLACE"
+"""The variable that tells a run its number in the study, of how many, and the work after it."""
 LINE_EVERY_S = 30.0
 """Seconds between plain lines where there is no terminal."""
 BAR_FORMAT = "{desc} {bar:10} {percentage:.0f} %{postfix}"

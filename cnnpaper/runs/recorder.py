@@ -28,7 +28,6 @@ from cnnpaper.log import Epoch, Fingerprint, Header, LogWriter, Predictions, Res
 from cnnpaper.runs import checkpoint, machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
-from cnnpaper.runs.launch import stop_by
 from cnnpaper.runs.machine import Stopwatch
 from cnnpaper.runs.progress import Progress, say
 
@@ -200,7 +199,7 @@ class Recorder(Listener):
     # ------------------------------------------------------------------------------- signals
 
     def __enter__(self) -> Recorder:
-        self._restore_signals = stop_by(self._asked_to_stop)
+        self._restore_signals = machine.stop_by(self._asked_to_stop)
         return self
 
     def __exit__(self, *_: object) -> None:

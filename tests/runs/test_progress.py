@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cnnpaper.runs.launch import PLACE, work_after
+from cnnpaper.runs.launch import work_after
 
 pytestmark = pytest.mark.train
 
@@ -34,7 +34,7 @@ def test_line_names_place_values_speed_and_times_left(
 
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    monkeypatch.setenv(PLACE, "7 42 4.5")
+    monkeypatch.setenv(progress.PLACE, "7 42 4.5")
     bar = progress.Progress(spec(100))
     at = SimpleNamespace(epoch=0, step=0, seen=0, loss_sum=0.0, correct=0)
     training: Any = SimpleNamespace(at=at, steps_of=lambda _: 50)
