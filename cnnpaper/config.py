@@ -14,7 +14,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -330,11 +330,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file.
 
     Raises:
-        UserError: the file is missing, too large, not UTF-8 or not TOML; the message has the line.
+        UserError: the file is missing, not UTF-8 or not TOML; the message has the line.
     """
     try:
-        if path.stat().st_size > 1_000_000:
-            raise UserError(f"{path}: larger than 1 MB, which no experiment file is")
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
@@ -357,7 +355,7 @@ def validated(model: type[ModelT], values: dict[str, Any], path: Path | str) -> 
     except ValidationError as error:
         # a misspelt key is also a missing one: the misspelling is the better message
         found = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        raise UserError(f"{path}: {_explain(found[0], model)}") from None
+        raise UserError(f"{path}: {_explained(found[0])}") from None
 
 
 def _lists_to_tuples(value: Any) -> Any:
@@ -369,36 +367,21 @@ def _lists_to_tuples(value: Any) -> Any:
     return value
 
 
-def _explain(error: Any, model: type[BaseModel]) -> str:
+def _explained(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if not key:
         return str(error["msg"])
     if error["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{nearest(str(error['loc'][-1]), _keys(model, error['loc']))}"
+        # of all tables: a key may also have slipped into the wrong one
+        fields = [kind.model_fields.items() for kind in Model.__subclasses__()]
+        known = {field.alias or name for items in fields for name, field in items}
+        return f"unknown key '{key}'{nearest(str(error['loc'][-1]), sorted(known))}"
     if error["type"] == "missing":
         return f"key '{key}' is missing"
-    try:
-        shown = repr(error["input"])
-    except ValueError:  # 0xFFF… may have more digits than Python prints
-        shown = "a number of thousands of digits"
+    shown = repr(error["input"])
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    message = str(error["msg"])[:1].lower() + str(error["msg"])[1:]
-    return f"{key} = {shown}: {message}"
-
-
-def _keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """The keys that are known where ``location`` points."""
-    for part in location[:-1]:  # names that users choose are no fields: arm.short.epochs
-        if field := model.model_fields.get(str(part)):
-            model = _model_in(field.annotation) or model
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, itself or in a dict, or else nothing."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
+    message = str(error["msg"])
+    return f"{key} = {shown}: {message[:1].lower()}{message[1:]}"
 
 
 # ----------------------------------------------------------------------------- files of the root
@@ -439,11 +422,6 @@ def load_experiment(root: Path, model: str) -> Experiment:
             f"known networks: {', '.join(models)}"
         )
     path = root / "experiments" / f"{model}.toml"
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", model):
-        raise UserError(
-            f"{path}: not the name of a network, which has at most 40 small letters, digits and "
-            "'_'\nrename the file"
-        )
     experiment = validated(Experiment, read_toml(path), path)
     _check_keys("override", experiment.override, path)
     return experiment

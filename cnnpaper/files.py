@@ -12,7 +12,6 @@ import os
 import shlex
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -121,18 +120,12 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a writer that was killed
-            with contextlib.suppress(OSError):
-                if time.time() - leftover.stat().st_mtime > 3600:
-                    leftover.unlink()
-        descriptor, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -159,12 +152,6 @@ def tar_gz(files: Mapping[str, tuple[bytes, int]], when: int) -> bytes:
             member.size, member.mtime, member.mode = len(data), when, mode
             archive.addfile(member, io.BytesIO(data))
     return buffer.getvalue()
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def append_line(path: Path, line: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnpaper import fingerprint, log, tuning
+from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec, load_study
 from cnnpaper.files import (
     UserError,
@@ -274,16 +275,27 @@ def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
     from cnnpaper.runs import launch, machine, provenance
 
     machine.prepare_process()
-    device = launch.torch_device("0" if recorded.header.machine.gpu else "cpu")
+    name = "0" if recorded.header.machine.gpu else "cpu"
+    device = launch.torch_device(name)
     folder = root / "build" / "reproduce" / spec.path
-    again = folder / LOG_NAME
-    with lock(folder / "run.lock", what=f"the reproduction of {spec.path}"):
+    resume = advice("reproduce", STUDY=spec.study, MODEL=spec.model, SEED=spec.seed, ARM=spec.arm)
+    with (
+        lock(folder / "run.lock", what=f"the reproduction of {spec.path}"),
+        launch.device_lock(name, device),
+    ):
         from cnnpaper.runs.recorder import record  # imports torch, which the process is ready for
 
-        asked = spec.model_copy(update={"threads": recorded.header.machine.threads})
-        finished = again.exists() and b'"kind":"result"' in again.read_bytes()
-        record(asked, root=root, data_dir=data_dir, device=device, force=finished, folder=folder)
-    lines = list(_differences(_values(recorded), _values(log.read_run(again))))
+        record(
+            spec.model_copy(update={"threads": recorded.header.machine.threads}),
+            root=root,
+            data_dir=data_dir,
+            device=device,
+            force=launch.finished(root, spec, folder) is not None,
+            folder=folder,
+            again=resume,
+        )
+    again = log.read_run(folder / LOG_NAME)
+    lines = list(_differences(_values(recorded), _values(again)))
     entry = {"run": spec.path, "at": provenance.now_utc(), "identical": not lines}
     append_line(root / "results" / "log" / spec.study / REPRODUCED_NAME, json.dumps(entry))
     if lines:

@@ -132,7 +132,6 @@ TOML: dict[str, tuple[str, Callable[[bytes], bytes], tuple[str, ...]]] = {
     ),
     "deep": (RECIPE, lambda old: old + b"\nx = " + b"[" * 5000, ("not valid TOML",)),
     "UTF-16": (RECIPE, lambda old: old.decode().encode("utf-16"), ("save it as UTF-8",)),
-    "10 MB": (RECIPE, lambda old: old + b"#" * 10_000_000, ("larger than 1 MB",)),
     "empty": (RECIPE, lambda _: b"", ("is missing",)),
     "an unknown network": (STUDY, lambda old: old.replace(b'"vgg16"', b'"vgg61"'), ("'vgg16'",)),
     "a seed twice": (STUDY, lambda old: old.replace(b"[0]", b"[0, 0]"), ("twice",)),

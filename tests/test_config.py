@@ -194,20 +194,14 @@ def test_forms_of_a_file_that_mean_the_same(root: Path, form: str) -> None:
 
 MISTAKES = {
     "near key": ("recipe", "momentum =", "momentun =", "unknown key 'momentun'; did you mean 'mom"),
-    "unknown key": ("recipe", "nesterov", "zzz = 1\nnesterov", "unknown key 'zzz'"),
     "missing": ("recipe", "momentum = 0.9\n", "", "key 'momentum' is missing"),
     "text": ("recipe", "= 64", '= "64"', "batch_size = '64': input should be a valid integer"),
     "float": ("recipe", "= 64", "= 64.0", "batch_size = 64.0"),
     "bool": ("recipe", "= true", "= 1", "nesterov = 1: input should be a valid boolean"),
     "small": ("recipe", "= 64", "= 1", "batch_size = 1: input should be greater than"),
     "NaN": ("recipe", "= 0.05", "= nan", "peak_learning_rate = nan"),
-    "infinity": ("recipe", "= 0.05", "= 1e999", "peak_learning_rate = inf"),
-    "400 digits": ("recipe", "= 0.05", "= 1" + "0" * 400, "peak_learning_rate = 1000"),
-    "hex": ("recipe", "= 64", "= 0x1" + "0" * 5000, "a number of thousands of digits"),
-    "choice": ("recipe", '"reflect"', '"mirror"', "crop_mode = 'mirror': input should"),
     "float16": ("recipe", '"bfloat16"', '"float16"', "precision = 'float16'"),
     "syntax": ("recipe", "= 0.9", "= = 0.9", "not valid TOML"),
-    "nesting": ("recipe", "= 0.9", "= " + "[" * 20_000, "not valid TOML"),
     "override": ("tiny", "[override.peak_learning_rate]", "[override.peak_learning_rat]",
                  "the recipe has no key 'peak_learning_rat'; did you mean 'peak_learning_rate'?"),
     "no reason": ("tiny", 'why = "it has no batch norm"\n', "", "give its reason"),
@@ -221,6 +215,8 @@ MISTAKES = {
     "steps": ("trial", "epochs = 3", "steps = { tiny = 5 }", "steps lacks other"),
     "set": ("trial", '"jpeg75"', '"jpg75"', "data.set = 'jpg75'"),
     "data key": ("trial", "set =", "sets =", "unknown key 'data.sets'; did you mean 'set'?"),
+    "wrong table": ("trial", "set =", "seeds = [0]\nset =",
+                    "unknown key 'data.seeds'; did you mean 'seeds'?"),
     "grid": ("trial", "[data]", "[grid]\nmomentun = [0.9]\n[data]",
              "grid.momentun: the recipe has no key 'momentun'; did you mean 'momentum'?"),
     "arm key": ("arms", "epochs = 2", "epoch = 2",
@@ -249,20 +245,11 @@ def test_mistakes_name_file_key_value_and_remedy(root: Path, file, old, new, exp
     assert expected in found
 
 
-BYTES = {
-    "UTF-16": (RECIPE.encode("utf-16"), "not UTF-8 at byte 0"),
-    "10 MB": (b"#" * 10_000_000, "larger than 1 MB"),
-    "empty": (b"", "key 'batch_size' is missing"),
-}
-
-
-@pytest.mark.parametrize("data, expected", BYTES.values(), ids=BYTES.keys())
-def test_bytes_that_are_no_recipe(root: Path, data: bytes, expected: str) -> None:
+def test_a_recipe_in_another_encoding_is_refused_by_name(root: Path) -> None:
     path = root / "experiments" / "recipe.toml"
-    path.write_bytes(data)
+    path.write_bytes(RECIPE.encode("utf-16"))
     found = message(lambda: config.load_recipe(root))
-    assert str(path) in found
-    assert expected in found
+    assert found == f"{path}: not UTF-8 at byte 0; save it as UTF-8"
 
 
 def test_names_that_are_not_there(root: Path) -> None:
@@ -270,7 +257,5 @@ def test_names_that_are_not_there(root: Path) -> None:
     assert "unknown network 'tinny'; did you mean 'tiny'?" in message(
         lambda: config.load_experiment(root, "tinny")
     )
-    (root / "experiments" / "Capital.toml").write_text(TINY, "utf-8")
-    assert "rename the file" in message(lambda: config.load_experiment(root, "Capital"))
     (root / "experiments" / "recipe.toml").unlink()
     assert "cannot be read (No such file" in message(lambda: config.load_recipe(root))

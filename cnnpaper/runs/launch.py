@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -101,22 +102,13 @@ def torch_device(name: str) -> torch.device:
 # ------------------------------------------------------------------------------- what is there
 
 
-def finished(root: Path, spec: RunSpec) -> Run | None:
+def finished(root: Path, spec: RunSpec, folder: Path | None = None) -> Run | None:
     """The run's log where it ends with a result, else None; a log that is cut off is unfinished."""
-    path = spec.folder(root) / LOG_NAME
+    path = (folder or spec.folder(root)) / LOG_NAME
     if not path.exists() or not path.read_bytes().endswith(b"\n"):
         return None
     run = read_run(path)
     return run if run.result is not None else None
-
-
-def explain_finished(root: Path, spec: RunSpec, run: Run) -> str:
-    """Why there is nothing to do, and how to do it again."""
-    assert run.result is not None
-    found = fingerprint.freshness(root, run, spec)
-    stale = f", but stale ({found.why[0]})" if found.state == "stale" else ""
-    over = again(spec, FORCE=1)
-    return f"{spec.path}: {run.result.status}{stale}; to start over (the old log is kept): {over}"
 
 
 # ------------------------------------------------------------------------------------- one run
@@ -138,8 +130,7 @@ def train_run(
         UserError: wrong data, a device that is not there, a log of another configuration.
         Interrupted: a signal asked to stop; the state is saved.
     """
-    if not force and (run := finished(root, spec)) is not None:
-        print(explain_finished(root, spec, run))
+    if not force and _said_finished(root, spec):
         return
     fingerprint.of_spec(root, spec)
     machine.prepare_process()
@@ -149,12 +140,24 @@ def train_run(
         device_lock(device, where),
     ):
         # another process may have finished it while this one waited for the device
-        if not force and (run := finished(root, spec)) is not None:
-            print(explain_finished(root, spec, run))
+        if not force and _said_finished(root, spec):
             return
         from cnnpaper.runs.recorder import record
 
         record(spec, root=root, data_dir=data_dir, device=where, force=force)
+
+
+def _said_finished(root: Path, spec: RunSpec) -> bool:
+    """Is there nothing to do? Then how to do it again is printed."""
+    run = finished(root, spec)
+    if run is None:
+        return False
+    assert run.result is not None
+    found = fingerprint.freshness(root, run, spec)
+    stale = f", but stale ({found.why[0]})" if found.state == "stale" else ""
+    over = again(spec, FORCE=1)
+    _say(f"{spec.path}: {run.result.status}{stale}; to start over (the old log is kept): {over}")
+    return True
 
 
 @contextlib.contextmanager
@@ -170,19 +173,14 @@ def device_lock(name: str, device: torch.device) -> Iterator[None]:
     slot = f"gpu{device.index}" if device.type == "cuda" else name.replace("auto", "cpu")
     folder = Path(tempfile.gettempdir()) / f"cnnpaper-{os.getuid()}-{socket.gethostname()}"
     path = folder / f"{slot.replace(':', '-')}.lock"
-    waiting = False
-    while True:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(files.lock(path, what=f"device {slot}"))
-            except InUse as busy:
-                if not waiting:
-                    _say(f"{str(busy).splitlines()[0]}; waiting for it")
-                waiting = True
-            else:
-                yield
-                return
-        time.sleep(1)
+    what = f"device {slot}"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.lock(path, what=what))
+        except InUse as busy:
+            _say(f"{str(busy).splitlines()[0]}; waiting for it")
+            stack.enter_context(files.lock(path, what=what, wait=True))
+        yield
 
 
 # ----------------------------------------------------------------------------------- all of them
@@ -215,64 +213,53 @@ def train_study(
         UserError: some runs failed; the others were done all the same.
         Interrupted: a signal asked to stop; every run under way saved its state.
     """
-    waiting: queue.SimpleQueue[RunSpec] = queue.SimpleQueue()
+    free: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for device in devices:
+        free.put(device)
+    started: dict[str, RunSpec] = {}
     later: dict[str, RunSpec] = {}
-    started: set[str] = set()
     failed: list[str] = []
     left_out: list[str] = []
-    total = 0
 
-    def add(specs: Sequence[RunSpec]) -> bool:
-        nonlocal total
-        new = [spec for spec in specs if spec.path not in started]
-        for spec in new:
-            started.add(spec.path)
-            later[spec.path] = spec
-            waiting.put(spec)
-        total += len(new)
-        return bool(new)
+    def one(spec: RunSpec, device: str) -> None:
+        del later[spec.path]
+        needs = estimate(spec)
+        if until is not None and time.time() + (needs or 0) > until:
+            left_out.append(spec.path)
+            return
+        number, total = len(started) - len(later), len(started)
+        cost = f", about {needs / 60:.0f} minutes" if needs else ""
+        _say(f"run {number} of {total}: {spec.path}{cost}")
+        after = work_after(spec, list(later.values()), estimate) / len(devices)
+        place = {PLACE: f"{number} {total} {after:.3f}"}
+        status = group.run(command(spec, data_dir, device, force), root, place)
+        if status and not group.stopped:
+            failed.append(f"{spec.path}: {why_ended(status)}")
 
-    with ProcessGroup() as group:
+    def work(spec: RunSpec) -> None:
+        device = free.get()
+        try:
+            if not group.stopped:
+                one(spec, device)
+        except (UserError, OSError) as error:  # the other runs are done all the same
+            failed.append(f"{spec.path}: {error}")
+        finally:
+            free.put(device)
 
-        def work(device: str) -> None:
-            with contextlib.suppress(queue.Empty):
-                while not group.stopped:
-                    spec = waiting.get_nowait()
-                    try:
-                        one(spec, device)
-                    except (UserError, OSError) as error:  # a thread's own would only be printed
-                        failed.append(f"{spec.path}: {error}")
-
-        def one(spec: RunSpec, device: str) -> None:
-            del later[spec.path]
-            needs = estimate(spec)
-            if until is not None and time.time() + (needs or 0) > until:
-                left_out.append(spec.path)
-                return
-            number = total - waiting.qsize()
-            cost = f", about {needs / 60:.0f} minutes" if needs else ""
-            _say(f"run {number} of {total}: {spec.path}{cost}")
-            after = work_after(spec, list(later.values()), estimate) / len(devices)
-            place = {PLACE: f"{number} {total} {after:.3f}"}
-            status = group.run(command(spec, data_dir, device, force), root, place)
-            if status and not group.stopped:
-                failed.append(f"{spec.path}: {why_ended(status)}")
-
-        add(missing)
-        while True:
-            threads = [threading.Thread(target=work, args=(device,)) for device in devices]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            if group.stopped or failed or plan is None or not add(plan()):
-                break
+    with ProcessGroup() as group, ThreadPoolExecutor(len(devices)) as pool:
+        new = list(missing)
+        while new and not group.stopped and not failed:
+            started |= (fresh := {spec.path: spec for spec in new})
+            later |= fresh
+            list(pool.map(work, new))
+            new = [spec for spec in (plan() if plan else ()) if spec.path not in started]
     if group.stopped:
         raise Interrupted(group.stopped, "stopped; the same command resumes")
     if left_out:
         _say(f"not started, since they would end too late: {', '.join(left_out)}")
     if failed:
-        raise UserError("not finished:\n" + "\n".join(failed[:4]))
+        more = [f"and {len(failed) - 4} more"] if len(failed) > 4 else []
+        raise UserError("\n".join(["not finished:", *failed[:4], *more]))
 
 
 def work_after(

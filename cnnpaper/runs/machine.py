@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -44,74 +45,50 @@ def _keep_freed_memory() -> None:
             mallopt(trim_threshold, 2**31 - 1)
 
 
-# ------------------------------------------------------------------------------ cores and memory
+# -------------------------------------------------------------------------------------- cores
 
 
 def physical_cores() -> int:
     """Physical cores that this process may use: affinity and cgroup quota respected."""
-    allowed = (
-        os.sched_getaffinity(0)
-        if hasattr(os, "sched_getaffinity")
-        else set(range(os.cpu_count() or 1))
-    )
+    everything = range(os.cpu_count() or 1)
+    allowed = os.sched_getaffinity(0) if sys.platform == "linux" else everything
     siblings = set()
     for cpu in allowed:
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         siblings.add(path.read_text().strip() if path.is_file() else str(cpu))
-    quota = cgroup_limits()[0]
+    quota = cgroup_cores()
     return max(1, len(siblings) if quota is None else min(len(siblings), int(quota)))
 
 
-def memory_limit() -> int:
-    """Bytes that this process may use: the machine's memory or a smaller limit of its cgroup."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(there, cgroup_limits()[1] or there)
+QUOTA = {"": ("cpu.max",), "cpu": ("cpu.cfs_quota_us", "cpu.cfs_period_us")}
+"""Controller of a cgroup, empty in version 2 → the files with quota and period."""
 
 
-def cgroup_limits(
+def cgroup_cores(
     proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
-) -> tuple[float | None, int | None]:
-    """(cores, bytes of memory) that this process's cgroup allows; None for no limit.
-
-    Each level up to the root counts, in version 2 and in version 1.
-    """
-    cores: list[float] = []
-    memory: list[int] = []
-    text = proc.read_text() if proc.is_file() else ""
-    for line in text.splitlines():
-        number, controllers, path = line.split(":", 2)
-        names = controllers.split(",")
-        for folder in _levels(path):
-            if number == "0" and not controllers:
-                quota = _words(mount / folder / "cpu.max")
-                if len(quota) == 2 and quota[0] != "max":
-                    cores.append(int(quota[0]) / int(quota[1]))
-                memory += _number(mount / folder / "memory.max")
-            if "cpu" in names:
-                limit = _number(mount / "cpu" / folder / "cpu.cfs_quota_us")
-                period = _number(mount / "cpu" / folder / "cpu.cfs_period_us")
-                if limit and period and limit[0] > 0:
-                    cores.append(limit[0] / period[0])
-            if "memory" in names:
-                memory += _number(mount / "memory" / folder / "memory.limit_in_bytes")
-    return min(cores, default=None), min((m for m in memory if m < 2**60), default=None)
+) -> float | None:
+    """Cores that this process's cgroup allows, at each level up to the root; None for no limit."""
+    found: list[float] = []
+    for line in proc.read_text().splitlines() if proc.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for controller in QUOTA.keys() & set(controllers.split(",")):
+            for depth in range(len(parts) + 1):
+                folder = mount.joinpath(controller, *parts[:depth])
+                quota = _numbers(*(folder / name for name in QUOTA[controller]))
+                if len(quota) == 2 and quota[0] > 0:
+                    found.append(quota[0] / quota[1])
+    return min(found, default=None)
 
 
-def _levels(path: str) -> list[str]:
-    """``/a/b`` → ``a/b``, ``a`` and the root."""
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    return ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []
-
-
-def _number(path: Path) -> list[int]:
-    return [int(word) for word in _words(path)[:1] if re.fullmatch(r"-?\d+", word)]
+def _numbers(*files: Path) -> list[int]:
+    """The whole numbers in these files; one that is not there has none."""
+    found: list[int] = []
+    for path in files:
+        with contextlib.suppress(OSError):
+            words = path.read_text().split()
+            found += [int(word) for word in words if re.fullmatch(r"-?\d+", word)]
+    return found
 
 
 # ---------------------------------------------------------------------------------- what it is
@@ -168,10 +145,10 @@ def peak_memory(device: torch.device) -> int:
 
 def _busy_s() -> float | None:
     """CPU seconds that all processes of the machine have used, from /proc/stat."""
-    words = _words(Path("/proc/stat"))[1:9]
-    if len(words) < 8:
+    numbers = _numbers(Path("/proc/stat"))
+    if len(numbers) < 8:
         return None
-    user, nice, system, _, _, irq, softirq, steal = map(int, words)
+    user, nice, system, _, _, irq, softirq, steal = numbers[:8]
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 

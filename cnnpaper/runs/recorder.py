@@ -8,10 +8,7 @@ appended; then it is printed. Resuming cuts the log to that number and appends t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +17,6 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from cnnpaper import fingerprint, log, metrics, predict
 from cnnpaper.advice import advice
@@ -32,15 +28,12 @@ from cnnpaper.log import Epoch, Fingerprint, Header, LogWriter, Predictions, Res
 from cnnpaper.runs import checkpoint, machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
-from cnnpaper.runs.launch import PLACE, stop_by
+from cnnpaper.runs.launch import stop_by
 from cnnpaper.runs.machine import Stopwatch
+from cnnpaper.runs.progress import Progress, say
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints; so much is lost at most when a run is killed."""
-LINE_EVERY_S = 30.0
-"""Seconds between plain lines of progress where there is no terminal."""
-BAR_FORMAT = "{desc} {bar:10} {n_fmt}/{total_fmt}{postfix}"
-"""Of the bar on a terminal; the times left are in its postfix."""
 
 
 def record(
@@ -51,6 +44,7 @@ def record(
     device: torch.device,
     force: bool,
     folder: Path | None = None,
+    again: str | None = None,
 ) -> None:
     """Start or resume a run and write everything about it; the caller holds its locks.
 
@@ -61,36 +55,38 @@ def record(
         device: where it is trained.
         force: start over.
         folder: where to write; without it that of the run below ``results/log``.
+        again: the command that resumes it; without it the one that trains the run.
     """
     folder = folder or spec.folder(root)
+    again = again or log.again(spec)
     torch.set_num_threads(spec.threads or machine.physical_cores())
     images = load_images(spec.data, data_dir, root)
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
-        with Recorder(folder, spec, Training(spec, images, device)) as recorder:
-            if force or not recorder.resume(today):
+        with Recorder(folder, spec, Training(spec, images, device), again) as recorder:
+            if force or not recorder.resume(root, today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
     except Exception as error:
-        if (message := _explained(error, folder, spec)) is None:
+        if (message := _explained(error, folder, spec, again)) is None:
             raise
         raise UserError(message) from error
 
 
-def _explained(error: Exception, folder: Path, spec: RunSpec) -> str | None:
+def _explained(error: Exception, folder: Path, spec: RunSpec, again: str) -> str | None:
     """What the system refused the run, with a remedy; None for anything else."""
     if memory_ran_out(error):
         fewer = max(2, spec.recipe.batch_size // 2)
         smaller = advice(spec.model, EPOCHS=spec.epochs, BATCH_SIZE=fewer, SEEDS=spec.seed)
         return (
             f"{spec.run}: memory ran out; the last saved state is kept\n"
-            f"close other programs and rerun: {log.again(spec)}\n"
+            f"close other programs and rerun: {again}\n"
             f"or give each step fewer images, in a study of your own: {smaller}"
         )
     if isinstance(error, OSError):
         return (
             f"{error.filename or folder}: {error.strerror or error}; the last saved state is kept\n"
-            f"fix the problem and rerun: {log.again(spec)}"
+            f"fix the problem and rerun: {again}"
         )
     return None
 
@@ -102,15 +98,15 @@ class Recorder(Listener):
         folder: of the run.
         spec: of the run.
         training: that is recorded.
+        again: the command that resumes it.
     """
 
-    def __init__(self, folder: Path, spec: RunSpec, training: Training) -> None:
-        self.folder, self.spec, self.training = folder, spec, training
+    def __init__(self, folder: Path, spec: RunSpec, training: Training, again: str) -> None:
+        self.folder, self.spec, self.training, self.again = folder, spec, training, again
         self.watch, self.evaluation = Stopwatch(), Stopwatch()
         """Of the epoch so far."""
         self.train_s = self.total_s = 0.0
         """Of all finished epochs."""
-        self._last: EpochMetrics | None = None
         self._saved = time.monotonic()
         self._signal = 0
         self._progress = Progress(spec)
@@ -129,11 +125,7 @@ class Recorder(Listener):
         header = Header(
             schema=log.SCHEMA,
             origin="trained",
-            study=self.spec.study,
-            arm=self.spec.arm,
-            model=self.spec.model,
-            variant=self.spec.variant,
-            seed=self.spec.seed,
+            **self.spec.model_dump(include={"study", "arm", "model", "variant", "seed"}),
             spec=self.spec.model_dump(mode="json"),
             fingerprint=today,
             data=log.Data(name=images.name, digest=images.digest, address=images.address),
@@ -146,12 +138,14 @@ class Recorder(Listener):
         )
         self._log = LogWriter(path)
         self._log.append(header)
-        say(f"{self.spec.run}: {_where(header)}, {self.spec.recipe.precision}; miniature first")
-        if warning := slow_bfloat16(self.spec, header.machine):
+        here = header.machine
+        where = here.gpu or f"the CPU ({here.processor}, {here.threads} threads)"
+        say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
+        if warning := slow_bfloat16(self.spec, here):
             say(f"{self.spec.run}: {warning}")
         self._log.append(miniature.miniature(self.spec, images, device))
 
-    def resume(self, today: Fingerprint) -> bool:
+    def resume(self, root: Path, today: Fingerprint) -> bool:
         """Resume from the newest valid checkpoint; False where there is none.
 
         Raises:
@@ -168,15 +162,18 @@ class Recorder(Listener):
         if run.header.fingerprint is None:
             raise UserError(f"{path}: an imported log cannot be trained; use another study")
         over = f"start over, the old log is kept: {log.again(self.spec, FORCE=1)}"
-        changed = fingerprint.differences(run.header.fingerprint, today)
-        if changed and run.epochs:
+        # a reproduction starts over by itself: nobody needs what is left of it
+        needed = self.folder == self.spec.folder(root)
+        if changed := fingerprint.differences(run.header.fingerprint, today):
+            if not (run.epochs and needed):
+                return False
             raise UserError(
                 f"{self.spec.run} was started with different code or settings: {changed[0]}\n{over}"
             )
         for state in checkpoint.load_newest(self.folder, self.training.device, say):
-            if changed:
-                return False
             if other := started_elsewhere(run.header, self.training.device):
+                if not needed:
+                    return False
                 raise UserError(
                     f"{self.spec.run} was started on different hardware: {other}\n"
                     f"resume it there; or {over}"
@@ -192,7 +189,6 @@ class Recorder(Listener):
         self.training.restore(state["training"])
         self.watch = Stopwatch(**state["watch"])
         self.train_s, self.total_s = state["train_s"], state["total_s"]
-        self._last = EpochMetrics(**state["last"]) if state["last"] else None
         log.cut_to(path, state["log_lines"])
         self._log = LogWriter(path)
         if state["pending"] is not None:
@@ -222,7 +218,7 @@ class Recorder(Listener):
             self._save(None)
         raise Interrupted(
             self._signal,
-            f"{self.spec.run}: stopped, its state is saved; resume: {log.again(self.spec)}",
+            f"{self.spec.run}: stopped, its state is saved; resume: {self.again}",
         )
 
     # -------------------------------------------------------------------------------- events
@@ -267,7 +263,7 @@ class Recorder(Listener):
         )
         self.train_s += watch.wall_s
         self.total_s += watch.wall_s + evaluation.wall_s
-        self.watch, self.evaluation, self._last = Stopwatch(), Stopwatch(), epoch
+        self.watch, self.evaluation = Stopwatch(), Stopwatch()
         self._save(line)
         self._log.append(line)
         self._write_text()
@@ -284,23 +280,22 @@ class Recorder(Listener):
 
         That line comes last: once the log has it, the run is finished and nothing more is done.
         """
-        values: dict[str, Any] = {"val_loss": None, "test_loss": None}
-        accuracies: dict[str, Any] = {"val_acc": None, "test_acc": None}
+        parts = ("val", "test")
+        values = dict.fromkeys([f"{part}_{kind}" for part in parts for kind in ("loss", "acc")])
         digests: dict[str, Any] = {"predictions_sha256": None, "weights_sha256": None}
         if outcome is not None:
             predicted = Predictions(**vars(outcome))
             digests = self._write_results(predicted)
-            for part in ("val", "test") if len(predicted.test_labels) else ("val",):
+            for part in parts if len(predicted.test_labels) else parts[:1]:
                 labels = getattr(predicted, f"{part}_labels")
                 logits = getattr(predicted, f"{part}_logits")
                 values[f"{part}_loss"] = metrics.cross_entropy(labels, logits)
-                accuracies[f"{part}_acc"] = metrics.accuracy(labels, logits)
+                values[f"{part}_acc"] = metrics.accuracy(labels, logits)
         result = Result(
             status="finished" if outcome is not None else "diverged",
             train_s=self.train_s,
             total_s=self.total_s,
             peak_memory=machine.peak_memory(self.training.device),
-            **accuracies,
             **digests,
             **log.finite(**values),
         )
@@ -339,7 +334,6 @@ class Recorder(Listener):
             "watch": asdict(self.watch),
             "train_s": self.train_s,
             "total_s": self.total_s,
-            "last": None if self._last is None else asdict(self._last),
             "header": _first_line(self._log.path),
             "log_lines": self._log.lines,
             "pending": None if line is None else line.model_dump_json(by_alias=True),
@@ -360,14 +354,6 @@ def _first_line(path: Path) -> str:
         return hashlib.sha256(file.readline()).hexdigest()
 
 
-def _where(header: Header) -> str:
-    """``on the CPU (AuthenticAMD 25-17, 2 threads)``, or the GPU's name."""
-    here = header.machine
-    return (
-        f"on {here.gpu}" if here.gpu else f"on the CPU ({here.processor}, {here.threads} threads)"
-    )
-
-
 def slow_bfloat16(spec: RunSpec, here: log.Machine) -> str:
     """A warning where the processor has to emulate bfloat16; empty where it does not."""
     if spec.recipe.precision != "bfloat16" or here.gpu or here.native_bfloat16 is not False:
@@ -383,112 +369,12 @@ def started_elsewhere(header: Header, device: torch.device) -> str:
 
     A run has one header, so all its epochs come from one kind of machine.
     """
-    then, now = header.machine, machine.describe_machine(device)
-    names = ("processor", "isa", "threads", "gpu")
-    found = [
-        f"{name}: {getattr(then, name)} -> {getattr(now, name)}"
-        for name in names
-        if getattr(then, name) != getattr(now, name)
-    ]
-    packages = provenance.packages()
-    found += [
-        f"{name}: {header.packages.get(name)} -> {packages[name]}"
-        for name in ("torch", "torchvision", "numpy")
-        if header.packages.get(name) != packages[name]
-    ]
-    return ", ".join(found)
-
-
-class Progress:
-    """A bar on a terminal; a plain line now and then elsewhere."""
-
-    def __init__(self, spec: RunSpec) -> None:
-        self._spec = spec
-        number, total, after = os.environ.get(PLACE, "1 1 0").split()
-        self._after = float(after)
-        self._name = f"run {number} of {total}, {spec.run}" if total != "1" else spec.run
-        self._done = 0
-        self._said = self._began = time.monotonic()
-        self._bar: tqdm[Any] | None = None
-
-    def step(self, training: Training, watch: Stopwatch) -> None:
-        """A step is done."""
-        at, steps = training.at, training.steps_of(training.at.epoch)
-        if self._done == 0:  # set-up and miniature are no measure of what is left
-            self._began = time.monotonic()
-        self._done += 1
-        speed = at.seen / max(watch.wall_s, 1e-9)
-        seen = max(at.seen, 1)
-        now = f"loss {at.loss_sum / seen:.3f}, acc {at.correct / seen:.3f}, {speed:.0f} images/s"
-        now = f"{now}, {self._left(training)}"
-        if sys.stderr.isatty():
-            with contextlib.suppress(OSError):  # the terminal may be gone by now
-                self._draw(at.epoch, at.step, steps, now)
-        elif time.monotonic() - self._said > LINE_EVERY_S:
-            self._said = time.monotonic()
-            say(
-                f"{self._name}: epoch {at.epoch + 1}/{self._spec.epochs}, "
-                f"step {at.step}/{steps}, {now}"
-            )
-
-    def _draw(self, epoch: int, step: int, steps: int, now: str) -> None:
-        if self._bar is None:
-            name = f"{self._name}: epoch {epoch + 1}/{self._spec.epochs}"
-            self._bar = tqdm(
-                total=steps, initial=step - 1, desc=name, leave=False, bar_format=BAR_FORMAT
-            )
-        self._bar.set_postfix_str(now, refresh=False)
-        self._bar.update()
-
-    def _left(self, training: Training) -> str:
-        if self._done < 2:
-            return "time left not known yet"
-        at, spec = training.at, self._spec
-        left = spec.steps - at.epoch * spec.steps_per_epoch - at.step
-        each = (time.monotonic() - self._began) / (self._done - 1)
-        run = f"{tqdm.format_interval(left * each)} left"
-        if not self._after:
-            return run
-        # the machine's measured speed holds for what comes later, too
-        study_s = (left + self._after * spec.steps) * each
-        return f"{run}, study {tqdm.format_interval(study_s)}"
-
-    def epoch(self, epoch: EpochMetrics, line: Epoch) -> None:
-        """An epoch is evaluated."""
-        self.close()
-        numbers = (
-            ("train loss", epoch.train_loss),
-            ("acc", epoch.train_acc),
-            ("val loss", epoch.val_loss),
-            ("acc", epoch.val_acc),
-        )
-        values = " ".join(f"{n} {'–' if v is None else f'{v:.4f}'}" for n, v in numbers)
-        say(
-            f"{self._spec.run}: epoch {epoch.epoch + 1}/{self._spec.epochs} {values} "
-            f"{line.train_s:.0f} s"
-        )
-
-    def result(self, result: Result) -> None:
-        """The run is over."""
-        name, value = (
-            ("test", result.test_acc) if result.test_acc is not None else ("val", result.val_acc)
-        )
-        found = "" if value is None else f", {name} accuracy {100 * value:.2f}%"
-        say(f"{self._spec.run}: {result.status}{found}")
-
-    def close(self) -> None:
-        """Remove the bar."""
-        bar, self._bar = self._bar, None
-        if bar is not None:
-            with contextlib.suppress(OSError):
-                bar.close()
-
-
-def say(text: str) -> None:
-    """A line for people; a reader that has gone away is no reason to stop."""
-    with contextlib.suppress(OSError):
-        tqdm.write(text, file=sys.stderr)
-        sys.stderr.flush()
+    then = header.machine.model_dump() | header.packages
+    now = machine.describe_machine(device).model_dump() | provenance.packages()
+    names = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")
+    return ", ".join(
+        f"{name}: {then.get(name)} -> {now[name]}" for name in names if then.get(name) != now[name]
+    )
 
 
 def _save_old(path: Path) -> Path | None:

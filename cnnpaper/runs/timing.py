@@ -7,10 +7,13 @@ step times can be compared round by round.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,14 +38,7 @@ WARMUP = 5
 
 
 def time_session(
-    root: Path,
-    specs: list[RunSpec],
-    *,
-    data_dir: Path,
-    device: str,
-    say: Callable[[str], None],
-    rounds: int = ROUNDS,
-    steps: int = STEPS,
+    root: Path, specs: list[RunSpec], *, data_dir: Path, device: str, say: Callable[[str], None]
 ) -> None:
     """Measure one session and append a line for each network to the study's file.
 
@@ -51,15 +47,15 @@ def time_session(
     """
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
-    workers = [_Worker(root, spec, data_dir, device, steps) for spec in specs]
+    workers = [_Worker(root, spec, data_dir, device) for spec in specs]
     try:
-        for number in range(rounds):
+        for number in range(ROUNDS):
             turn = number % len(workers)
             # every network comes first, second, ... equally often, in both directions
             order = workers[turn:] + workers[:turn]
             for worker in order if number // len(workers) % 2 == 0 else order[::-1]:
                 worker.ask("round")
-            say(f"round {number + 1} of {rounds}")
+            say(f"round {number + 1} of {ROUNDS}")
         answers = [worker.ask("finish") | {"session": session} for worker in workers]
         for line in [Timing.model_validate_json(json.dumps(answer)) for answer in answers]:
             timings.append(path, line)  # all or none: a session lacks no network
@@ -74,7 +70,7 @@ def summary(line: Timing) -> str:
     parts = ", ".join(
         f"{name} {1000 * sum(values) / len(values):.0f}" for name, values in line.sections.items()
     )
-    low, high = sorted(line.rounds)[0], sorted(line.rounds)[-1]
+    low, high = min(line.rounds), max(line.rounds)
     return (
         f"{line.model}: {1000 * line.step_s:.1f} ms a step of {line.batch_size} images "
         f"(rounds {1000 * low:.1f} to {1000 * high:.1f}; {parts}), "
@@ -87,12 +83,11 @@ def summary(line: Timing) -> str:
 class _Worker:
     """A process that holds one network ready and measures when it is asked."""
 
-    def __init__(self, root: Path, spec: RunSpec, data_dir: Path, device: str, steps: int) -> None:
+    def __init__(self, root: Path, spec: RunSpec, data_dir: Path, device: str) -> None:
         request = {
             "spec": spec.model_dump(mode="json"),
             "data_dir": str(data_dir.resolve()),
             "device": device,
-            "steps": steps,
         }
         self._model = spec.model
         self._child = subprocess.Popen(
@@ -136,22 +131,20 @@ def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) ->
     torch.set_num_threads(spec.threads or machine.physical_cores())
     data = load_images(spec.data, Path(request["data_dir"]), root)
     training = Training(spec, data, device)
-    _do_steps(training, 1, Listener())
+    _timed(training, 1)
     startup_s, watch = time.monotonic() - started, machine.Stopwatch()
     at = provenance.now_utc()
     rounds: list[list[float]] = []
     write(json.dumps({"ready": True}))
     while (asked := read().strip()) == "round":
-        _do_steps(training, WARMUP, Listener())
-        laps = _Laps(device)
+        _timed(training, WARMUP)
         watch.start()
-        _do_steps(training, request["steps"], laps)
+        rounds.append(_timed(training, STEPS)["other"])
         watch.stop()
-        rounds.append(laps.seconds)
-        write(json.dumps({"step_s": laps.seconds}))
+        write(json.dumps({"step_s": rounds[-1]}))
     if asked != "finish":
         return
-    sections = _sections(training, request["steps"])
+    seconds = _timed(training, STEPS, hooks=True)
     start = time.monotonic()
     training.finish_epoch(Listener())
     eval_s, start = time.monotonic() - start, time.monotonic()
@@ -171,7 +164,7 @@ def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) ->
         "memory_format": spec.recipe.memory_format,
         "warmup": WARMUP,
         "round_s": rounds,
-        "sections": sections,
+        "sections": {name: [statistics.fmean(seconds[name])] for name in SECTIONS},
         "startup_s": startup_s,
         "eval_s": eval_s,
         "miniature_s": time.monotonic() - start,
@@ -187,91 +180,56 @@ class _Enough(Exception):
     """Leaves the training loop after the steps that were asked for."""
 
 
-class _Laps(Listener):
-    """Seconds of each step."""
+class _Clock(Listener):
+    """Seconds of each section of so many steps; what no hook marks off is ``other``."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.seconds: list[float] = []
-        self._device = device
+    def __init__(self, device: torch.device, steps: int) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self._device, self._left, self._last = device, steps, 0.0
 
     def before_epoch(self, training: Training) -> None:
-        self._last = time.perf_counter()
+        self._counts = False  # the first step waits for the plan of the epoch, no part of a step
 
-    def after_step(self, training: Training, loss: Tensor) -> None:
+    def mark(self, section: str) -> None:
+        """A section ends here, and the next begins."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # kernels run on after the call that started them
         now = time.perf_counter()
-        self.seconds.append(now - self._last)
+        if self._counts:
+            self.seconds[section].append(now - self._last)
         self._last = now
 
-
-class _Count(Listener):
-    """Passes events on and leaves the loop after so many steps."""
-
-    def __init__(self, steps: int, listener: Listener) -> None:
-        self._left, self._listener = steps, listener
-        self._first = True
-
-    def before_epoch(self, training: Training) -> None:
-        self._first = True
-
     def after_step(self, training: Training, loss: Tensor) -> None:
-        if self._first:  # it held the plan of the epoch, which is no part of a step
-            self._first = False
-            self._listener.before_epoch(training)
-            return
-        self._listener.after_step(training, loss)
-        self._left -= 1
+        self.mark("other")
+        self._left -= self._counts
+        self._counts = True
         if not self._left:
             raise _Enough
 
 
-def _do_steps(training: Training, steps: int, listener: Listener) -> None:
-    """Do ``steps`` steps of the real loop, after one that does not count."""
+def _timed(training: Training, steps: int, *, hooks: bool = False) -> dict[str, list[float]]:
+    """Seconds of ``steps`` steps of the real loop, after one that does not count.
+
+    Args:
+        training: whose counters are turned back where an epoch has too few steps.
+        steps: how many.
+        hooks: divide each step into its sections, which costs a little time.
+    """
     if training.steps_of(0) < 2:
         raise UserError("an epoch of one step cannot be timed: use more images, or smaller batches")
-    counting = _Count(steps, listener)
-    while True:
-        if training.at.step in (0, training.steps_of(0)):
-            training.at = Counters(step=1)
-        try:
-            training.train_epoch(counting)
-        except _Enough:
-            return
-
-
-def _sections(training: Training, steps: int) -> dict[str, tuple[float, ...]]:
-    """Mean seconds a step of each section; hooks tell where one ends and the next begins."""
-    seconds: dict[str, list[float]] = {name: [] for name in SECTIONS}
-    device = training.device
-    last = 0.0
-
-    def ended(section: str) -> None:
-        nonlocal last
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        now = time.perf_counter()
-        if section:
-            seconds[section].append(now - last)
-        last = now
-
-    class Ends(Listener):
-        def before_epoch(self, training: Training) -> None:
-            for values in seconds.values():
-                values.clear()
-            ended("")
-
-        def after_step(self, training: Training, loss: Tensor) -> None:
-            ended("other")
-
-    net, optimizer = training.net, training.optimizer
-    hooks = [
-        net.register_forward_pre_hook(lambda *_: ended("data")),
-        net.register_forward_hook(lambda *_: ended("forward")),
-        optimizer.register_step_pre_hook(lambda *_: ended("backward")),
-        optimizer.register_step_post_hook(lambda *_: ended("optimizer")),
-    ]
-    _do_steps(training, steps, Ends())
-    for hook in hooks:
-        hook.remove()
-    return {name: (sum(values) / len(values),) for name, values in seconds.items()}
+    clock, net, optimizer = _Clock(training.device, steps), training.net, training.optimizer
+    with contextlib.ExitStack() as stack:
+        if hooks:
+            for hook in (
+                net.register_forward_pre_hook(lambda *_: clock.mark("data")),
+                net.register_forward_hook(lambda *_: clock.mark("forward")),
+                optimizer.register_step_pre_hook(lambda *_: clock.mark("backward")),
+                optimizer.register_step_post_hook(lambda *_: clock.mark("optimizer")),
+            ):
+                stack.callback(hook.remove)
+        with contextlib.suppress(_Enough):
+            while True:
+                if training.at.step in (0, training.steps_of(0)):
+                    training.at = Counters(step=1)
+                training.train_epoch(clock)
+    return clock.seconds

@@ -30,18 +30,18 @@ def test_line_names_place_values_speed_and_times_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Steps of 3 s: 88 are left of this run, and four and a half runs of 100 come after it."""
-    from cnnpaper.runs import recorder
+    from cnnpaper.runs import progress
 
     now = 0.0
-    monkeypatch.setattr(recorder.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     monkeypatch.setenv(PLACE, "7 42 4.5")
-    progress = recorder.Progress(spec(100))
+    bar = progress.Progress(spec(100))
     at = SimpleNamespace(epoch=0, step=0, seen=0, loss_sum=0.0, correct=0)
     training: Any = SimpleNamespace(at=at, steps_of=lambda _: 50)
     for step in range(1, 13):
         at.step, at.seen, at.loss_sum, at.correct = step, 64 * step, 32.0 * step, 16 * step
         watch: Any = SimpleNamespace(wall_s=step * 3.2)
-        progress.step(training, watch)
+        bar.step(training, watch)
         now += 3.0
     line = capsys.readouterr().err.splitlines()
     assert line == [
