@@ -128,14 +128,16 @@ def test_devices() -> None:
 
 
 def test_a_failing_estimate_is_an_error_with_its_reason(root: Path) -> None:
-    """Not the traceback of a thread, and not a success."""
-    spec = tiny.add_to(root, steps=10)
+    """Not the traceback of a thread, and not a success; of many the first four are shown."""
+    specs = [tiny.add_to(root, steps=10).model_copy(update={"seed": seed}) for seed in range(7)]
 
     def estimate(_: object) -> float:
         raise UserError("timing.jsonl:1: damaged")
 
-    with pytest.raises(UserError, match=r"small/tiny-s0: timing\.jsonl:1: damaged"):
-        launch.train_study([spec], root=root, data_dir=root / "data", estimate=estimate)
+    with pytest.raises(UserError, match=r"small/tiny-s0: timing\.jsonl:1: damaged") as raised:
+        launch.train_study(specs, root=root, data_dir=root / "data", estimate=estimate)
+    lines = str(raised.value).splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (6, "not finished:", "and 3 more")
 
 
 def test_no_run_starts_that_would_end_too_late(root: Path, capfd) -> None:

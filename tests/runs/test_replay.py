@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +190,25 @@ def test_reproduced_in_full(copy: Path) -> None:
     assert code == 2
     assert "small/tiny-s0 differs in 1 logged values" in output
     assert f"result.test_loss: 9.5 -> {result['test_loss']}" in output
+
+
+def test_a_reproduction_that_is_stopped_says_how_to_resume_it(copy: Path) -> None:
+    arguments = ("reproduce", "--study", "small", "--model", "tiny")
+    path = copy / "build" / "reproduce" / "small" / "tiny-s0" / "run.jsonl"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "cnnpaper", *arguments],
+        cwd=copy,
+        env=clean_environment() | {"OMP_NUM_THREADS": "1", "SLURM_JOB_ID": "a test"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (path.exists() and path.stat().st_size):  # the header, before the miniature
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate()
+    assert child.returncode == 130, said
+    assert "its state is saved; resume: make reproduce STUDY=small MODEL=tiny SEED=0" in said
+    code, output = call(copy, *arguments)
+    assert code == 0, output
+    assert "resuming at epoch 1, step 1" in output
