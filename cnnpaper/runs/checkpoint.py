@@ -35,7 +35,7 @@ def keep(folder: Path, count: int) -> None:
 
     The caller holds the run's lock.
     """
-    for path in [*_newest_first(folder)[count:], *folder.glob(".checkpoint-*.tmp")]:
+    for path in [*_newest_first(folder)[count:], *folder.glob(".*.tmp")]:
         path.unlink()
 
 

@@ -18,7 +18,7 @@ from cnnpaper.runs.machine import Stopwatch
 
 LINE_EVERY_S = 30.0
 """Seconds between plain lines where there is no terminal."""
-BAR_FORMAT = "{desc} {bar:10} {postfix}"
+BAR_FORMAT = "{desc} {bar:10} {percentage:.0f} %{postfix}"
 """Of the bar on a terminal; the times left are in its postfix."""
 
 
