@@ -7,8 +7,11 @@ folder or in an archive. Names that begin with a dot are never input.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import itertools
+import lzma
 import os
 import re
 import shlex
@@ -18,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError, nearest
@@ -32,8 +36,10 @@ IMAGES = "folder of images"
 FORMS = (BINARY, PYTHON, PARQUET, ARCHIVE, IMAGES)
 """The surest and fastest first."""
 
-MAX_BYTES = 1 << 29
-"""No archive of the set is larger, nor any file in one; others take hours to look through."""
+MAX_BYTES = 640 << 20
+"""What an archive may have, packed and unpacked: 60,000 images as PNG in a tar have 180 MB."""
+LIMITS = {BINARY: 33_000_000, PYTHON: 33_000_000, PARQUET: 256 << 20, IMAGES: 65_536}
+"""Bytes of one file in an archive: a pickled batch has 31 MB, a plainly stored image 3 kB."""
 MAX_DEPTH = 6  # Hugging Face: datasets--NAME/snapshots/COMMIT/plain_text/train/0000.parquet
 MAX_NAMES = 200_000  # DATA_DIR may be a home folder
 
@@ -200,26 +206,65 @@ def unpacked(archive: Path) -> dict[str, bytes | None]:
     """All names in a tar (packed or not) or ZIP archive; the bytes of those of a copy, else None.
 
     Raises:
-        Bad: it is damaged, or none.
+        Bad: it is damaged, is none, or holds more than the images need.
     """
-    found: dict[str, bytes | None] = {}
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                for entry in opened.infolist():
-                    wanted = _group(entry.filename) and entry.file_size <= MAX_BYTES
-                    found[entry.filename] = opened.read(entry) if wanted else None
-        else:
-            with tarfile.open(archive) as tar:
-                for member in tar:
-                    name = member.name.removeprefix("./")
-                    # links and devices are passed over
-                    wanted = _group(name) and member.isreg() and member.size <= MAX_BYTES
-                    reader = tar.extractfile(member) if wanted else None
-                    found[name] = None if reader is None else reader.read()
+        with archive.open("rb") as file:
+            read = _zipped if file.read(2) == b"PK" else _tarred
+            file.seek(0)
+            return dict(read(file))
+    except Bad:
+        raise
     except PermissionError as error:
         raise Bad(f"cannot be read ({error.strerror})") from None
     except Exception as error:  # decompressors raise a dozen kinds
         reason = str(error).partition("\n")[0][:80]
         raise Bad(f"is damaged or cut off ({reason})") from None
-    return found
+
+
+def _wanted(name: str, size: int) -> bool:
+    group = _group(name)
+    if group and size > LIMITS[group[0]]:
+        raise Bad(f"{name} in it has {size:,} bytes")
+    return group is not None
+
+
+def _zipped(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
+    with zipfile.ZipFile(file) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+            raise Bad(f"holds more than {MAX_BYTES:,} bytes")
+        for entry in archive.infolist():
+            wanted = _wanted(entry.filename, entry.file_size)
+            yield entry.filename, archive.read(entry) if wanted else None
+
+
+def _tarred(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
+    openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+    magic = file.read(2)
+    file.seek(0)
+    stream = _Bounded(openers[magic](file) if magic in openers else file)
+    with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
+        for member in tar:
+            name = member.name.removeprefix("./")
+            # links and devices are passed over
+            wanted = member.isreg() and _wanted(name, member.size)
+            reader = tar.extractfile(member) if wanted else None
+            yield name, None if reader is None else reader.read()
+
+
+class _Bounded:
+    """An unpacked stream that gives no more than the images need, at a time and in all."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.tell = stream.tell
+
+    def read(self, count: int) -> bytes:
+        if count > LIMITS[PARQUET]:
+            raise Bad(f"holds something of {count:,} bytes")
+        return self.stream.read(count)
+
+    def seek(self, position: int) -> int:
+        if position > MAX_BYTES:
+            raise Bad(f"holds more than {MAX_BYTES:,} bytes")
+        return self.stream.seek(position)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import os
 import pickle
 import tarfile
+import tracemalloc
+import zipfile
+import zlib
 from hashlib import sha1
 from pathlib import Path
 
@@ -334,6 +338,41 @@ def test_links_in_an_archive_are_not_followed_and_nothing_is_unpacked(folder: Pa
             archive.addfile(member)
     assert "holds no images" in refusal(folder)
     assert not (folder.parent / "escaped").exists()
+
+
+def zeros(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A tar of one member of ``size`` zeros, packed without holding them."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    chunks = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT)) + b"".join((*chunks, packer.flush()))
+
+
+@pytest.mark.parametrize(
+    "name, size, kind, reason",
+    [
+        ("readme", 700 << 20, tarfile.REGTYPE, "holds more than 671,088,640 bytes"),
+        ("data_batch_1", 40 << 20, tarfile.REGTYPE, "data_batch_1 in it has 41,943,040 bytes"),
+        ("././@LongLink", 300 << 20, tarfile.GNUTYPE_LONGNAME, "holds something of"),
+        ("ZIP", 40 << 20, b"", "1.png in it has 41,943,040 bytes"),
+    ],
+)
+def test_an_archive_that_unpacks_to_much_more_is_refused_in_little_memory(
+    name: str, size: int, kind: bytes, reason: str, folder: Path
+) -> None:
+    if name == "ZIP":
+        with zipfile.ZipFile(folder / "cifar10", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("train/cat/1.png", bytes(size))
+        (folder / "cifar10").rename(folder / "cifar10.zip")
+    else:
+        write(folder / "cifar10.tar.gz", zeros(name, size, kind))
+    tracemalloc.start()
+    said = refusal(folder)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reason in said
+    assert peak < 32 << 20
 
 
 def image(kind: str, size: tuple[int, int] = (32, 32), mode: str = "RGB") -> bytes:
