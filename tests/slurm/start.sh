@@ -22,7 +22,7 @@ ReturnToService=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 KillWait=5
-MinJobAge=300
+MinJobAge=3600
 SchedulerParameters=bf_interval=1,sched_min_interval=0
 StateSaveLocation=$place/state
 SlurmdSpoolDir=$place/spool
