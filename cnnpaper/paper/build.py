@@ -18,10 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnpaper.config import visible
 from cnnpaper.files import UserError, lock, sha256_file, write_atomic
 from cnnpaper.paper.publication import EDITIONS, Edition
-from cnnpaper.study.imported import ENDINGS
 
 if TYPE_CHECKING:
     from cnnpaper.paper.compose import Document
@@ -135,7 +133,7 @@ def input_files(root: Path, study: str) -> Iterator[Path]:
     for folder, patterns in (
         (root / "experiments", ("*.toml", "study/*.toml")),
         *((logs / name, ("**/run.jsonl", "**/predictions.npz", "**/verified.json", "*.jsonl",
-                         *(f"*{ending}" for ending in ENDINGS)))
+                         "*.[lL][oO][gG]", "*.[tT][xX][tT]"))  # the last two of imported studies
           for name in _studies(root, study)),
         (root / "report", ("*.toml", "*.bib", *CLASSES, "en/*", "ko/*", "layout/*",
                            "extra/*")),
@@ -225,7 +223,7 @@ def tex_files(root: Path, document: Document) -> Mapping[str, bytes]:
     if name and not (root / "report" / name).is_file():
         raise UserError(f"report/paper.toml: class_file = {name!r}: report/{name} is missing")
     for pattern in CLASSES:
-        files |= {path.name: path.read_bytes() for path in visible(root / "report", pattern)}
+        files |= {path.name: path.read_bytes() for path in (root / "report").glob(f"[!.]{pattern}")}
     return files | {d.file: d.render(d.kinds[0]) for d in document.drawings.values()}
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from cnnpaper.config import Imported, ImportedLog, load_study
 from cnnpaper.files import UserError
+from cnnpaper.paper.build import manifest
 from cnnpaper.paper.compose import compose
 from cnnpaper.study.adopt import import_logs, name_of
 from cnnpaper.study.imported import TextRun, read_log
@@ -376,3 +377,11 @@ def test_the_command_says_what_it_made_and_what_comes_next(
     for command in (("train", "--model", "resnet18"), ("export", "--tensorboard")):
         answer = cnnpaper(*command, "--study", "cards")
         assert (answer.code, "was imported" in answer.err) == (2, True)
+
+
+def test_a_changed_log_is_typeset_again(root: Path) -> None:
+    name = NAME.replace(".log", ".LOG")
+    bring(root, {name: WHOLE})
+    before = manifest(root, "cards", False)
+    (root / "results/log/cards" / name).write_text(textlogs.text([0.1, 0.2, 0.3]), "utf-8")
+    assert manifest(root, "cards", False) != before
