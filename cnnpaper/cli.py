@@ -21,7 +21,7 @@ from cnnpaper.files import Interrupted, UserError, memory_ran_out, nearest
 
 if TYPE_CHECKING:
     from cnnpaper.config import RunSpec, Study
-    from cnnpaper.paper.publication import Edition
+    from cnnpaper.paper import Edition
 
 ROOT = Path()
 """The current folder is the root of the repository."""

@@ -1,1 +1,6 @@
 """The half that writes the paper; it never imports torch."""
+
+from typing import Literal
+
+Edition = Literal["en", "ko", "html", "ko.html"]
+EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")

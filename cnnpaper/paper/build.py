@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnpaper.files import UserError, lock, sha256_file, write_atomic
-from cnnpaper.paper.publication import EDITIONS, Edition
+from cnnpaper.paper import EDITIONS, Edition
 
 if TYPE_CHECKING:
     from cnnpaper.paper.compose import Document

@@ -18,13 +18,14 @@ from markupsafe import Markup
 
 from cnnpaper.config import read_toml
 from cnnpaper.files import UserError
+from cnnpaper.paper import Edition
 from cnnpaper.paper.claims import Claims
 from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.extra import Extras
 from cnnpaper.paper.facts import Facts, log_name
 from cnnpaper.paper.html import HtmlFace
 from cnnpaper.paper.ledger import Cite, Ledger, Value
-from cnnpaper.paper.publication import Edition, Extra, Publication, read_publication
+from cnnpaper.paper.publication import Extra, Publication, read_publication
 from cnnpaper.paper.references import Bibliography, keys
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tables import Tables

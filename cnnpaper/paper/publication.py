@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
 from cnnpaper.config import Imported, Model, Study, read_toml, validated
 
-Edition = Literal["en", "ko", "html", "ko.html"]
-EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")
 Languages = dict[str, str]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 

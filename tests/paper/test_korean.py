@@ -15,9 +15,9 @@ from lxml import html as lxml_html
 from cnnpaper import config
 from cnnpaper.config import read_toml
 from cnnpaper.figures.words import ENGLISH
+from cnnpaper.paper import EDITIONS
 from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.paper.html import assemble, kept_together
-from cnnpaper.paper.publication import EDITIONS
 from cnnpaper.paper.words import PARTICLES, particle
 from cnnpaper.study.analysis import Findings
 from tests import textlogs
