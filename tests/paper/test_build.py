@@ -29,6 +29,7 @@ pytestmark = [
 ]
 SHAPES = {
     "nothing yet": {"arms": ARMS, "finished": 0},
+    "Korean": {"arms": ARMS, "edition": "ko"},
     "twelve": {
         "arms": ARMS, "models": {f"net{i}": f"Mobile-NetV{i} of a long name (x)"[: 8 + 2 * i]
                                  for i in range(12)}, "diverged": frozenset({1, 5}),
