@@ -25,7 +25,7 @@ from cnnpaper.paper.extra import Extras
 from cnnpaper.paper.facts import Facts, log_name
 from cnnpaper.paper.html import HtmlFace
 from cnnpaper.paper.ledger import Cite, Ledger, Value
-from cnnpaper.paper.publication import Extra, Publication, read_publication
+from cnnpaper.paper.publication import Extra, Publication, picked, read_publication
 from cnnpaper.paper.references import Bibliography, keys
 from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tables import Tables
@@ -250,7 +250,7 @@ class Composer:
             "tables": Shelf(self.tables),
             "figures": Shelf(self.drawings),
             "publication": self.publication,
-            "pick": lambda texts: texts.get(words.language) or next(iter(texts.values()), ""),
+            "pick": lambda texts: picked(texts, words.language),
             "main": self.language,
             "stale": sorted(self.data.stale),
             "stale_why": [why for path in sorted(self.data.stale) for why in self.data.stale[path]],

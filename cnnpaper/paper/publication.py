@@ -53,7 +53,8 @@ class Publication(Model):
     """By name of the study."""
     author: tuple[Author, ...] = ()
     keywords: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    licence: Languages = Field(default_factory=dict)
+    licence: Languages | str = ""
+    """By language, or one for all."""
     acknowledgement: Languages = Field(default_factory=dict)
     columns: int = Field(default=1, ge=1, le=2)
     page_limit: int | None = Field(default=None, ge=1)
@@ -103,13 +104,20 @@ def read_publication(root: Path, study: Study) -> Publication:
     )  # fmt: skip
 
 
+def picked(texts: Languages | str, language: str) -> str:
+    """The text in a language, else the first one there is."""
+    if isinstance(texts, str):
+        return texts
+    return texts.get(language) or next(iter(texts.values()), "")
+
+
 def citation(root: Path, publication: Publication, year: str | None) -> str:
     """``CITATION.cff``: the program as ``pyproject.toml`` has it, the paper as this file has it."""
     project = read_toml(root / "pyproject.toml")["project"]
     paper: dict[str, Any] = {
         "type": "report", "title": next(iter(publication.title.values())),
         "authors": [_cff(author) for author in publication.author],
-        "year": int(year) if year else None, "notes": next(iter(publication.licence.values()), ""),
+        "year": int(year) if year else None, "notes": picked(publication.licence, "en"),
     }  # fmt: skip
     values: dict[str, Any] = {
         "cff-version": "1.2.0",
