@@ -388,8 +388,12 @@ def _explained(error: Any) -> str:
 
 
 def visible(folder: Path, pattern: str) -> list[Path]:
-    """Files of ``folder`` that are input: names that begin with a dot are editors' and systems'."""
-    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+    """Files of ``folder`` that are input: what begins with a dot is an editor's or the system's."""
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def load_recipe(root: Path) -> Recipe:

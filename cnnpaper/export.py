@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cnnpaper import log
 from cnnpaper.advice import advice
+from cnnpaper.config import visible
 from cnnpaper.files import UserError, write_atomic
 
 EVENTS_NAME = "events.out.tfevents.0.cnnpaper"
@@ -103,7 +104,7 @@ def export(
     logs = root / "results" / "log"
     out = out or root / "build" / "tensorboard"
     for turn in itertools.count():
-        paths = sorted((logs / study).glob(f"**/{log.LOG_NAME}"))
+        paths = visible(logs / study, f"**/{log.LOG_NAME}")
         if not paths and follow is None:
             raise UserError(
                 f"study {study!r} has no log\ntrain: {advice('experiments', STUDY=study)}"

@@ -17,6 +17,7 @@ from scipy.special import softmax
 
 from cnnpaper import log, metrics, timings
 from cnnpaper.advice import advice
+from cnnpaper.config import visible
 from cnnpaper.data.read import CLASSES
 from cnnpaper.files import UserError, nearest, sha256_file, write_atomic
 
@@ -107,7 +108,8 @@ def find_run(root: Path, name: str) -> tuple[log.Run, RunSpec]:
         UserError: there is none of that name, or it has no result.
     """
     logs = root / "results" / "log"
-    known = [path.parent.relative_to(logs).as_posix() for path in logs.glob(f"**/{log.LOG_NAME}")]
+    found = visible(logs, f"**/{log.LOG_NAME}")
+    known = [path.parent.relative_to(logs).as_posix() for path in found]
     name = name.removeprefix("results/log/").rstrip("/")
     if name not in known:
         hint = nearest(name, known) or f"; there are {', '.join(sorted(known)[:4]) or 'none'}"

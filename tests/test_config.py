@@ -180,6 +180,11 @@ def test_names_that_begin_with_a_dot_are_no_input(root: Path) -> None:
     assert config.known_models(root) == ["other", "tiny"]
     assert "known studies: arms, trial (" in message(lambda: config.load_study(root, "trail"))
     assert len(runs(root, "trial")) == 4
+    for name in (".ipynb_checkpoints/tiny-s0", "short/._tiny-s0", "short/tiny-s0"):
+        log = root / "results" / "log" / "trial" / name / "run.jsonl"
+        log.parent.mkdir(parents=True)
+        log.touch()
+    assert config.visible(root / "results", "**/run.jsonl") == [log]
 
 
 @pytest.mark.parametrize("form", ["bom", "crlf"])
