@@ -82,7 +82,7 @@ class PlainWorker(_Worker):
             text=True,
         )
         threads = spec.threads or machine.physical_cores()
-        self.ask(plain.request(spec, cell, data_dir=data_dir, threads=threads, steps=STEPS))
+        self.ask(plain.request(spec, cell, data_dir=data_dir, threads=threads))
 
 
 class Session:
@@ -126,7 +126,7 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
         tried[cell.name] = dict(zip(WORKERS, map(statistics.median, found), strict=True))
         best.append(min(each, key=lambda one: tried[one.name][one.workers]))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(contextlib.closing(_Worker(ROOT, spec, data_dir, "cpu", STEPS)))
+        ours = stack.enter_context(contextlib.closing(_Worker(ROOT, spec, data_dir, "cpu")))
         others = [
             stack.enter_context(contextlib.closing(PlainWorker(spec, data_dir, cell)))
             for cell in best

@@ -74,7 +74,7 @@ def call(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """The command, in this process and quick: one cell, few rounds; and what it prints."""
-    quick = {"WORKERS": (1,), "WORKER_ROUNDS": 1, "ROUNDS": 2, "STEPS": 3, "CELLS": CELLS[2:3]}
+    quick = {"WORKERS": (1,), "WORKER_ROUNDS": 1, "ROUNDS": 2, "CELLS": CELLS[2:3]}
     for name, value in quick.items():
         monkeypatch.setattr(compare, name, value)
     module = types.ModuleType("tiny")
