@@ -117,8 +117,8 @@ class _Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._child.terminate()
-        self._child.wait()
+        with self._child:  # waits, and closes its pipes
+            self._child.terminate()
 
 
 def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) -> None:

@@ -23,7 +23,7 @@ from cnnpaper.files import UserError, append_line, clean_environment
 from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, _Worker
-from cnnpaper.study.stats import Median, paired_ratio
+from cnnpaper.study.stats import median_interval
 from cnnpaper.study.status import duration
 from cnnpaper.timings import Timing
 from tests.bench import plain
@@ -82,7 +82,7 @@ class PlainWorker(_Worker):
             text=True,
         )
         threads = spec.threads or machine.physical_cores()
-        self.ask(plain.request(spec, cell, data_dir=data_dir, threads=threads, steps=STEPS))
+        self.ask(plain.request(spec, cell, data_dir=data_dir, threads=threads))
 
 
 class Session:
@@ -126,7 +126,7 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
         tried[cell.name] = dict(zip(WORKERS, map(statistics.median, found), strict=True))
         best.append(min(each, key=lambda one: tried[one.name][one.workers]))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(contextlib.closing(_Worker(ROOT, spec, data_dir, "cpu", STEPS)))
+        ours = stack.enter_context(contextlib.closing(_Worker(ROOT, spec, data_dir, "cpu")))
         others = [
             stack.enter_context(contextlib.closing(PlainWorker(spec, data_dir, cell)))
             for cell in best
@@ -153,9 +153,10 @@ class Speed:
         cells = [replace(cell, workers=line["workers"][cell.name]) for cell in CELLS]
         self.fastest = min(cells, key=lambda cell: self.step_s[cell.name])
 
-    def ratio(self, cell: str) -> Median:
-        """Step time of a cell over ours."""
-        return paired_ratio(self.line["round_s"][cell], self.line["round_s"][OURS])
+    def ratio(self, cell: str) -> tuple[float, tuple[float, float]]:
+        """Step time of a cell over ours, round by round: the median and its interval."""
+        rounds = zip(self.line["round_s"][cell], self.line["round_s"][OURS], strict=True)
+        return median_interval([a / b for a, b in rounds])
 
 
 def speed_of(model: str) -> Speed | None:
@@ -178,7 +179,7 @@ def planned(study: Study, model: str, speed: Speed) -> list[Line]:
         name: str | None, arm: Arm, rates: Sequence[float], seeds: Sequence[int]
     ) -> list[Line]:
         assert isinstance(arm.steps, dict)
-        steps = max(1, round(arm.steps[model] / speed.ratio(cell.name).median))
+        steps = max(1, round(arm.steps[model] / speed.ratio(cell.name)[0]))
         found = []
         for rate in rates:
             for seed in seeds:
@@ -193,7 +194,8 @@ def planned(study: Study, model: str, speed: Speed) -> list[Line]:
     search = load_study(ROOT, str(study.tuning))
     (first, stage1), (second, stage2) = search.arms.items()
     grid = [float(rate) for rate in search.grid["peak_learning_rate"]]
-    wide, near, tried, won = runs(first, stage1, grid, stage1.seeds), [], None, None
+    wide, tried, won = runs(first, stage1, grid, stage1.seeds), None, None
+    near: list[Line] = []
     while tried != [line["rate"] for line in near]:  # each turn adds at most one rate
         tried = [line["rate"] for line in near]
         rates, won = tuning.plan(grid, scores(wide), scores(near))
@@ -251,11 +253,11 @@ def table(study: Study) -> str:
         name = "ours: {precision} {memory_format}".format(**speed.line)
         rows.append([model, name, "", _ms(speed, OURS), "1", steps, _ours(study, model)])
         for cell, count in speed.line["workers"].items():
-            ratio = speed.ratio(cell)
-            interval = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+            ratio, (low, high) = speed.ratio(cell)
+            interval = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
             score = _plains(study, model, speed) if cell == speed.fastest.name else ""
             row = [f"plain: {cell}", count, _ms(speed, cell), interval]
-            rows.append([model, *row, round(steps / ratio.median), score])
+            rows.append([model, *row, round(steps / ratio), score])
         notes.append(_note(speed.line))
     if not rows:
         raise UserError("nothing was measured yet: python -m tests.bench.plain speed")

@@ -32,7 +32,7 @@ from cnnpaper.engine import evaluate
 from cnnpaper.engine.images import MEAN, STD, DataSet, Images
 from cnnpaper.engine.initialise import build
 from cnnpaper.runs.dataset import load_images
-from cnnpaper.runs.timing import WARMUP
+from cnnpaper.runs.timing import STEPS, WARMUP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ def measured(root: Path, read: Callable[[], str], write: Callable[[str], None]) 
     """
     request = json.loads(read())
     spec = RunSpec.model_validate_json(json.dumps(request["spec"]))
-    cell, steps = Cell(**request["cell"]), int(request["steps"])
+    cell = Cell(**request["cell"])
     torch.set_num_threads(request["threads"])
     data = load_images(spec.data, Path(request["data_dir"]), root)
     batches = loader(data.train, spec.recipe.batch_size, cell)
@@ -177,15 +177,15 @@ def measured(root: Path, read: Callable[[], str], write: Callable[[str], None]) 
         for _ in islice(losses, WARMUP):
             pass
         laps = [perf_counter()]
-        for _ in islice(losses, steps):
+        for _ in islice(losses, STEPS):
             laps.append(perf_counter())
         write(json.dumps({"step_s": np.diff(laps).tolist()}))
 
 
-def request(spec: RunSpec, cell: Cell, *, data_dir: Path, threads: int, steps: int) -> str:
+def request(spec: RunSpec, cell: Cell, *, data_dir: Path, threads: int) -> str:
     """The first line that :func:`measured` reads."""
     values = {"spec": spec.model_dump(mode="json"), "cell": asdict(cell), "threads": threads}
-    return json.dumps(values | {"data_dir": str(data_dir.resolve()), "steps": steps})
+    return json.dumps(values | {"data_dir": str(data_dir.resolve())})
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def call(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """The command, in this process and quick: one cell, few rounds; and what it prints."""
-    quick = {"WORKERS": (1,), "WORKER_ROUNDS": 1, "ROUNDS": 2, "STEPS": 3, "CELLS": CELLS[2:3]}
+    quick = {"WORKERS": (1,), "WORKER_ROUNDS": 1, "ROUNDS": 2, "CELLS": CELLS[2:3]}
     for name, value in quick.items():
         monkeypatch.setattr(compare, name, value)
     module = types.ModuleType("tiny")
@@ -127,7 +127,9 @@ def test_the_rate_falls_to_zero_along_a_cosine(monkeypatch: pytest.MonkeyPatch) 
     assert rates == pytest.approx([0.2, 0.1 + 0.1 * 0.5**0.5, 0.1, 0.1 - 0.1 * 0.5**0.5])
 
 
-def test_speed_then_accuracy_then_the_table(place: Path, call: Callable[..., str]) -> None:
+def test_speed_then_accuracy_then_the_table(
+    place: Path, call: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     call("speed")
     (line,) = compare.lines("speed")
     assert {name: len(each) for name, each in line["round_s"].items()} == {
@@ -136,15 +138,27 @@ def test_speed_then_accuracy_then_the_table(place: Path, call: Callable[..., str
     }
     assert line["workers"] == {"bfloat16 contiguous": 1}
     assert call("speed") == "tiny: measured already\n"
-    write(place, "speed", {**line, "workers": {"bfloat16 contiguous": 0}})  # no fork of this one
+    # the same times, whatever else the machine does; and no fork of this process
+    same = {name: [1.0] for name in line["round_s"]}
+    write(place, "speed", line | {"workers": {"bfloat16 contiguous": 0}, "round_s": same})
+    trained, real = [], plain.validation_accuracy
+
+    def scored(*given: Any, rate: float, **more: Any) -> float:
+        trained.append(real(*given, rate=rate, **more))
+        return 0.5 - abs(rate - 0.1)
+
+    monkeypatch.setattr(plain, "validation_accuracy", scored)
     assert "tiny: complete" in call("accuracy", "--model", "tiny")
     lines = compare.lines("accuracy")
-    stages = [one["stage"] for one in lines]
-    assert stages.count("stage1") == 3
-    assert stages.count("stage2") >= 3
-    assert [one["seed"] for one in lines if one["stage"] == "short"] == [0, 1, 2]
-    assert all(0.05 <= one["val_acc"] <= 1 and one["images"] == 100 for one in lines)
-    assert "bfloat16 contiguous" in call("show")
+    assert [(one["stage"], one["rate"], one["seed"], one["steps"]) for one in lines] == [
+        *(("stage1", rate, 100, 10) for rate in RATES),
+        *(("stage2", rate, 100, 30) for rate in RATES),
+        *(("short", 0.1, seed, 60) for seed in (0, 1, 2)),
+    ]
+    assert all(0 <= value <= 1 for value in trained)
+    assert [one["images"] for one in lines] == [100] * 9
+    monkeypatch.setattr(compare, "TRAINED", ("tiny",))
+    assert "50.00% (50.00%, 50.00%, 50.00%)" in call("show")
 
 
 def test_rates_and_steps_are_those_of_our_rule(place: Path) -> None:
