@@ -208,9 +208,9 @@ def test_ratios_and_budgets_by_hand(root: Path) -> None:
     tiny.add_to(root, steps=25)
     fabricate.timing(root, "small", {"alexnet": 0.1, "resnet18": 0.4})
     session = timings.read(root / "results" / "log" / "small" / "timing.jsonl")[1]
-    steps = timings.budget_steps(session, "resnet18", 100)
-    assert steps["resnet18"] == 100
-    assert steps["alexnet"] == pytest.approx(400, rel=0.05)
+    found = timings.budget(session, "resnet18", 100)
+    assert found["resnet18"] == (100, 0.0)
+    assert found["alexnet"][0] == pytest.approx(400, rel=0.05)
     assert set(timings.ratios(session, "resnet18")["resnet18"]) == {1.0}
 
 
