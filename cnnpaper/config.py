@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -451,6 +453,7 @@ def load_study(root: Path, name: str) -> Study:
         UserError: no such study (with the nearest), or a mistake in its file.
     """
     name = unicodedata.normalize("NFC", name)
+    _refuse_decomposed(root / "results" / "log" / name)
     folder = root / "experiments" / "study"
     files = {unicodedata.normalize("NFC", path.stem): path for path in visible(folder, "*.toml")}
     if path := files.get(name):
@@ -467,6 +470,23 @@ def load_study(root: Path, name: str) -> Study:
         f"there is no study {name!r}{nearest(name, files)}\n"
         f"known studies: {', '.join(sorted(files)) or 'none'} (files in {folder})"
     )
+
+
+def _refuse_decomposed(logs: Path) -> None:
+    """Logs in a folder whose name looks the same but has other bytes, as from an archive of a Mac."""
+    for other in logs.parent.glob("*") if not logs.name.isascii() else ():
+        if other.name != logs.name and unicodedata.normalize("NFC", other.name) == logs.name:
+            if not logs.exists():
+                names = " ".join(shlex.quote(os.fspath(path)) for path in (other, logs))
+                raise UserError(
+                    f"{other}: its name is in decomposed Unicode, so its logs are not found\n"
+                    f"rename it: mv {names}"
+                )
+            if not logs.samefile(other):
+                raise UserError(
+                    f"{other}: there are two folders of this name, in two forms of Unicode\n"
+                    "move all runs into one of them and remove the other"
+                )
 
 
 def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
