@@ -473,7 +473,7 @@ def load_study(root: Path, name: str) -> Study:
 
 
 def _refuse_decomposed(logs: Path) -> None:
-    """Logs in a folder whose name looks the same but has other bytes, as from an archive of a Mac."""
+    """Logs in a folder of the same name in other bytes, as an archive of a Mac may give it."""
     for other in logs.parent.glob("*") if not logs.name.isascii() else ():
         if other.name != logs.name and unicodedata.normalize("NFC", other.name) == logs.name:
             if not logs.exists():

@@ -143,8 +143,10 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
         UserError: a run differs, or cannot be verified; the others were verified all the same.
     """
     study = load_study(root, name)
+    if study.origin == "imported":
+        raise UserError(f"study {name!r} was imported from logs of another program: nothing to run")
     named = [load_study(root, other) for other in (study.tuning, study.precision) if other]
-    failed = []
+    failed, found = [], False
     place = root / "build" / "verify"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as checkouts:
@@ -152,6 +154,7 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
             path = spec.folder(root) / LOG_NAME
             if not path.exists():
                 continue
+            found = True
             try:
                 verdict = verify(root, log.read_run(path), spec, data_dir, Path(checkouts))
             except UserError as error:
@@ -161,6 +164,8 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
                 failed.append(spec.path)
     if failed:
         raise UserError(f"not verified: {', '.join(failed)}")
+    if not found:
+        say(f"{name}: no run has been trained yet")
 
 
 def verify(root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: Path) -> str:
