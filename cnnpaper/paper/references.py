@@ -167,7 +167,7 @@ class Bibliography:
         names = ("series", "note", f"howpublished_{self.words.language}", "howpublished")
         extra = next(filter(None, map(entry.get, names)), "")
         rest = ", ".join(filter(None, [extra, self.label(entry)])).rstrip(".")
-        pieces.append((f"{tail}{', ' if where else ''}{rest}.", False))
+        pieces.append((f"{tail}{', ' if where else ''}{rest.removesuffix('.')}.", False))
         return pieces
 
 
