@@ -403,7 +403,9 @@ class Claims:
         ]
         if len(entries) > LISTED:
             return self.say("tuning_many")
-        return self.say("tuning", entries=self.words.listing(entries))
+        finished = len(entries) == len({trial.model for trial in found.trials})
+        kind = "tuning" if finished else "tuning_some"
+        return self.say(kind, entries=self.words.listing(entries))
 
     def _rate(self, model: str, rate: float) -> Value:
         trials = [t for t in self.values.found.trials if t.model == model and t.rate == rate]
