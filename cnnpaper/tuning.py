@@ -52,13 +52,15 @@ def plan(
     """
     if any(stage1.get(value) is None for value in grid):
         return (), None
-    best = _best({value: stage1[value] or 0.0 for value in grid})
+    first = best = _best({value: stage1[value] or 0.0 for value in grid})
     tried = [_below(grid, best), best, _above(grid, best)]
     while True:
         scores = {value: stage2.get(value) for value in tried}
         known = {value: score for value, score in scores.items() if score is not None}
         if len(known) < len(tried):
             return tuple(tried), None
+        if len(set(known.values())) == 1:  # as where all diverge: lower rates would tie for ever
+            return tuple(tried), first
         best = _best(known)
         if best == tried[0]:
             tried.insert(0, _below(grid, best))

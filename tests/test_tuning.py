@@ -46,6 +46,8 @@ def scores(*values: float | None) -> dict[float, float | None]:
         # ties go to the lower rate, in both stages
         ((0.3, 0.5, 0.5, 0.2), {}, (0.1, 0.2, 0.4), None),
         ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.7}, (0.1, 0.2, 0.4), 0.2),
+        # but where all of stage 2 are equal, no lower rate can decide: stage 1's best stands
+        ((0.3, 0.5, 0.4, 0.2), dict.fromkeys((0.1, 0.2, 0.4), 0.1), (0.1, 0.2, 0.4), 0.2),
         (
             (0.3, 0.5, 0.4, 0.2),
             {0.1: 0.7, 0.2: 0.7, 0.4: 0.6, 0.05: 0.6},
