@@ -232,18 +232,15 @@ class Claims:
     def _contrast(self, row: analysis.Contrast) -> Sentence:
         found = self.values.of(row)
         p: Value = found["p_holm"]
-        key = found["difference"].key.replace("difference", "size")
-        size = self.values.number(key, abs(row.difference), PERCENT, "size of the difference",
-                                  found["difference"].sources)  # fmt: skip
         parts = {
-            "name": self.name(row.model), "baseline": self.contrast_baseline(), "size": size,
-            "difference": found["difference"], "level": self.values.level(),
+            "name": self.name(row.model), "baseline": self.contrast_baseline(),
+            "difference": found["difference"], "size": found["size"], "level": self.values.level(),
             "low": found["interval"].low, "high": found["interval"].high,
             "p": Sentence((p,)) if p.text.startswith("<") else Sentence(("=\N{NO-BREAK SPACE}", p)),
         }  # fmt: skip
         if row.significant:
             kind = "more" if row.difference > 0 else "less"
-            small = abs(row.difference) < SMALL
+            small = row.size < SMALL
             return self.say(f"contrast_{kind}{'_small' if small else ''}", **parts)
         if found["detectable"] is None:
             return self.say("contrast_open", **parts)

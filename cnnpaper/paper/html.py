@@ -21,7 +21,6 @@ BLOCKS = re.compile(
 REF = re.compile(r"\ue000([\w:.-]+)\ue001")
 """A reference whose number is known when the whole text is."""
 LABELLED = re.compile(r'<(?:h[23]|figure|section)[^>]*\bid="([\w:.-]+)"[^>]*data-number="([\w-]+)"')
-FALLBACK = {"sec": "§"}
 
 
 class HtmlFace:

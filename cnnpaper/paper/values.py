@@ -40,6 +40,7 @@ _CHANGE = "mean val_acc, bfloat16 minus float32"
 FIELDS: dict[type, dict[str, Field]] = {
     analysis.Contrast: {
         "difference": Field(POINTS, _DIFFERENCE),
+        "size": Field(PERCENT, "size of the difference"),
         "interval": Field(PERCENT, f"simultaneous interval, {_DIFFERENCE}"),
         "p": Field(SMALL_P, "t test over seeds and images"),
         "p_holm": Field(SMALL_P, "Holm over the contrasts"),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def time_session(
     """
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
-    workers = [_Worker(root, spec, data_dir, device) for spec in specs]
+    workers = [network_worker(root, spec, data_dir, device) for spec in specs]
     try:
         for number in range(ROUNDS):
             turn = number % len(workers)
@@ -80,25 +80,27 @@ def summary(line: Timing) -> str:
     )
 
 
-class _Worker:
-    """A process that holds one network ready and measures when it is asked."""
+class Worker:
+    """A process that holds something ready and measures it when it is asked.
 
-    def __init__(self, root: Path, spec: RunSpec, data_dir: Path, device: str) -> None:
-        request = {
-            "spec": spec.model_dump(mode="json"),
-            "data_dir": str(data_dir.resolve()),
-            "device": device,
-        }
-        self._model = spec.model
+    Args:
+        name: of what it measures, for messages.
+        command: arguments of Python's ``-m``.
+        root: the folder that it runs in.
+        request: its first line, which says what to hold ready.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], root: Path, request: str) -> None:
+        self._name = name
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "cnnpaper", "timing-worker"],
+            [sys.executable, "-m", *command],
             cwd=root,
             env=clean_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.ask(json.dumps(request))
+        self.ask(request)
 
     def ask(self, line: str) -> dict[str, Any]:
         """Send one line and wait for the answer."""
@@ -111,7 +113,7 @@ class _Worker:
         except OSError:
             answer = ""
         if not answer:
-            raise UserError(f"{self._model} could not be measured; its message is above")
+            raise UserError(f"{self._name} could not be measured; its message is above")
         found: dict[str, Any] = json.loads(answer)
         return found
 
@@ -119,6 +121,16 @@ class _Worker:
         """End the process."""
         with self._child:  # waits, and closes its pipes
             self._child.terminate()
+
+
+def network_worker(root: Path, spec: RunSpec, data_dir: Path, device: str) -> Worker:
+    """The process that measures one network by :func:`worker`."""
+    request = {
+        "spec": spec.model_dump(mode="json"),
+        "data_dir": str(data_dir.resolve()),
+        "device": device,
+    }
+    return Worker(spec.model, ("cnnpaper", "timing-worker"), root, json.dumps(request))
 
 
 def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) -> None:

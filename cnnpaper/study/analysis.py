@@ -21,7 +21,6 @@ from cnnpaper import metrics, timings, tuning
 from cnnpaper.config import RunSpec, run_name
 from cnnpaper.study import stats
 from cnnpaper.study.load import StudyData
-from cnnpaper.study.precision import Change as Change  # one of the findings
 from cnnpaper.study.precision import Precision, compare
 from cnnpaper.study.stats import Interval, Summary
 
@@ -47,6 +46,11 @@ class Contrast:
     detectable: float | None
     """The difference that this design detects with a power of 80 %, at the level of Holm's first
     step."""
+
+    @property
+    def size(self) -> float:
+        """Of the difference, without its sign."""
+        return abs(self.difference)
 
 
 @dataclass(frozen=True, kw_only=True)

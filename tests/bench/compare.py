@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,10 +18,10 @@ from tabulate import tabulate
 
 from cnnpaper import cli, log, timings, tuning
 from cnnpaper.config import Arm, RunSpec, Study, load_study, run_spec
-from cnnpaper.files import UserError, append_line, clean_environment
+from cnnpaper.files import UserError, append_line
 from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
-from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, _Worker
+from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, Worker, network_worker
 from cnnpaper.study.stats import median_interval
 from cnnpaper.study.status import duration
 from cnnpaper.timings import Timing
@@ -68,21 +67,12 @@ def our_run(study: Study, model: str, seed: int | None = None) -> RunSpec:
 # ------------------------------------------------------------------------------------- speed
 
 
-class PlainWorker(_Worker):
+def plain_worker(spec: RunSpec, data_dir: Path, cell: Cell) -> Worker:
     """A process that holds one plain loop ready, asked as those of ours are."""
-
-    def __init__(self, spec: RunSpec, data_dir: Path, cell: Cell) -> None:
-        self._model = f"the plain loop ({spec.model}, {cell.name}, {cell.workers} workers)"
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.plain", "measured"],
-            cwd=ROOT,
-            env=clean_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        threads = spec.threads or machine.physical_cores()
-        self.ask(plain.request(spec, cell, data_dir=data_dir, threads=threads))
+    name = f"the plain loop ({spec.model}, {cell.name}, {cell.workers} workers)"
+    threads = spec.threads or machine.physical_cores()
+    request = plain.request(spec, cell, data_dir=data_dir, threads=threads)
+    return Worker(name, ("tests.bench.plain", "measured"), ROOT, request)
 
 
 class Session:
@@ -94,7 +84,7 @@ class Session:
     def __init__(self, model: str) -> None:
         self._model, self._done, self._started = model, 0, time.monotonic()
 
-    def rounds(self, workers: Sequence[_Worker], count: int, what: str) -> list[list[float]]:
+    def rounds(self, workers: Sequence[Worker], count: int, what: str) -> list[list[float]]:
         """Seconds a step of each worker, round by round, in the order of ``cnnpaper timing``."""
         found: list[list[float]] = [[] for _ in workers]
         for number in range(count):
@@ -119,16 +109,16 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
         each = [replace(cell, workers=count) for count in WORKERS]
         with contextlib.ExitStack() as stack:
             workers = [
-                stack.enter_context(contextlib.closing(PlainWorker(spec, data_dir, one)))
+                stack.enter_context(contextlib.closing(plain_worker(spec, data_dir, one)))
                 for one in each
             ]
             found = session.rounds(workers, WORKER_ROUNDS, f"workers for {cell.name}")
         tried[cell.name] = dict(zip(WORKERS, map(statistics.median, found), strict=True))
         best.append(min(each, key=lambda one: tried[one.name][one.workers]))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(contextlib.closing(_Worker(ROOT, spec, data_dir, "cpu")))
+        ours = stack.enter_context(contextlib.closing(network_worker(ROOT, spec, data_dir, "cpu")))
         others = [
-            stack.enter_context(contextlib.closing(PlainWorker(spec, data_dir, cell)))
+            stack.enter_context(contextlib.closing(plain_worker(spec, data_dir, cell)))
             for cell in best
         ]
         found = session.rounds([ours, *others], ROUNDS, "all beside ours")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cnnpaper.paper import compose as compose_module
 from cnnpaper.paper.compose import Document, compose_data
 from tests.paper import invent
 
@@ -24,3 +26,18 @@ def compose(tmp_path: Path) -> Callable[..., Composed]:
         return data, compose_data(data, found, edition)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def tiny_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edition: str) -> Path:
+    """A repository of one small study, whose logs are invented as it is read; a test module says
+    by a fixture ``edition`` which of its papers that is."""
+    shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
+                         extras=False, name="tiny")  # fmt: skip
+    data, found = invent.study(tmp_path, shape)
+
+    def made(*_: Any, draw: bool = True, **__: Any) -> Document:
+        return compose_data(data, found, edition, draw=draw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compose_module, "compose", made)
+    return tmp_path

@@ -7,27 +7,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cnnpaper.files import UserError
-from cnnpaper.paper import build, compose
-from tests.paper import invent
+from cnnpaper.paper import build
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one small study, whose logs are invented as it is read."""
-    shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
-                         extras=False, name="tiny")  # fmt: skip
-    data, found = invent.study(tmp_path, shape)
+def edition() -> str:
+    return "html"
 
-    def made(*_: Any, draw: bool = True, **__: Any) -> compose.Document:
-        return compose.compose_data(data, found, "html", draw=draw)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compose, "compose", made)
-    return tmp_path
+@pytest.fixture
+def root(tiny_paper: Path) -> Path:
+    return tiny_paper
 
 
 def report(root: Path) -> list[str]:
