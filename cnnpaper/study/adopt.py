@@ -214,7 +214,8 @@ def _named(root: Path, path: Path, given: str | None) -> Name:
         if not name.model:
             raise UserError(
                 f"{path}: no network that is known stands in this name, or several do\n"
-                f"say what was trained: --label '{path.name}=resnet18'"
+                f"say what was trained: --label '{path.name}=resnet18', "
+                f"with make LABEL='{path.name}=resnet18'"
             )
         return name
     label = name_of(root, given)
