@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import itertools
-import os
+import json
 import re
 import shlex
 import tomllib
@@ -39,7 +39,7 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Length = Annotated[int, Field(ge=1, le=100_000_000)]
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 Value = bool | int | float | str
 
 
@@ -52,8 +52,7 @@ class Model(BaseModel):
 class Recipe(Model):
     """How a network is trained: one value for all, unless a network's file overrides it."""
 
-    batch_size: int = Field(ge=2, le=65536)
-    """Images per step."""
+    batch_size: int = Field(ge=2, le=65536)  # images per step
     peak_learning_rate: Positive
     """Learning rate at the top of the triangle, for the mean loss of a step's images."""
     warmup_fraction: Fraction
@@ -98,18 +97,15 @@ class Override(Model):
 class Experiment(Model):
     """One network: what it is called, where it comes from, how it departs from the recipe."""
 
-    name: str = Field(min_length=1, max_length=60)
-    """As printed: ``ResNet-18``."""
+    name: str = Field(min_length=1, max_length=60)  # as printed: `ResNet-18`
     korean: str = Field(min_length=1, max_length=60)
     """Korean reading; Korean particles follow its last syllable."""
     year: int = Field(ge=1950, le=2100)
     venue: str = Field(min_length=1, max_length=40)
-    citation: Slug
-    """Key in ``report/references.bib``."""
+    citation: Slug  # key in `report/references.bib`
     depth: int | None = Field(default=None, ge=1)
     """The conventional one, weighted layers on the longest path: 18 for ResNet-18."""
-    builder: Slug
-    """Its file in ``cnnpaper/engine/networks``."""
+    builder: Slug  # its file in `cnnpaper/engine/networks`
     idea: str = Field(min_length=40)
     """What the network contributed, a paragraph of plain text without numbers of our own."""
     stem: str = Field(min_length=10)
@@ -133,23 +129,29 @@ class DataSpec(Model):
     """0: the runs of the study choose something and read no test image."""
 
 
-class Arm(Model):
-    """Runs of a study with one budget."""
+class Length(Model):
+    """How long runs are: one of the two."""
 
     epochs: int | None = Field(default=None, ge=1, le=100_000)
-    steps: Length | dict[Slug, Length] | None = None
+    steps: Steps | dict[Slug, Steps] | None = None
     """For all networks, or for each; the last epoch may be partial."""
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = ()
+
+    def check(self, networks: Iterable[str], where: str = "") -> None:
+        """Refuse, by ValueError, what no run can be made of."""
+        if not self.seeds:
+            raise ValueError(f"{where}seeds: at least one is needed: seeds = [0]")
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"{where}give either epochs or steps")
+        if isinstance(self.steps, dict) and (missing := set(networks) - set(self.steps)):
+            raise ValueError(f"{where}steps lacks {', '.join(sorted(missing))}")
+
+
+class Arm(Length):
+    """Runs of a study with one budget."""
+
     refines: Slug | None = None
     """An arm whose best grid value is tried here with its two neighbours (see ``tuning.py``)."""
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Arm:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("a seed is named twice")
-        return self
 
 
 class Contrast(Model):
@@ -163,12 +165,11 @@ class Budget(Model):
     """Equal time, in steps: every network gets the time that ``like`` needs for its own steps."""
 
     like: Slug
-    timing: StudyName
-    """Whose ``timing.jsonl`` has the step times."""
+    timing: StudyName  # whose `timing.jsonl` has the step times
     session: int = Field(default=1, ge=1)
     processor: str = Field(min_length=3)
     """On which they were measured, as ``machine.processor`` has it there."""
-    steps: dict[Slug, Length]
+    steps: dict[Slug, Steps]
     """Arm → steps of network ``like``; ``cnnpaper budget`` prints those of the others."""
 
 
@@ -176,8 +177,7 @@ class ImportedLog(Model):
     """A text log of another program."""
 
     network: Slug
-    label: str = Field(min_length=1)
-    """As printed: ``ResNet-18 (imagenet_V1)``."""
+    label: str = Field(min_length=1)  # as printed: `ResNet-18 (imagenet_V1)`
 
 
 class Imported(Model):
@@ -185,14 +185,12 @@ class Imported(Model):
 
     title: str = ""
     authors: tuple[str, ...] = ()
-    data: str = ""
-    """Name of the images."""
-    log: dict[str, ImportedLog] = Field(default_factory=dict)
-    """By name of the file, in order."""
+    data: str = ""  # name of the images
+    log: dict[str, ImportedLog] = Field(default_factory=dict)  # by name of the file, in order
 
 
-class Study(Model):
-    """What one paper is about."""
+class Study(Length):
+    """What one paper is about; without arms, epochs, steps and seeds are its own."""
 
     name: StudyName
     origin: Literal["trained", "imported"] = "trained"
@@ -200,9 +198,6 @@ class Study(Model):
     imported: Imported | None = None
     networks: tuple[Slug, ...] = Field(min_length=1)
     """In the order of the paper's tables and figures."""
-    seeds: tuple[Seed, ...] = ()
-    epochs: int | None = Field(default=None, ge=1, le=100_000)
-    steps: Length | dict[Slug, Length] | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of a run; they decide the last bits. None: the physical cores of the process."""
     data: DataSpec
@@ -220,47 +215,35 @@ class Study(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
-        if len(set(self.networks)) < len(self.networks) or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("a network or a seed is named twice")
+        for names in (self.networks, self.seeds, *(arm.seeds for arm in self.arm.values())):
+            if len(set(names)) < len(names):
+                raise ValueError("a network or a seed is named twice")
         if self.arm and (self.seeds or self.epochs or self.steps):
-            raise ValueError(
-                "seeds, epochs and steps stand in each [arm.NAME] where there are arms"
-            )
-        if not self.arm and self.origin == "trained":
-            if not self.seeds:
-                raise ValueError("a study names at least one seed: seeds = [0]")
-            if (self.epochs is None) == (self.steps is None):
-                raise ValueError("give either epochs or steps")
-        self._check_names()
-        return self
-
-    def _check_names(self) -> None:
+            text = "seeds, epochs and steps stand in each [arm.NAME] where there are arms"
+            raise ValueError(text)
         for name, arm in self.arm.items():
-            if isinstance(arm.steps, dict) and (missing := set(self.networks) - set(arm.steps)):
-                raise ValueError(f"arm.{name}.steps lacks {', '.join(sorted(missing))}")
+            arm.check(self.networks, f"arm.{name}: ")
             if arm.refines is not None and (arm.refines not in self.arm or not self.grid):
                 raise ValueError(f"arm.{name}.refines = {arm.refines!r}: no such arm with a [grid]")
+        if not self.arm and self.origin == "trained":
+            self.check(self.networks)
         for name, one in self.imported.log.items() if self.imported else ():
             if one.network not in self.networks:
                 raise ValueError(f"imported.log.{name}: networks lacks {one.network!r}")
-        if isinstance(self.steps, dict) and (missing := set(self.networks) - set(self.steps)):
-            raise ValueError(f"steps lacks {', '.join(sorted(missing))}")
-        if self.contrast and (
-            self.contrast.arm not in self.arm or self.contrast.baseline not in self.networks
-        ):
-            raise ValueError("contrast names an arm or a network that the study does not have")
-        if self.budget and (
-            self.budget.like not in self.networks or set(self.budget.steps) - set(self.arm)
-        ):
-            raise ValueError("budget names an arm or a network that the study does not have")
+        arms = {self.contrast.arm} if self.contrast else set()
+        networks = {self.contrast.baseline} if self.contrast else set()
+        if self.budget:
+            arms, networks = arms | set(self.budget.steps), networks | {self.budget.like}
+        if unknown := [*(arms - set(self.arm)), *(networks - set(self.networks))]:
+            text = f"contrast or budget names {unknown[0]!r}, an arm or a network that"
+            raise ValueError(f"{text} the study does not have")
+        return self
 
     @property
     def arms(self) -> dict[str | None, Arm]:
         """The arms in order; a study without any is one unnamed arm."""
-        if self.arm:
+        if self.arm or not self.seeds:
             return dict[str | None, Arm](self.arm.items())
-        if not self.seeds:
-            return {}
         return {None: Arm(epochs=self.epochs, steps=self.steps, seeds=self.seeds)}
 
 
@@ -270,11 +253,9 @@ class RunSpec(Model):
     study: StudyName
     arm: Slug | None = None
     model: Slug
-    variant: Variant | None = None
-    """Distinguishes several runs of one network and seed: ``rate0.05``."""
+    variant: Variant | None = None  # distinguishes several runs of one network and seed: `rate0.05`
     seed: Seed
-    steps: Length
-    """Optimizer steps in all; the last epoch may be partial."""
+    steps: Steps  # optimizer steps in all; the last epoch may be partial
     builder: Slug
     threads: int | None
     data: DataSpec
@@ -353,20 +334,12 @@ def validated(model: type[ModelT], values: dict[str, Any], path: Path | str) -> 
         UserError: the first thing that is wrong, as file, key, value and remedy.
     """
     try:
-        return model.model_validate(_lists_to_tuples(values))
+        # as JSON, whose arrays are tuples, too
+        return model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         # a misspelt key is also a missing one: the misspelling is the better message
         found = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         raise UserError(f"{path}: {_explained(found[0])}") from None
-
-
-def _lists_to_tuples(value: Any) -> Any:
-    """TOML's arrays as tuples, since strict validation of a frozen model wants tuples."""
-    if isinstance(value, list):
-        return tuple(_lists_to_tuples(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _lists_to_tuples(item) for key, item in value.items()}
-    return value
 
 
 def _explained(error: Any) -> str:
@@ -375,8 +348,8 @@ def _explained(error: Any) -> str:
         return str(error["msg"])
     if error["type"] == "extra_forbidden":
         # of all tables: a key may also have slipped into the wrong one
-        fields = [kind.model_fields.items() for kind in Model.__subclasses__()]
-        known = {field.alias or name for items in fields for name, field in items}
+        kinds: list[type[Model]] = [*Model.__subclasses__(), Arm, Study]
+        known = {field.alias or name for kind in kinds for name, field in kind.model_fields.items()}
         return f"unknown key '{key}'{nearest(str(error['loc'][-1]), sorted(known))}"
     if error["type"] == "missing":
         return f"key '{key}' is missing"
@@ -417,16 +390,14 @@ def load_experiment(root: Path, model: str) -> Experiment:
         UserError: no such network (with the nearest), or a mistake in its file.
     """
     models = known_models(root)
-    if model not in models:
-        if not models:
-            raise UserError(
-                f"{root / 'experiments'}: no network is described here; "
-                "start cnnpaper in the root of the repository"
-            )
+    if not models:
         raise UserError(
-            f"unknown network {model!r}{nearest(model, models)}\n"
-            f"known networks: {', '.join(models)}"
+            f"{root / 'experiments'}: no network is described here; "
+            "start cnnpaper in the root of the repository"
         )
+    if model not in models:
+        known = f"known networks: {', '.join(models)}"
+        raise UserError(f"unknown network {model!r}{nearest(model, models)}\n{known}")
     path = root / "experiments" / f"{model}.toml"
     experiment = validated(Experiment, read_toml(path), path)
     _check_keys("override", experiment.override, path)
@@ -436,10 +407,8 @@ def load_experiment(root: Path, model: str) -> Experiment:
 def _check_keys(table: str, keys: Iterable[str], path: Path) -> None:
     for key in keys:
         if key not in Recipe.model_fields:
-            raise UserError(
-                f"{path}: {table}.{key}: the recipe has no key {key!r}"
-                f"{nearest(key, Recipe.model_fields)}"
-            )
+            near = nearest(key, Recipe.model_fields)
+            raise UserError(f"{path}: {table}.{key}: the recipe has no key {key!r}{near}")
 
 
 SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]{0,5})ep(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?$")
@@ -475,40 +444,32 @@ def load_study(root: Path, name: str) -> Study:
 def _refuse_decomposed(logs: Path) -> None:
     """Logs in a folder of the same name in other bytes, as an archive of a Mac may give it."""
     for other in logs.parent.glob("*") if not logs.name.isascii() else ():
-        if other.name != logs.name and unicodedata.normalize("NFC", other.name) == logs.name:
-            if not logs.exists():
-                names = " ".join(shlex.quote(os.fspath(path)) for path in (other, logs))
-                raise UserError(
-                    f"{other}: its name is in decomposed Unicode, so its logs are not found\n"
-                    f"rename it: mv {names}"
-                )
-            if not logs.samefile(other):
-                raise UserError(
-                    f"{other}: there are two folders of this name, in two forms of Unicode\n"
-                    "move all runs into one of them and remove the other"
-                )
+        if other.name == logs.name or unicodedata.normalize("NFC", other.name) != logs.name:
+            continue
+        remedy = f"rename it: {shlex.join(['mv', str(other), str(logs)])}"
+        if logs.exists():
+            if logs.samefile(other):
+                continue
+            remedy = f"move its runs into {logs} and remove it"
+        told = "its name is in decomposed Unicode, so its logs are not found"
+        raise UserError(f"{other}: {told}\n{remedy}")
 
 
 def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
     """A study made of the runs that lie in its folder."""
-    found = [
-        (match[1], int(match[2]))
-        for path in (root / "results" / "log" / name).glob("*-s*")
-        if (match := re.fullmatch(r"([a-z0-9_]+)-s([0-9]+)", path.name))
-    ]
-    models = tuple(model for model in known_models(root) if model in {model for model, _ in found})
-    override = {}
-    if parts["batch_size"]:
-        why = "asked for on the command line"
-        override = {"batch_size": {"value": int(parts["batch_size"]), "why": why}}
-    values = {
+    logs = (root / "results" / "log" / name).glob("*-s*")
+    found = [match for path in logs if (match := re.fullmatch(r"([a-z0-9_]+)-s(\d+)", path.name))]
+    models = {match[1] for match in found}
+    values: dict[str, Any] = {
         "name": name,
-        "networks": models or ("alexnet",),
-        "seeds": tuple(sorted({seed for _, seed in found})) or (0,),
+        "networks": [model for model in known_models(root) if model in models] or ["alexnet"],
+        "seeds": sorted({int(match[2]) for match in found}) or [0],
         "epochs": int(parts["epochs"]),
         "data": {"set": "any"},
-        "override": override,
     }
+    if size := parts["batch_size"]:
+        batch = {"value": int(size), "why": "asked for on the command line"}
+        values["override"] = {"batch_size": batch}
     return validated(Study, values, f"study {name}")
 
 
@@ -525,13 +486,14 @@ def grid_points(grid: Mapping[str, tuple[Value, ...]]) -> dict[str | None, dict[
 
 def variant_name(point: Mapping[str, Value]) -> str:
     """``rate0.05`` for a peak learning rate, ``bfloat16`` for a word, else key and value."""
-    words = []
-    for key, value in point.items():
-        if key == "peak_learning_rate":
-            words.append(f"rate{value:g}")
-        else:
-            words.append(value if isinstance(value, str) else f"{key}{value}")
-    return "_".join(words)
+    return "_".join(
+        value
+        if isinstance(value, str)
+        else f"{key}{value}"
+        if key != "peak_learning_rate"
+        else f"rate{value:g}"
+        for key, value in point.items()
+    )
 
 
 def run_spec(
@@ -558,17 +520,12 @@ def run_spec(
     length = chosen.steps[model] if isinstance(chosen.steps, dict) else chosen.steps
     per_epoch = steps_per_epoch(study.data.train_images, recipe.batch_size)
     fields = {
-        "study": study.name,
-        "arm": arm,
-        "model": model,
+        "study": study.name, "arm": arm, "model": model, "seed": seed,
         "variant": variant_name(point) if point else None,
-        "seed": seed,
         "steps": length if chosen.epochs is None else chosen.epochs * per_epoch,
-        "builder": experiment.builder,
-        "threads": study.threads,
-        "data": study.data,
-        "recipe": recipe,
-    }
+        "builder": experiment.builder, "threads": study.threads,
+        "data": study.data.model_dump(), "recipe": recipe.model_dump(),
+    }  # fmt: skip
     return validated(RunSpec, fields, f"a run of {model} in study {study.name!r}")
 
 
@@ -581,22 +538,17 @@ def run_specs(root: Path, study: Study, refined: Refined | None = None) -> list[
     finished is balanced.
 
     Args:
-        root: of the repository.
-        study: whose runs.
         refined: what ``tuning.refined`` found in the logs; an arm that refines another one has no
             runs without it.
     """
     specs = []
-    for arm_name, arm in study.arms.items():
+    for name, arm in study.arms.items():
         for seed, model in itertools.product(arm.seeds, study.networks):
             grid = dict(study.grid)
             if arm.refines is not None:
-                values = (refined or {}).get((str(arm_name), model), ())
-                grid = dict.fromkeys(grid, values)
-            specs += [
-                run_spec(root, study, model, seed, arm=arm_name, point=point)
-                for point in grid_points(grid).values()
-            ]
+                grid = dict.fromkeys(grid, (refined or {}).get((str(name), model), ()))
+            points = grid_points(grid).values()
+            specs += [run_spec(root, study, model, seed, arm=name, point=p) for p in points]
     return specs
 
 

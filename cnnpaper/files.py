@@ -59,11 +59,9 @@ class InUse(UserError):
 
 
 class Interrupted(Exception):
-    """A run was asked to stop and has saved its state.
+    """A run was asked to stop by ``signal``, a number, and has saved its state.
 
-    Args:
-        signal: its number; the command line exits with 128 + signal.
-        message: how to resume.
+    The message says how to resume; the command line exits with 128 + signal.
     """
 
     def __init__(self, signal: int, message: str) -> None:
@@ -134,11 +132,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def tar_gz(files: Mapping[str, tuple[bytes, int]], when: int) -> bytes:
-    """An archive of files with their modes, by path, without owners: the same bytes each time.
-
-    Args:
-        when: the time that all of them bear, seconds since 1970.
-    """
+    """Files with their modes, by path, all of the time ``when`` (seconds since 1970), no owners."""
     import gzip
     import tarfile
 
@@ -186,7 +180,6 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     The file stays behind, empty of meaning. A note beside it says to people who holds it.
 
     Args:
-        path: of the lock file, made where it is missing.
         what: is locked, for the message: ``the run reference/alexnet-s0``.
         wait: wait for its holder; without it that is an error.
 
@@ -204,9 +197,11 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     try:
         held.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
-        raise InUse(
-            f"{what} is in use by {_holder(note)}\nwait until it ends, or stop it there"
-        ) from None
+        holder = "another process"
+        with contextlib.suppress(OSError):
+            holder = note.read_text("utf-8", errors="replace").strip() or holder
+        text = f"{what} is in use by {holder}\nwait until it ends, or stop it there"
+        raise InUse(text) from None
     except (OSError, NotImplementedError) as error:
         raise UserError(_no_lock(path, error)) from None
     try:
@@ -220,19 +215,18 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
 
 
 def _no_lock(path: Path, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+    number = error.errno if isinstance(error, OSError) else errno.ENOSYS
+    if number in (errno.EACCES, errno.EPERM):
         return (
             f"{path}: this lock file belongs to another user and cannot be opened\n"
             "ask its owner for write access to the folder, or work in a copy of your own"
         )
-    if isinstance(error, NotImplementedError) or (
-        isinstance(error, OSError) and error.errno in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-    ):
+    if number in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
         return (
             f"{path}: this file system has no file locks (flock), so two runs could damage each "
             "other\nwork in a copy on a local disk, or mount it with locks (Lustre: -o flock)"
         )
-    return f"{path}: cannot be locked ({getattr(error, 'strerror', None) or error})"
+    return f"{path}: cannot be locked ({error})"
 
 
 def _this_process() -> str:
@@ -242,10 +236,3 @@ def _this_process() -> str:
     command = shlex.join([name, *sys.argv[1:]])[:100]
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     return f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})"
-
-
-def _holder(note: Path) -> str:
-    try:
-        return note.read_text("utf-8", errors="replace").strip() or "another process"
-    except OSError:
-        return "another process"

@@ -24,16 +24,13 @@ from cnnpaper.log import Fingerprint, Run
 
 PACKAGES = ("torch", "torchvision")
 VERIFIED_NAME = "verified.json"
-DIGITS = 16
-"""Hexadecimal digits of a definition's digest."""
+DIGITS = 16  # hexadecimal digits of a definition's digest
 
 
 def of_spec(root: Path, spec: RunSpec, *, data: str | None = None) -> Fingerprint:
     """Today's fingerprint of a run.
 
     Args:
-        root: of the repository.
-        spec: of the run.
         data: digest of the images where they were looked at; else what the study demands.
 
     Raises:
@@ -242,8 +239,6 @@ def freshness(root: Path, run: Run, declared: RunSpec | None = None) -> Freshnes
     """Compare a run with today's repository; an imported run depends on nothing here.
 
     Args:
-        root: of the repository.
-        run: whose log was read.
         declared: what the study's files say of this run today; else what its header says.
     """
     spec = declared or run.spec

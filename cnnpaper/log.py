@@ -62,17 +62,13 @@ class Line(Part):
 class Layer(Part):
     """One convolution, linear, batch norm or pooling layer."""
 
-    name: str
-    """Path in the module tree: ``layer1.0.conv1``."""
-    type: str
-    """Class of the module: ``Conv2d``."""
+    name: str  # path in the module tree: `layer1.0.conv1`
+    type: str  # class of the module: `Conv2d`
     out: tuple[int, ...]
     """Shape of the output for one image, without the batch: (C, H, W) or (features,)."""
     parameters: int
-    macs: int
-    """Multiply-accumulate operations for one image."""
-    kernel: int | None = None
-    """Side of the kernel in pixels (the larger one where they differ)."""
+    macs: int  # multiply-accumulate operations for one image
+    kernel: int | None = None  # side of the kernel in pixels (the larger one where they differ)
     stride: int | None = None
     groups: int | None = None
     channels_in: int | None = None
@@ -92,13 +88,10 @@ class Network(Part):
 class Fingerprint(Part):
     """What the run depends on; see :mod:`cnnpaper.fingerprint`."""
 
-    code: dict[str, dict[str, str]]
-    """File below ``cnnpaper`` → top-level name → digest of its syntax."""
+    code: dict[str, dict[str, str]]  # file below `cnnpaper` → top-level name → digest of its syntax
     config: dict[str, Any]
-    data: str | None
-    """Digest of the images."""
-    packages: dict[str, str]
-    """Locked versions of torch and torchvision."""
+    data: str | None  # digest of the images
+    packages: dict[str, str]  # locked versions of torch and torchvision
 
 
 class Data(Part):
@@ -113,14 +106,11 @@ class Machine(Part):
     """Hardware, without anything that identifies a person or a host."""
 
     cpu: str | None = None
-    processor: str | None = None
-    """Vendor, family and model: ``AuthenticAMD 25-17``."""
-    isa: str | None = None
-    """Instruction set that torch's kernels use: ``AVX2``, ``AVX512``."""
+    processor: str | None = None  # vendor, family and model: `AuthenticAMD 25-17`
+    isa: str | None = None  # instruction set that torch's kernels use: `AVX2`, `AVX512`
     native_bfloat16: bool | None = None
     threads: int | None = None
-    memory: int | None = None
-    """Bytes."""
+    memory: int | None = None  # bytes
     gpu: str | None = None
 
 
@@ -133,17 +123,14 @@ class Header(Line):
     model: str
     variant: str | None = None
     seed: int | None
-    spec: dict[str, Any] | None
-    """The :class:`~cnnpaper.config.RunSpec`, as JSON."""
+    spec: dict[str, Any] | None  # the `config.RunSpec`, as JSON
     fingerprint: Fingerprint | None
     data: Data
     machine: Machine
     precision: str | None = None
     packages: dict[str, str]
-    commit: str | None
-    """Of the repository; with ``+`` where files differed from it."""
-    started: str | None
-    """UTC, ISO 8601, seconds."""
+    commit: str | None  # of the repository; with `+` where files differed from it
+    started: str | None  # UTC, ISO 8601, seconds
     network: Network
 
 
@@ -152,10 +139,8 @@ class Miniature(Line):
 
     kind: Literal["miniature"] = "miniature"
     metrics: dict[str, Any]
-    state_digest: str
-    """Over weights and momentum after the last step."""
-    images_sha256: str
-    """Of all images and labels, in order: training, validation, test."""
+    state_digest: str  # over weights and momentum after the last step
+    images_sha256: str  # of all images and labels, in order: training, validation, test
     schedule_sha256: str
     """Of the full run: learning rate of every step, order and augmentation of every epoch."""
 
@@ -164,33 +149,26 @@ class Step(Line):
     """One of the first steps at full size, for ``make verify``."""
 
     kind: Literal["step"] = "step"
-    step: int
-    """From 0."""
+    step: int  # from 0
     loss: float | None
     state_digest: str | None = None
 
 
 class Epoch(Line):
     kind: Literal["epoch"] = "epoch"
-    epoch: int = Field(ge=0)
-    """From 0."""
+    epoch: int = Field(ge=0)  # from 0
     steps: int | None = Field(ge=1)
     train_loss: float | None
     """Mean cross-entropy in nats, without smoothing, over the epoch's augmented images."""
     train_acc: float | None
     val_loss: float | None
     val_acc: float | None
-    learning_rate: float | None
-    """At the epoch's last step."""
-    train_s: float | None
-    """Wall-clock seconds of training alone, suspension left out."""
-    train_cpu_s: float | None
-    """CPU seconds of this process meanwhile, all threads."""
-    other_cpu_s: float | None
-    """CPU seconds that other processes took meanwhile."""
+    learning_rate: float | None  # at the epoch's last step
+    train_s: float | None  # wall-clock seconds of training alone, suspension left out
+    train_cpu_s: float | None  # CPU seconds of this process meanwhile, all threads
+    other_cpu_s: float | None  # CPU seconds that other processes took meanwhile
     eval_s: float | None
-    suspended_s: float | None
-    """Seconds in which the process or the machine was stopped."""
+    suspended_s: float | None  # seconds in which the process or the machine was stopped
     contended: bool | None
     """Whether other processes took more than :data:`CONTENDED` of its CPU seconds."""
 
@@ -199,27 +177,22 @@ class Reading(Line):
     """The test images are about to be read."""
 
     kind: Literal["reading"] = "reading"
-    at: str
-    """UTC, ISO 8601, seconds."""
+    at: str  # UTC, ISO 8601, seconds
     images: int
 
 
 class Result(Line):
     kind: Literal["result"] = "result"
     status: Literal["finished", "diverged", "cut off"]
-    val_loss: float | None
-    """Of the last step's weights, as the test metrics are."""
+    val_loss: float | None  # of the last step's weights, as the test metrics are
     val_acc: float | None
     test_loss: float | None
     test_acc: float | None
     train_s: float | None
-    total_s: float | None
-    """Wall-clock seconds of training and evaluation."""
-    peak_memory: int | None
-    """Bytes; on a GPU, of its memory."""
+    total_s: float | None  # wall-clock seconds of training and evaluation
+    peak_memory: int | None  # bytes; on a GPU, of its memory
     predictions_sha256: str | None
-    weights_sha256: str | None
-    """Of the files ``predictions.npz`` and ``weights.safetensors``."""
+    weights_sha256: str | None  # of the files `predictions.npz` and `weights.safetensors`
 
 
 AnyLine: TypeAlias = Annotated[
@@ -233,8 +206,7 @@ ORDER = ("header", "miniature", "step", "epoch", "reading", "result")
 class Run:
     """A log that was read: validated and in order."""
 
-    path: Path
-    """Of ``run.jsonl``."""
+    path: Path  # of `run.jsonl`
     header: Header
     miniature: Miniature | None = None
     steps: tuple[Step, ...] = ()
@@ -324,17 +296,16 @@ def cut_to(path: Path, lines: int) -> int:
 # ------------------------------------------------------------------------------------- reading
 
 
-def again(header_or_spec: Header | RunSpec, **more: object) -> str:
+def again(run: Header | RunSpec, **more: object) -> str:
     """The command that trains this run, or what is left of it."""
-    run = header_or_spec
     return advice(
         run.model, STUDY=run.study, ARM=run.arm, SEEDS=run.seed, VARIANT=run.variant, **more
     )
 
 
 _PLACE = re.compile(
-    r"results/log/(?P<study>[^/]+)/(?:(?P<arm>[^/]+)/)?"
-    r"(?P<model>[a-z0-9_]+)(?:-(?P<variant>[^/]+))?-s(?P<seed>[0-9]+)/[^/]+$"
+    r"results/log/(?P<STUDY>[^/]+)/(?:(?P<ARM>[^/]+)/)?"
+    r"(?P<model>[a-z0-9_]+)(?:-(?P<VARIANT>[^/]+))?-s(?P<SEEDS>[0-9]+)/[^/]+$"
 )
 
 
@@ -343,14 +314,17 @@ def again_at(path: Path, **more: object) -> str:
     found = _PLACE.search(path.absolute().as_posix())
     if found is None:
         return advice("status", **more)  # which names what is missing, with its command
-    model, seed = found["model"], int(found["seed"])
-    chosen = {"STUDY": found["study"], "ARM": found["arm"], "SEEDS": seed}
-    return advice(model, **chosen, VARIANT=found["variant"], **more)
+    run = found.groupdict()
+    keys = ("STUDY", "ARM", "SEEDS", "VARIANT")
+    return advice(run["model"], **{key: run[key] for key in keys}, **more)
 
 
-def _restore(path: Path) -> str:
+def damaged(path: Path, text: str) -> LogError:
+    """``text`` about a file of a run, and how to get that right again."""
     over = again_at(path, FORCE=1)
-    return f"restore the file from version control, or train the run from scratch: {over}"
+    return LogError(
+        f"{text}\nrestore the file from version control, or train the run from scratch: {over}"
+    )
 
 
 def read_run(path: Path) -> Run:
@@ -364,16 +338,15 @@ def read_run(path: Path) -> Run:
     last = 0
     for number, raw in enumerate(_raw_lines(path), start=1):
         line = _parsed(raw, path, number)
-        rank = ORDER.index(line.kind)
-        twice = line.kind in ("header", "miniature", "result") and parts[line.kind]
-        if rank < last or (number == 1) != (line.kind == "header") or twice:
-            raise LogError(f"{path}:{number}: a {line.kind} line where none can be")
-        if line.kind == "epoch" and line.epoch != len(parts["epoch"]):
-            raise LogError(f"{path}:{number}: epoch {line.epoch}, expected {len(parts['epoch'])}")
+        kind, rank = line.kind, ORDER.index(line.kind)
+        twice = kind in ("header", "miniature", "result") and parts[kind]
+        if rank < last or (number == 1) != (kind == "header") or twice:
+            raise LogError(f"{path}:{number}: a {kind} line where none can be")
+        if isinstance(line, Epoch) and line.epoch != len(parts[kind]):
+            raise LogError(f"{path}:{number}: epoch {line.epoch}, expected {len(parts[kind])}")
         last = rank
-        suffix = f" {line.epoch}" if line.kind == "epoch" else ""
-        numbers.setdefault(line.kind + suffix, number)
-        parts[line.kind].append(line)
+        numbers.setdefault(f"epoch {line.epoch}" if isinstance(line, Epoch) else kind, number)
+        parts[kind].append(line)
     return Run(
         path=path,
         header=parts["header"][0],
@@ -395,14 +368,13 @@ def _raw_lines(path: Path) -> list[str]:
         raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
     if not data.endswith(b"\n"):
         last = data.count(b"\n") + 1
-        raise LogError(
-            f"{path}:{last}: the last line is cut off\ndrop it and resume: {again_at(path)}"
-        )
+        text = f"{path}:{last}: the last line is cut off\ndrop it and resume: {again_at(path)}"
+        raise LogError(text)
     try:
         return data.decode("utf-8").split("\n")[:-1]
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise LogError(f"{path}:{number}: not UTF-8\n{_restore(path)}") from None
+        raise damaged(path, f"{path}:{number}: not UTF-8") from None
 
 
 def _parsed(raw: str, path: Path, number: int) -> AnyLine:
@@ -410,12 +382,10 @@ def _parsed(raw: str, path: Path, number: int) -> AnyLine:
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise LogError(f"{where}: not JSON ({error})\n{_restore(path)}") from None
+        raise damaged(path, f"{where}: not JSON ({error})") from None
     kind = values.get("kind") if isinstance(values, dict) else None
     if kind not in ORDER:
-        raise LogError(
-            f"{where}: kind = {kind!r}; known kinds: {', '.join(ORDER)}\n{_restore(path)}"
-        )
+        raise damaged(path, f"{where}: kind = {kind!r}; known kinds: {', '.join(ORDER)}")
     if kind == "header" and values.get("schema") != SCHEMA:
         raise LogError(
             f"{where}: schema = {values.get('schema')!r}, this version of cnnpaper reads {SCHEMA}\n"
@@ -426,16 +396,14 @@ def _parsed(raw: str, path: Path, number: int) -> AnyLine:
         return _ADAPTER.validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"][1:])
-        shown = str(first["input"])[:60]
-        raise LogError(f"{where}: {key} = {shown}: {first['msg']}\n{_restore(path)}") from None
+        key, shown = ".".join(map(str, first["loc"][1:])), str(first["input"])[:60]
+        raise damaged(path, f"{where}: {key} = {shown}: {first['msg']}") from None
 
 
 # --------------------------------------------------------------------------------- predictions
 
 _ARRAYS = ("val_labels", "val_logits", "test_labels", "test_logits")
-_MOST_BYTES = 1_000_000
-"""Of one array, unpacked: the logits of 10,000 images take 400 kB."""
+_MOST_BYTES = 1_000_000  # of one array, unpacked: the logits of 10,000 images take 400 kB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -472,13 +440,11 @@ def read_predictions(path: Path) -> Predictions:
         for part in ("val", "test"):
             _check(arrays[f"{part}_labels"], arrays[f"{part}_logits"], part)
     except OSError as error:
-        reason = error.strerror or error
-        raise LogError(f"{path}: cannot be read ({reason})\n{_restore(path)}") from None
+        text = f"{path}: cannot be read ({error.strerror or error})"
+        raise damaged(path, text) from None
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         reason = str(error).partition("\n")[0][:160] or type(error).__name__
-        raise LogError(
-            f"{path}: not the predictions of a run: {reason}\n{_restore(path)}"
-        ) from None
+        raise damaged(path, f"{path}: not the predictions of a run: {reason}") from None
     return Predictions(**arrays)
 
 
@@ -509,7 +475,6 @@ def _check(labels: npt.NDArray[Any], logits: npt.NDArray[Any], part: str) -> Non
 
 START = "############학습 시작############"
 END = "############학습 끝############"
-RULE = "----------"
 
 
 def text_log(run: Run) -> str:
@@ -522,7 +487,7 @@ def text_log(run: Run) -> str:
     last = (spec.epochs if spec else len(run.epochs)) - 1
     lines = [START]
     for epoch in run.epochs:
-        lines += [f"Epoch {epoch.epoch}/{last}", RULE]
+        lines += [f"Epoch {epoch.epoch}/{last}", "----------"]
         for phase in ("train", "val"):
             loss, acc = epoch.exact(f"{phase}_loss"), epoch.exact(f"{phase}_acc")
             lines.append(f"{phase} Loss: {_decimals(loss)} Acc: {_decimals(acc)}")
@@ -533,17 +498,16 @@ def text_log(run: Run) -> str:
 
 def _summary(run: Run, result: Result) -> list[str]:
     """The lines after the end of training; only what is known."""
-    word = "complete" if result.status == "finished" else "diverged"
     lines = []
     if result.total_s is not None:
+        word = "complete" if result.status == "finished" else "diverged"
         minutes, seconds = divmod(round(result.total_s), 60)
         lines.append(f"Training {word} in {minutes}m {seconds}s")
     if accuracies := [epoch.val_acc for epoch in run.epochs if epoch.val_acc is not None]:
         lines.append(f"Best val Acc: {max(accuracies):.6f}")
     if result.test_acc is not None:
-        lines.append(
-            f"test Loss: {_decimals(result.exact('test_loss'))} Acc: {result.test_acc:.4f}"
-        )
+        loss = _decimals(result.exact("test_loss"))
+        lines.append(f"test Loss: {loss} Acc: {result.test_acc:.4f}")
     return lines
 
 

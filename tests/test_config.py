@@ -183,7 +183,7 @@ def test_logs_in_a_folder_of_decomposed_name_are_refused_with_a_remedy(root: Pat
     subprocess.run(["sh", "-c", said.partition("rename it: ")[2]], check=True)
     assert config.load_study(root, "한글연구").name == "한글연구"
     folder.mkdir()
-    assert "two folders of this name" in message(lambda: config.load_study(root, "한글연구"))
+    assert "move its runs into" in message(lambda: config.load_study(root, "한글연구"))
 
 
 def test_names_that_begin_with_a_dot_are_no_input(root: Path) -> None:
@@ -226,7 +226,7 @@ MISTAKES = {
     "whi": ("tiny", "why =", "whi =", "'override.peak_learning_rate.whi'; did you mean 'why'?"),
     "epoch": ("trial", "epochs =", "epoch =", "unknown key 'epoch'; did you mean 'epochs'?"),
     "name": ("trial", "epochs", 'name = "x"\nepochs', "a study has the name of its file"),
-    "no seed": ("trial", "seeds = [0, 7]", "seeds = []", "a study names at least one seed"),
+    "no seed": ("trial", "seeds = [0, 7]", "seeds = []", "seeds: at least one is needed"),
     "seed twice": ("trial", "[0, 7]", "[0, 0]", "a network or a seed is named twice"),
     "both": ("trial", "epochs = 3", "epochs = 3\nsteps = 5", "give either epochs or steps"),
     "steps": ("trial", "epochs = 3", "steps = { tiny = 5 }", "steps lacks other"),
@@ -238,10 +238,10 @@ MISTAKES = {
              "grid.momentun: the recipe has no key 'momentun'; did you mean 'momentum'?"),
     "arm key": ("arms", "epochs = 2", "epoch = 2",
                 "unknown key 'arm.equal.epoch'; did you mean 'epochs'?"),
-    "arm steps": ("arms", "tiny = 5, ", "", "arm.short.steps lacks tiny"),
+    "arm steps": ("arms", "tiny = 5, ", "", "arm.short: steps lacks tiny"),
     "head": ("arms", "[data]", "seeds = [0]\n[data]", "stand in each [arm.NAME] where there are"),
     "contrast": ("arms", "[data]", '[contrast]\narm = "long"\nbaseline = "tiny"\n[data]',
-                 "contrast names an arm or a network that the study does not have"),
+                 "contrast or budget names 'long', an arm or a network that the study does not"),
     "contrast key": ("arms", "[data]", '[contrast]\narms = "short"\nbaseline = "tiny"\n[data]',
                      "unknown key 'contrast.arms'; did you mean 'arm'?"),
     "refines": ("arms", "seeds = [0]", 'seeds = [0]\nrefines = "short"',

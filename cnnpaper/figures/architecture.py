@@ -45,14 +45,10 @@ class Cell:
     kernel: Side | None = None
     """Sides in pixels, the shorter first (the log does not tell which way it lies)."""
     stride: int = 1
-    channels: tuple[int, int]
-    """Smallest and largest number of output channels over the repeats."""
-    side: Side
-    """Height and width of the output in pixels; (1, 1) for a vector."""
-    parameters: int = 0
-    """Of all repeats, batch norm included."""
-    optional: bool = False
-    """Only the first of the repeated blocks has it."""
+    channels: tuple[int, int]  # smallest and largest number of output channels over the repeats
+    side: Side  # height and width of the output in pixels; (1, 1) for a vector
+    parameters: int = 0  # of all repeats, batch norm included
+    optional: bool = False  # only the first of the repeated blocks has it
 
 
 Branch: TypeAlias = tuple[tuple[Cell, ...], ...]
@@ -63,10 +59,8 @@ Branch: TypeAlias = tuple[tuple[Cell, ...], ...]
 class Block:
     """Branches that meet."""
 
-    branches: tuple[Branch, ...]
-    """From top to bottom."""
-    join: str
-    """``add`` or ``cat``."""
+    branches: tuple[Branch, ...]  # from top to bottom
+    join: str  # `add` or `cat`
     side: Side
     repeats: int = 1
 
@@ -409,8 +403,7 @@ class Piece:
     """Something laid out: its size, and how to draw it from its left end on a line of flow."""
 
     width: float
-    up: float
-    """Height above the line on which the data flow."""
+    up: float  # height above the line on which the data flow
     down: float
     draw: Draw
 

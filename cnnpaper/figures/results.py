@@ -29,10 +29,8 @@ from cnnpaper.figures import style
 from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, styled
 from cnnpaper.figures.words import ENGLISH
 
-FEW = 8
-"""So many lines can be told apart in one panel."""
-NAME = 20
-"""Characters of a name on one line, beside or above a panel."""
+FEW = 8  # so many lines can be told apart in one panel
+NAME = 20  # characters of a name on one line, beside or above a panel
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "ls": "none"}
 DASHED: dict[str, Any] = {"ls": (0, (3, 2)), "lw": 0.8, "mfc": "white"}
 SOLID: dict[str, Any] = {"ls": "-", "lw": 1.1}
@@ -43,8 +41,7 @@ RING: dict[str, Any] = {"color": INK, "marker": "o", "ms": 8.0, "mfc": "none", "
 class Sheet:
     """What all figures of an edition share."""
 
-    names: Mapping[str, str]
-    """Entry of the study → printed name, all of them in order."""
+    names: Mapping[str, str]  # entry of the study → printed name, all of them in order
     words: style.Words = field(default_factory=lambda: ENGLISH)
 
     @cached_property
@@ -90,18 +87,15 @@ class Sheet:
 class Accuracies:
     """What :func:`accuracy_at_equal_time` shows."""
 
-    seeds: pd.DataFrame
-    """A row a run: arm, model, test_acc, diverged."""
+    seeds: pd.DataFrame  # a row a run: arm, model, test_acc, diverged
     means: pd.DataFrame
     """A row an arm and entry: arm, model, minutes, mean, low, high (NaN for one seed)."""
-    arms: Mapping[str, str]
-    """Printed titles, in order."""
+    arms: Mapping[str, str]  # printed titles, in order
     equal_time: Collection[str]
     """Arms whose networks had the same time; the others' markers are hollow."""
     contrasts: pd.DataFrame | None = None
     """model, difference, low, high: fractions, simultaneous intervals."""
-    baseline: str = ""
-    """Printed name of the network that is subtracted."""
+    baseline: str = ""  # printed name of the network that is subtracted
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -35,16 +35,11 @@ Words: TypeAlias = Mapping[str, str]
 
 # ------------------------------------------------------------------------------------- sizes
 
-TEXT_WIDTH = 156.0
-"""Width of the paper's text; no figure is wider."""
-MAX_HEIGHT = 205.0
-"""A figure with its caption fits on one page."""
-SIZE = 8.0
-"""Of all text, in points; the paper's body has 10 or 11."""
-LINE_HEIGHT = 3.4
-"""From one line of text to the next."""
-THIN = 0.6
-"""Width of axes and of thin lines, in points."""
+TEXT_WIDTH = 156.0  # width of the paper's text; no figure is wider
+MAX_HEIGHT = 205.0  # a figure with its caption fits on one page
+SIZE = 8.0  # of all text, in points; the paper's body has 10 or 11
+LINE_HEIGHT = 3.4  # from one line of text to the next
+THIN = 0.6  # width of axes and of thin lines, in points
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -145,8 +140,7 @@ def tint(colour: str, part: float) -> tuple[float, float, float]:
 FACES = ["cnnpaper sans", "cnnpaper symbols", "cnnpaper hangul"]
 """Computer Modern Sans, which captions have too; DejaVu for signs that it lacks; Nanum Gothic."""
 HANGUL = "NanumGothic.ttf"
-MISPLACED = '"<>\\^_`{|}~'
-"""Where Computer Modern has something else: TeX's encoding, not ASCII."""
+MISPLACED = '"<>\\^_`{|}~'  # where Computer Modern has something else: TeX's encoding, not ASCII
 
 
 @functools.cache

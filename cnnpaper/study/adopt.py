@@ -15,16 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnpaper.config import (
-    SINGLE,
-    Imported,
-    ImportedLog,
-    Study,
-    known_models,
-    load_experiment,
-    validated,
-    visible,
-)
+from cnnpaper import config
+from cnnpaper.config import Imported, ImportedLog, visible
 from cnnpaper.files import UserError, write_atomic
 from cnnpaper.study.imported import ENDINGS, TextRun, nfc, numbered, read_log, text_files
 
@@ -35,9 +27,7 @@ def import_logs(
     """Copy text logs into ``results/log/STUDY``, write the study's file, and return the runs.
 
     Args:
-        root: of the repository.
         given: files, or folders of files.
-        study: its name.
         labels: ``FILE=NAME`` each; FILE may be a pattern.
         said: title, authors, name of the images.
 
@@ -49,13 +39,11 @@ def import_logs(
     files = _files(given)
     _check_name(root, study)
     chosen = _labels(labels, files)
-    names = {file: _named(root, path, chosen.get(file)) for file, path in files.items()}
-    declared = _declared(names)
+    declared = _declared({f: _named(root, path, chosen.get(f)) for f, path in files.items()})
     runs = [run for file, path in files.items() for run in read_log(path, study, declared[file])]
-    said = said.model_copy(update={"log": declared})
-    text = _toml(study, said)
+    text = _toml(study, said.model_copy(update={"log": declared}))
     values = tomllib.loads(text) | {"name": study}
-    validated(Study, values, f"--study {study}")
+    config.validated(config.Study, values, f"--study {study}")
     folder = root / "results" / "log" / study
     content = {folder / file: path.read_bytes() for file, path in files.items()}
     for there in visible(folder, "*"):
@@ -71,26 +59,22 @@ def _files(given: Iterable[Path]) -> dict[str, Path]:
     """Composed name → text log; names that begin with a dot are no input."""
     found: dict[str, Path] = {}
     for place in given:
-        if place.is_dir():
-            paths = text_files(place)
-            if not paths:
-                raise UserError(f"{place}: no file in it ends in {' or '.join(ENDINGS)}")
-        else:
-            paths = [place] if not place.name.startswith(".") else []
+        paths = text_files(place) if place.is_dir() else [place]
+        if not paths:
+            raise UserError(f"{place}: no file in it ends in {' or '.join(ENDINGS)}")
         for path in paths:
-            if path.suffix.lower() not in ENDINGS:
-                raise UserError(f"{path}: the name of a text log ends in {' or '.join(ENDINGS)}")
+            if path.name.startswith(".") or path.suffix.lower() not in ENDINGS:
+                ends = f"ends in {' or '.join(ENDINGS)} and does not begin with a dot"
+                raise UserError(f"{path}: the name of a text log {ends}")
             other = found.setdefault(nfc(path.name), path)
             if other.resolve() != path.resolve():
                 raise UserError(f"{path}: called like {other}; rename one of them")
-    if not found:
-        raise UserError("no log was given; names that begin with a dot are no input")
     return dict(sorted(found.items()))
 
 
 def _check_name(root: Path, study: str) -> None:
     path = root / "experiments" / "study" / f"{study}.toml"
-    if SINGLE.match(study):
+    if config.SINGLE.match(study):
         raise UserError(f"--study {study}: a name of what `cnnpaper train` makes; choose another")
     for there in visible(path.parent, "*.toml"):
         if nfc(there.name) == path.name:
@@ -105,10 +89,9 @@ def _labels(given: Iterable[str], files: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given:
         composed = nfc(text)
-        for place in (place for place, letter in enumerate(composed) if letter == "="):
-            wanted, name = Path(composed[:place]).name, composed[place + 1 :].strip()
-            hits = [file for file in files if file == wanted]
-            hits = hits or fnmatch.filter(files, wanted)
+        for cut in re.finditer("=", composed):
+            wanted, name = Path(composed[: cut.start()]).name, composed[cut.end() :].strip()
+            hits = [file for file in files if file == wanted] or fnmatch.filter(files, wanted)
             if hits and name:
                 found |= dict.fromkeys(hits, name)
                 break
@@ -150,10 +133,10 @@ def _toml(study: str, said: Imported) -> str:
     values = said.model_dump(exclude={"log"}, exclude_defaults=True)
     lines += [f"{key} = {text(value)}" for key, value in values.items()]
     lines += ["", "[imported.log]"]
-    for file, one in said.log.items():
-        lines.append(
-            f"{text(file)} = {{ network = {text(one.network)}, label = {text(one.label)} }}"
-        )
+    lines += [
+        f"{text(file)} = {{ network = {text(one.network)}, label = {text(one.label)} }}"
+        for file, one in said.log.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -167,14 +150,10 @@ regnet resnet resnext shufflenet squeezenet swin vgg vit"""
 class Name(NamedTuple):
     """What a file is called: ``PREFIX_MODEL REMARK_Nepoch_pre_train.log``."""
 
-    prefix: str
-    """A word or a time."""
-    model: str
-    """``resnet18``; empty where no network is named, or several are."""
-    network: str
-    """As printed."""
-    remark: str
-    """What else stands after the network, but for the number of epochs."""
+    prefix: str  # a word or a time
+    model: str  # `resnet18`; empty where no network is named, or several are
+    network: str  # as printed
+    remark: str  # what else stands after the network, but for the number of epochs
 
     @property
     def label(self) -> str:
@@ -183,7 +162,7 @@ class Name(NamedTuple):
 
 def name_of(root: Path, stem: str) -> Name:
     """Find the network, outside of brackets, and what stands around it."""
-    models = {_plain(model): model for model in known_models(root)}
+    models = {_plain(model): model for model in config.known_models(root)}
     own = "|".join("[_ -]?".join(name) for name in sorted(models, key=len, reverse=True))
     family = rf"(?:wide[_ -])?(?:{'|'.join(_FAMILIES.split())})(?:[_ -]?[a-z]?\d+)?"
     outside = re.sub(r"[(\[{][^)\]}]*", lambda match: "\0" * len(match[0]), stem)
@@ -192,7 +171,7 @@ def name_of(root: Path, stem: str) -> Name:
         return Name(stem, "", "", "")
     spelled, (start, end) = found[0][0], found[0].span()
     model = models.get(_plain(spelled))
-    network = load_experiment(root, model).name if model else spelled
+    network = config.load_experiment(root, model).name if model else spelled
     parts = re.split(r"[_ -]*\d{1,6}[_ -]?epochs?(?![a-z])|[_ -]*train(?=$| ?\()", stem[end:])
     remark = " ".join(filter(None, (part.strip("_ -") for part in parts)))
     model = model or re.sub("[ -]", "_", spelled.lower())
@@ -211,13 +190,13 @@ def _named(root: Path, path: Path, given: str | None) -> Name:
     """
     name = name_of(root, nfc(path.stem))
     if given is None:
-        if not name.model:
-            raise UserError(
-                f"{path}: no network that is known stands in this name, or several do\n"
-                f"say what was trained: --label '{path.name}=resnet18', "
-                f"with make LABEL='{path.name}=resnet18'"
-            )
-        return name
+        if name.model:
+            return name
+        raise UserError(
+            f"{path}: no network that is known stands in this name, or several do\n"
+            f"say what was trained: --label '{path.name}=resnet18', "
+            f"with make LABEL='{path.name}=resnet18'"
+        )
     label = name_of(root, given)
     if label.model:
         return label

@@ -11,21 +11,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cnnpaper import metrics, timings, tuning
+from cnnpaper import log, metrics, timings, tuning
 from cnnpaper.config import RunSpec, run_name
 from cnnpaper.study import stats
 from cnnpaper.study.load import StudyData
 from cnnpaper.study.precision import Precision, compare
 from cnnpaper.study.stats import Interval, Summary
 
-SUMMARISED = ("test_acc", "val_acc", "train_s")
-"""Columns of the runs."""
+SUMMARISED = ("test_acc", "val_acc", "train_s")  # columns of the runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +32,8 @@ class Contrast:
     """One network against the baseline, in the primary contrast."""
 
     model: str
-    difference: float
-    """Network minus baseline, as a fraction."""
-    interval: Interval
-    """Simultaneous."""
+    difference: float  # network minus baseline, as a fraction
+    interval: Interval  # simultaneous
     p: float
     p_holm: float
     p_welch: float | None
@@ -70,25 +67,19 @@ class StepTime:
 
     model: str
     step_s: float
-    interval: Interval
-    """Of the median: third to tenth of twelve rounds."""
-    ratio: float | None
-    """To the network of the budget, paired by rounds; None without a budget."""
+    interval: Interval  # of the median: third to tenth of twelve rounds
+    ratio: float | None  # to the network of the budget, paired by rounds; None without a budget
     ratio_interval: Interval | None
     images_per_s: float
-    gmac_per_s: float | None
-    """Forward and backward pass together, by three times the forward pass."""
+    gmac_per_s: float | None  # forward and backward pass together, by three times the forward pass
     peak_memory: int | None
     startup_s: float | None
     eval_s: float | None
-    sections: Mapping[str, float]
-    """Seconds a step, median over rounds."""
-    line: int
-    """Of ``timing.jsonl``."""
+    sections: Mapping[str, float]  # seconds a step, median over rounds
+    line: int  # of `timing.jsonl`
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shift:
+class Shift(NamedTuple):
     """A network's step time in a later session over that in the session of the budget."""
 
     ratio: float
@@ -102,8 +93,7 @@ class Budget:
     arm: str
     model: str
     steps: int
-    residual_s: float
-    """Predicted minus budget."""
+    residual_s: float  # predicted minus budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,24 +216,16 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
     family = {model: stats.contrast(own, base) for model, own in answers.items()}
     adjusted = stats.holm([test.p for test in family.values()])
     level = stats.simultaneous_level(len(family))
-    found = []
-    for (model, test), p_holm in zip(family.items(), adjusted, strict=True):
-        interval = test.interval(level)
-        if test.p is None or p_holm is None or interval is None:
-            continue  # one seed, or one test image
-        found.append(
-            Contrast(
-                model=model,
-                difference=test.difference,
-                interval=interval,
-                p=test.p,
-                p_holm=p_holm,
-                p_welch=stats.welch(answers[model].mean(axis=1), base.mean(axis=1)),
-                significant=p_holm < 1 - stats.LEVEL,
-                detectable=test.detectable(alpha=1 - level),
-            )
+    return tuple(
+        Contrast(
+            model=model, difference=test.difference, interval=interval, p=test.p, p_holm=p_holm,
+            p_welch=stats.welch(answers[model].mean(axis=1), base.mean(axis=1)),
+            significant=p_holm < 1 - stats.LEVEL, detectable=test.detectable(alpha=1 - level),
         )
-    return tuple(found)
+        for (model, test), p_holm in zip(family.items(), adjusted, strict=True)
+        # None: one seed, or one test image
+        if test.p is not None and p_holm is not None and (interval := test.interval(level))
+    )  # fmt: skip
 
 
 def _gains(data: StudyData) -> dict[str, Any]:
@@ -279,15 +261,14 @@ def _calibration(data: StudyData) -> dict[str, Any]:
     found = []
     for model, paths in shown(data, arm).items():
         known = [path for path in paths if path in data.predictions]
-        rows = [_calibration_of(data, path) for path in known]
+        rows = [_calibration_of(data.predictions[path]) for path in known]
         if rows:
             means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             found.append(Calibration(model=model, paths=tuple(known), **means))
     return {"calibration_arm": arm, "calibration": tuple(found)}
 
 
-def _calibration_of(data: StudyData, path: str) -> dict[str, float]:
-    one = data.predictions[path]
+def _calibration_of(one: log.Predictions) -> dict[str, float]:
     divisor = metrics.temperature(one.val_labels, one.val_logits)
     test = one.test_labels, one.test_logits
     return {
@@ -310,15 +291,12 @@ def _tuning(data: StudyData | None) -> dict[str, Any]:
     scores = data.runs.set_index("path")["val_acc"]
     trials = [
         Trial(
-            stage=spec.arm or "",
-            model=spec.model,
-            rate=float(getattr(spec.recipe, key)),
-            val_acc=float(scores[spec.path]),
-            path=spec.path,
+            stage=spec.arm or "", model=spec.model, rate=float(getattr(spec.recipe, key)),
+            val_acc=float(scores[spec.path]), path=spec.path,
         )
         for spec in data.specs
         if spec.path in data.logs
-    ]
+    ]  # fmt: skip
     stages, models = list(data.study.arms), data.study.networks
     trials.sort(key=lambda t: (stages.index(t.stage or None), models.index(t.model), t.rate))
     winners = {model: tuning.winner(data.root, data.study, model) for model in models}
@@ -371,16 +349,9 @@ def _step_time(at: int, line: timings.Timing, ratios: Sequence[float] | None) ->
     ratio, ratio_interval = stats.median_interval(ratios) if ratios else (None, None)
     images = line.batch_size / step_s
     return StepTime(
-        model=line.model,
-        step_s=step_s,
-        interval=interval,
-        ratio=ratio,
-        ratio_interval=ratio_interval,
-        images_per_s=images,
-        gmac_per_s=3 * line.macs * images / 1e9,
-        peak_memory=line.peak_memory,
-        startup_s=line.startup_s,
-        eval_s=line.eval_s,
-        sections={name: statistics.median(each) for name, each in line.sections.items()},
-        line=at,
-    )
+        model=line.model, step_s=step_s, interval=interval, ratio=ratio,
+        ratio_interval=ratio_interval, images_per_s=images,
+        gmac_per_s=3 * line.macs * images / 1e9, peak_memory=line.peak_memory,
+        startup_s=line.startup_s, eval_s=line.eval_s,
+        sections={name: statistics.median(each) for name, each in line.sections.items()}, line=at,
+    )  # fmt: skip

@@ -26,24 +26,14 @@ DATA_NAMES = {
     "synthetic": "synthetic images",
 }
 """What the loader calls the data of a study's ``set``."""
-CLOSE = 1e-9
-"""Relative; of a mean that another version of numpy may add up in another order."""
+CLOSE = 1e-9  # relative; of a mean that another version of numpy may add up in another order
 
 
-def _bad(path: Path, text: str) -> LogError:
-    over = log.again_at(path, FORCE=1)
-    return LogError(
-        f"{text}\nrestore the file from version control, or train the run from scratch: {over}"
-    )
-
-
-def _bad_line(run: Run, line: str, text: str) -> LogError:
-    return _bad(run.path, f"{run.path}:{run.line_numbers.get(line, 1)}: {text}")
-
-
-def _bad_predictions(run: Run, text: str) -> LogError:
-    path = run.path.with_name(PREDICTIONS_NAME)
-    return _bad(path, f"{path}: {text}")
+def _bad(run: Run, line: str, text: str) -> LogError:
+    """Of a line of a run's log, or of its predictions."""
+    path = run.path.with_name(PREDICTIONS_NAME) if line == PREDICTIONS_NAME else run.path
+    where = path if path != run.path else f"{path}:{run.line_numbers.get(line, 1)}"
+    return log.damaged(path, f"{where}: {text}")
 
 
 # --------------------------------------------------------------------------------- one run
@@ -54,8 +44,9 @@ def own_spec(run: Run) -> RunSpec:
     try:
         return RunSpec.model_validate_json(json.dumps(run.header.spec))
     except ValidationError as error:
-        key = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise _bad_line(run, "header", f"spec.{key}: {error.errors()[0]['msg']}") from None
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise _bad(run, "header", f"spec.{key}: {first['msg']}") from None
 
 
 def check_run(run: Run, spec: RunSpec, result: log.Result) -> None:
@@ -65,23 +56,22 @@ def check_run(run: Run, spec: RunSpec, result: log.Result) -> None:
         LogError: it does not.
     """
     if result.status not in ("finished", "diverged"):
-        raise _bad_line(run, "result", f"status = {result.status!r} of a run that was trained here")
+        raise _bad(run, "result", f"status = {result.status!r} of a run that was trained here")
     finished = result.status == "finished"
     done = sum(epoch.steps or 0 for epoch in run.epochs)
     if finished and done != spec.steps:
-        raise _bad_line(run, "result", f"finished after {done} of {spec.steps} steps")
+        raise _bad(run, "result", f"finished after {done} of {spec.steps} steps")
     expected = [spec.data.test_images] if finished and spec.data.test_images else []
     sizes = [reading.images for reading in run.readings]
     if sizes != expected:
-        text = f"readings of the test images: {sizes}, expected {expected}"
-        raise _bad_line(run, "reading", text)
+        raise _bad(run, "reading", f"readings of the test images: {sizes}, expected {expected}")
     if finished != (result.predictions_sha256 is not None):
         text = f"{result.status}, predictions_sha256 = {result.predictions_sha256}"
-        raise _bad_line(run, "result", text)
+        raise _bad(run, "result", text)
     last = run.epochs[-1].val_acc
     if finished and last != result.val_acc:
         text = f"val_acc = {result.val_acc}, but the last epoch has {last}"
-        raise _bad_line(run, "result", text)
+        raise _bad(run, "result", text)
 
 
 def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
@@ -94,34 +84,32 @@ def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
     found: dict[str, log.Predictions] = {}
     for path, run in logs.items():
         if first is not None and run.header.data.digest != first.header.data.digest:
-            raise _bad_line(run, "header", "data.digest: other images than those of "
-                            f"{first.path.parent}; a study is about one set")  # fmt: skip
+            text = f"other images than those of {first.path.parent}; a study is about one set"
+            raise _bad(run, "header", f"data.digest: {text}")
         expected = run.result.predictions_sha256 if run.result else None
-        if expected is None:
+        if run.result is None or expected is None:
             continue
         file = run.path.with_name(PREDICTIONS_NAME)
         if file.is_file() and sha256_file(file) != expected:
             text = "not the predictions that the run's result line names (other SHA-256)"
-            raise _bad_predictions(run, text)
+            raise _bad(run, PREDICTIONS_NAME, text)
         found[path] = log.read_predictions(file)
-        _check_metrics(run, found[path])
+        _check_metrics(run, run.result, found[path])
         other, one = next(iter(found.items()))
         for part in ("val_labels", "test_labels"):
             if not np.array_equal(getattr(found[path], part), getattr(one, part)):
-                raise _bad_predictions(run, f"{part} are not those of {other}")
+                raise _bad(run, PREDICTIONS_NAME, f"{part} are not those of {other}")
     return found
 
 
-def _check_metrics(run: Run, found: log.Predictions) -> None:
+def _check_metrics(run: Run, result: log.Result, found: log.Predictions) -> None:
     """Metrics follow from the predictions, and these are of as many images as the run had."""
-    spec, result = own_spec(run), run.result
-    assert result is not None
-    sizes = {"val": spec.data.validation_images, "test": spec.data.test_images}
-    for part, size in sizes.items():
+    data = own_spec(run).data
+    for part, size in {"val": data.validation_images, "test": data.test_images}.items():
         labels, logits = getattr(found, f"{part}_labels"), getattr(found, f"{part}_logits")
         if len(labels) != size:
             text = f"{part}_labels of {len(labels)} images, expected {size}"
-            raise _bad_predictions(run, text)
+            raise _bad(run, PREDICTIONS_NAME, text)
         for name, metric in (("acc", metrics.accuracy), ("loss", metrics.cross_entropy)):
             logged = result.exact(f"{part}_{name}")
             value = metric(labels, logits) if size else None
@@ -132,7 +120,7 @@ def _check_metrics(run: Run, found: log.Predictions) -> None:
                 same = math.isclose(logged, value, rel_tol=close)
             if not same:
                 text = f"{part}_{name} = {logged}, but the predictions give {value}"
-                raise _bad_line(run, "result", text)
+                raise _bad(run, "result", text)
 
 
 # --------------------------------------------------------------------------------- the study
@@ -200,11 +188,11 @@ def check_budget(root: Path, study: Study, specs: list[RunSpec]) -> None:
         for arm, count in budget.steps.items()
         for model, (steps, _) in timings.budget(session, budget.like, count).items()
     }
+    where = f"({path}, session {budget.session})"
     for spec in specs:
         steps, timed = expected.get((str(spec.arm), spec.model)), session[spec.model][1].precision
         if steps is None:
             continue
-        where = f"({path}, session {budget.session})"
         if spec.recipe.precision != timed:
             raise UserError(
                 f"{_file(root, study)}: budget.session: {spec.path} is in {spec.recipe.precision}, "

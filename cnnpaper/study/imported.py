@@ -24,8 +24,7 @@ from cnnpaper.files import UserError
 
 ENDINGS = (".log", ".txt")
 MOST_BYTES = 10_000_000
-ROUNDING = 0.51e-4
-"""Between the last line's accuracy, of six decimals, and an epoch's, of four."""
+ROUNDING = 0.51e-4  # between the last line's accuracy, of six decimals, and an epoch's, of four
 REMEDY = "restore the log from where it came, or leave it out"
 
 
@@ -34,12 +33,9 @@ class TextRun(log.Run):
     """A run of a text log, whose ``path`` and ``line_numbers`` are those of the text: an epoch's
     line is the one of its validation metrics; ``time`` and ``best`` are the last ones."""
 
-    label: str
-    """As printed, no two alike: ``ResNet-18 (imagenet_V1) pre``."""
-    planned: int
-    """Epochs that the run was to have."""
-    best_val_acc: float | None
-    """As the last line has it; None where it is missing."""
+    label: str  # as printed, no two alike: `ResNet-18 (imagenet_V1) pre`
+    planned: int  # epochs that the run was to have
+    best_val_acc: float | None  # as the last line has it; None where it is missing
 
     @property
     def name(self) -> str:
@@ -137,10 +133,8 @@ def read_text(path: Path) -> list[list[Line]]:
     # a start alone is no run
     runs = [run for run in runs if any(line.kind == "epoch" for line in run)]
     if not runs:
-        raise UserError(
-            f"{path}: no line like 'Epoch 0/24' in it, so it is no log of the 2023 program\n"
-            "leave it out"
-        )
+        text = "no line like 'Epoch 0/24' in it, so it is no log of the 2023 program"
+        raise UserError(f"{path}: {text}\nleave it out")
     return runs
 
 
@@ -157,7 +151,7 @@ def _epochs(path: Path, lines: Sequence[Line]) -> list[log.Epoch]:
             told = f"'Epoch {'/'.join(line.values)}' where 'Epoch {place}/{last}' is expected"
             raise _bad(path, line.number, told)
     found = []
-    for place, (_, *both) in enumerate(zip(body[::3], body[1::3], body[2::3], strict=False)):
+    for place, both in enumerate(zip(body[1::3], body[2::3], strict=False)):
         values: dict[str, float] = {}
         for line in both:
             loss, acc = map(float, line.values)
@@ -173,37 +167,32 @@ def _text_run(path: Path, lines: Sequence[Line], study: str, declared: ImportedL
     """One run; what its log does not say is None."""
     epochs = _epochs(path, lines)
     ends = {line.kind: line for line in lines if line.kind in ("duration", "best")}
-    total: float | None = None
-    best: float | None = None
+    known: dict[str, Any] = {"kind": "result", "nonfinite": {}, "status": "cut off"}
     if "duration" in ends:
         minutes, seconds = map(float, ends["duration"].values)
-        total = 60 * minutes + seconds
-    if "best" in ends and math.isfinite(logged := float(ends["best"].values[0])):
-        best = logged
-        largest = max((epoch.val_acc or 0.0 for epoch in epochs), default=0.0)
-        if abs(best - largest) > ROUNDING:
-            told = f"Best val Acc: {best}, but the largest of its epochs is {largest}"
-            raise _bad(path, ends["best"].number, told)
+        known |= {"status": "finished", "total_s": 60 * minutes + seconds}
+    best = float(ends["best"].values[0]) if "best" in ends else math.nan
+    largest = max((epoch.val_acc or 0.0 for epoch in epochs), default=0.0)
+    if math.isfinite(best) and abs(best - largest) > ROUNDING:
+        told = f"Best val Acc: {best}, but the largest of its epochs is {largest}"
+        raise _bad(path, ends["best"].number, told)
+    for last in epochs[-1:]:
+        known |= log.finite(val_loss=last.exact("val_loss"), val_acc=last.exact("val_acc"))
     vals = [line.number for line in lines if line.kind == "val"]
     numbers = {"header": lines[0].number, **{kind: line.number for kind, line in ends.items()}}
     numbers |= {f"epoch {place}": number for place, number in enumerate(vals)}
-    numbers["result"] = lines[-1].number
     header = log.Header(
         schema=log.SCHEMA, origin="imported", study=study, model=declared.network,
         variant=declared.label, seed=None, spec=None, fingerprint=None,
         data=log.Data(name=None, digest=None), machine=log.Machine(), packages={}, commit=None,
         started=None, network=log.Network(parameters=None, macs=None),
     )  # fmt: skip
-    unknown = dict.fromkeys(log.Result.model_fields)
-    state = "finished" if "duration" in ends else "cut off"
-    known: dict[str, Any] = {"kind": "result", "nonfinite": {}, "status": state, "total_s": total}
-    for last in epochs[-1:]:
-        known |= log.finite(val_loss=last.exact("val_loss"), val_acc=last.exact("val_acc"))
-    planned = next(int(line.values[1]) + 1 for line in lines if line.kind == "epoch")
+    result = log.Result.model_validate(dict.fromkeys(log.Result.model_fields) | known)
     return TextRun(
-        path=path, header=header, epochs=tuple(epochs), line_numbers=numbers, planned=planned,
-        result=log.Result.model_validate(unknown | known), label=declared.label,
-        best_val_acc=best,
+        path=path, header=header, epochs=tuple(epochs), result=result, label=declared.label,
+        line_numbers=numbers | {"result": lines[-1].number},
+        planned=next(int(line.values[1]) + 1 for line in lines if line.kind == "epoch"),
+        best_val_acc=best if math.isfinite(best) else None,
     )  # fmt: skip
 
 
@@ -254,9 +243,8 @@ def read_study(root: Path, study: Study) -> dict[str, TextRun]:
         if name not in declared:
             raise UserError(f"{files[name]}: declare it in [imported.log] of {file}, or move it")
     runs = [run for name, one in declared.items() for run in read_log(files[name], study.name, one)]
-    runs = sorted(numbered(runs), key=lambda run: study.networks.index(run.header.model))
     found: dict[str, TextRun] = {}
-    for run in runs:
+    for run in sorted(numbered(runs), key=lambda run: study.networks.index(run.header.model)):
         key = f"{study.name}/{nfc(run.path.name)}"
         found[f"{key}:{run.line_numbers['header']}" if key in found else key] = run
     return found

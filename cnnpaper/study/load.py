@@ -14,19 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from cnnpaper import log, timings, tuning
+from cnnpaper import config, log, timings, tuning
 from cnnpaper.advice import advice
-from cnnpaper.config import (
-    Experiment,
-    Recipe,
-    RunSpec,
-    Study,
-    known_models,
-    load_experiment,
-    load_recipe,
-    load_study,
-    visible,
-)
+from cnnpaper.config import Experiment, Recipe, RunSpec, Study
 from cnnpaper.files import UserError
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
@@ -34,8 +24,7 @@ from cnnpaper.study import checks, precision
 from cnnpaper.study.imported import read_study
 from cnnpaper.tuning import GUESSING
 
-LISTED = 5
-"""Runs that a message names."""
+LISTED = 5  # runs that a message names
 NAMES = ["path", "arm", "model", "variant", "seed"]
 RUNS = [*NAMES, "steps", "status", "val_acc", "test_acc", "train_s", "total_s"]
 EPOCHS = [*NAMES, "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "train_s"]
@@ -56,22 +45,16 @@ class StudyData:
     recipe: Recipe
     experiments: dict[str, Experiment]
     """By network, in the study's order; imported logs may be of others."""
-    specs: list[RunSpec]
-    """Declared runs; none of an imported study."""
-    logs: dict[str, Run]
-    """Path → finished or diverged run, in the order of the declaration."""
-    predictions: dict[str, log.Predictions]
-    """Path → predictions of a finished run."""
-    missing: list[RunSpec]
-    """Declared without a log."""
+    specs: list[RunSpec]  # declared runs; none of an imported study
+    logs: dict[str, Run]  # path → finished or diverged run, in the order of the declaration
+    predictions: dict[str, log.Predictions]  # path → predictions of a finished run
+    missing: list[RunSpec]  # declared without a log
     stale: dict[str, list[str]] = field(default_factory=dict)
     """Path → why; only where they were allowed."""
-    verified: list[str] = field(default_factory=list)
-    """Fresh because ``verified.json`` says so."""
+    verified: list[str] = field(default_factory=list)  # fresh because `verified.json` says so
     runs: pd.DataFrame
     epochs: pd.DataFrame
-    timing: timings.Sessions | None = None
-    """Of the study that the budget names, else of this one."""
+    timing: timings.Sessions | None = None  # of the study that the budget names, else of this one
     tuning: StudyData | None = None
     precision: StudyData | None = None
 
@@ -102,20 +85,14 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
     """Read a study and the studies that it names, strictly.
 
     Args:
-        root: of the repository.
-        name: of the study.
         allow_stale: keep stale runs, and say in ``stale`` why they are.
 
     Raises:
         UserError: no such study, or a run, an override, a budget or a precision that is refused.
     """
-    study = load_study(root, name)
-    known = known_models(root)
-    experiments = {
-        model: load_experiment(root, model)
-        for model in study.networks
-        if study.origin == "trained" or model in known
-    }
+    study = config.load_study(root, name)
+    known = study.networks if study.origin == "trained" else config.known_models(root)
+    experiments = {m: config.load_experiment(root, m) for m in study.networks if m in known}
     searched, compared = (
         None if other is None else load(root, other, allow_stale=allow_stale)
         for other in (study.tuning, study.precision)
@@ -123,31 +100,22 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
     if study.tuning is not None:
         for model, experiment in experiments.items():
             tuning.check_override(root, model, experiment)
-    imported = study.origin == "imported"
-    specs = [] if imported else tuning.declared(root, study)
+    specs = tuning.declared(root, study) if study.origin == "trained" else []
     checks.check_budget(root, study, specs)
     precision.check(root, study, specs, precision.compare(compared))
     logs = _declared(root, study, specs)
-    if imported:
-        logs = dict[str, Run](read_study(root, study))
+    if study.origin == "imported":
+        logs = {**read_study(root, study)}
     stale, verified = _freshness(root, study, specs, logs, allow_stale)
     return StudyData(
-        root=root,
-        study=study,
-        recipe=load_recipe(root),
-        experiments=experiments,
-        specs=specs,
-        logs=logs,
-        predictions=checks.read_predictions(logs),
+        root=root, study=study, recipe=config.load_recipe(root), experiments=experiments,
+        specs=specs, logs=logs, predictions=checks.read_predictions(logs),
         missing=[spec for spec in specs if spec.path not in logs],
-        stale=stale,
-        verified=verified,
-        runs=_runs_table(study, logs),
-        epochs=epochs_table(study, logs),
+        stale=stale, verified=verified,
+        runs=_runs_table(study, logs), epochs=epochs_table(study, logs),
         timing=timings.read(checks.timing_path(root, study)) or None,
-        tuning=searched,
-        precision=compared,
-    )
+        tuning=searched, precision=compared,
+    )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------- reading runs
@@ -158,9 +126,8 @@ def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
     places = {spec.folder(root) / LOG_NAME: spec for spec in specs}
     folder = root / "results" / "log" / study.name
     # results are not chosen by leaving some out of the study file
-    for path in visible(folder, f"**/{LOG_NAME}"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path not in places and not hidden:
+    for path in config.visible(folder, f"**/{LOG_NAME}"):
+        if path not in places:
             raise LogError(
                 f"{path}: study {study.name!r} does not declare this run\n"
                 f"declare it in experiments/study/{study.name}.toml, or move its folder out of "
@@ -173,8 +140,6 @@ def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
 
 def _read(path: Path, spec: RunSpec) -> Run:
     """One run that is complete and what its folder says."""
-    if path.is_file() and (data := path.read_bytes()) and not data.endswith(b"\n"):
-        raise UserError(f"{spec.path} is incomplete (its last line is cut off): {log.again(spec)}")
     run = log.read_run(path)
     header = run.header
     for key in ("study", "arm", "model", "variant", "seed"):
@@ -187,11 +152,8 @@ def _read(path: Path, spec: RunSpec) -> Run:
         raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
     own = checks.own_spec(run)
     if run.result is None:
-        epochs = "epoch" if own.epochs == 1 else "epochs"
-        raise UserError(
-            f"{own.path} is incomplete ({len(run.epochs)} of {own.epochs} {epochs}): "
-            f"{log.again(own)}"
-        )
+        done = f"{len(run.epochs)} of {own.epochs} epoch{'s' * (own.epochs > 1)}"
+        raise UserError(f"{own.path} is incomplete ({done}): {log.again(own)}")
     checks.check_run(run, own, run.result)
     return run
 
@@ -206,12 +168,10 @@ def _freshness(
     stale: dict[str, list[str]] = {}
     verified: list[str] = []
     for spec in specs:
-        run = logs.get(spec.path)
-        if run is None:
+        if (run := logs.get(spec.path)) is None:
             continue
         found = freshness(root, run, spec)
-        why = list(found.why) if found.state == "stale" else []
-        why += checks.other_conditions(run, spec)
+        why = [*(found.why if found.state == "stale" else ()), *checks.other_conditions(run, spec)]
         if why:
             stale[spec.path] = why
         elif found.state == "verified":
@@ -227,17 +187,16 @@ def _stale_message(study: str, first: RunSpec, stale: Mapping[str, list[str]]) -
     more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
     reasons = list(dict.fromkeys(why for each in stale.values() for why in each))
     others = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
-    runs = "1 run of" if len(stale) == 1 else f"{len(stale)} runs of"
-    remedies = [
+    lines = [
+        f"{len(stale)} run{'s' * (len(stale) > 1)} of study {study!r} stale: "
+        f"{', '.join(list(stale)[:LISTED])}{more}",
+        f"changed: {'; '.join(reasons[:3])}{others}",
         f"train again: {log.again(first, FORCE=1)}",
         f"show them as stale: {advice('report', STUDY=study, ALLOW_STALE=1)}",
     ]
     if all(why.startswith(("engine/", "metrics.py")) for why in reasons):
-        remedies.insert(0, f"where no bit has changed: {advice('verify', STUDY=study)}")
-    return (
-        f"{runs} study {study!r} stale: {', '.join(list(stale)[:LISTED])}{more}\n"
-        f"changed: {'; '.join(reasons[:3])}{others}\n" + "\n".join(remedies)
-    )
+        lines.insert(2, f"where no bit has changed: {advice('verify', STUDY=study)}")
+    return "\n".join(lines)
 
 
 # --------------------------------------------------------------------------------- the tables

@@ -20,8 +20,7 @@ from cnnpaper.study import stats
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
 
-MARGIN = -0.01
-"""The mean change in validation accuracy that bfloat16 must be shown to exceed."""
+MARGIN = -0.01  # the mean change in validation accuracy that bfloat16 must be shown to exceed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +30,7 @@ class Change:
     model: str
     change: float
     interval: stats.Interval | None
-    n: int
-    """Pairs of one seed."""
+    n: int  # pairs of one seed
     paths: tuple[str, ...]
 
 
@@ -41,12 +39,10 @@ class Precision:
     """The comparison of precisions."""
 
     changes: tuple[Change, ...]
-    mean: float
-    """Of the networks' means, over the seeds that decide."""
+    mean: float  # of the networks' means, over the seeds that decide
     bound: float | None
     """One-sided lower 95 % bound of it; None while a pair that decides is missing."""
-    stands: bool
-    """No bfloat16 run diverged, and the bound is above :data:`MARGIN`."""
+    stands: bool  # no bfloat16 run diverged, and the bound is above `MARGIN`
 
 
 def compare(data: StudyData | None) -> Precision | None:
@@ -69,14 +65,11 @@ def compare(data: StudyData | None) -> Precision | None:
         if not own:
             continue
         deciding.append([change for seed, change in own.items() if seed in named])
-        all_of_it = stats.summary(list(own.values()))
+        of_all = stats.summary(list(own.values()))
+        paths = tuple(path for pair in found.values() for path in pair)
         changes.append(
             Change(
-                model=model,
-                change=all_of_it.mean,
-                interval=all_of_it.interval,
-                n=all_of_it.n,
-                paths=tuple(path for pair in found.values() for path in pair),
+                model=model, change=of_all.mean, interval=of_all.interval, n=of_all.n, paths=paths
             )
         )
     groups = [group for group in deciding if group]

@@ -43,8 +43,7 @@ class Summary:
 
     mean: float
     n: int
-    interval: Interval | None
-    """Student's, not clipped to [0, 1]; None for one seed."""
+    interval: Interval | None  # Student's, not clipped to [0, 1]; None for one seed
     sd: float | None
 
 
@@ -68,10 +67,8 @@ class Difference:
     """Difference of two mean accuracies, first minus second, with the variance of its error."""
 
     difference: float
-    variance: float | None
-    """Positive; None where the difference cannot be tested."""
-    df: float
-    """Degrees of freedom of Student's distribution."""
+    variance: float | None  # positive; None where the difference cannot be tested
+    df: float  # degrees of freedom of Student's distribution
 
     @property
     def p(self) -> float | None:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from tabulate import tabulate
@@ -22,25 +22,20 @@ from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 from cnnpaper.study.imported import read_study
 
-OPEN = ("missing", "incomplete", "damaged")
-"""States of runs that the study's target trains."""
+OPEN = ("missing", "incomplete", "damaged")  # states of runs that the study's target trains
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """The state of one run."""
 
-    path: str
-    """Below the study's folder."""
+    path: str  # below the study's folder
     state: str
-    """``done``, ``verified``, ``diverged``, ``cut off``, ``stale``, ``running``, ``incomplete``,
-    ``missing`` or ``damaged``."""
-    spec: RunSpec | None = None
-    """None for runs that were imported."""
+    """done, verified, diverged, cut off, stale, running, incomplete, missing or damaged."""
+    spec: RunSpec | None = None  # None for runs that were imported
     run: Run | None = None
     remark: str = ""
-    left: float = 0.0
-    """Fraction of the steps that are still to be done."""
+    left: float = 0.0  # fraction of the steps that are still to be done
 
 
 def status(root: Path, name: str) -> str:
@@ -81,29 +76,25 @@ def _imported(run: Run) -> Row:
 
 def _row(root: Path, spec: RunSpec) -> Row:
     path = spec.folder(root) / LOG_NAME
-
-    def row(state: str, left: float = 1.0, remark: str = "", run: Run | None = None) -> Row:
-        name = spec.path.partition("/")[2]
-        return Row(path=name, state=state, spec=spec, run=run, remark=remark, left=left)
-
+    row = partial(Row, path=spec.path.partition("/")[2], spec=spec)
     if not (path.exists() or path.is_symlink()):
-        return row("missing")
+        return row(state="missing", left=1.0)
     open_state = "running" if _is_held(path.with_name("run.lock")) else "incomplete"
     try:
         run = log.read_run(path)
     except LogError as error:
         cut_off = path.is_file() and not path.read_bytes().endswith(b"\n")
         if open_state == "running" or cut_off:
-            return row(open_state)
-        return row("damaged", remark=str(error))
+            return row(state=open_state, left=1.0)
+        return row(state="damaged", left=1.0, remark=str(error))
     if run.result is None:
         done = sum(epoch.steps or 0 for epoch in run.epochs)
-        return row(open_state, left=max(0.0, 1 - done / spec.steps), run=run)
+        return row(state=open_state, left=max(0.0, 1 - done / spec.steps), run=run)
     found = freshness(root, run, spec)
     if found.state == "stale":
-        return row("stale", remark=f"stale: {'; '.join(found.why[:3])}", run=run)
-    state = "verified" if found.state == "verified" else "done"
-    return row(state if run.result.status == "finished" else run.result.status, left=0.0, run=run)
+        return row(state="stale", left=1.0, remark=f"stale: {'; '.join(found.why[:3])}", run=run)
+    known = {("finished", "fresh"): "done", ("finished", "verified"): "verified"}
+    return row(state=known.get((run.result.status, found.state), run.result.status), run=run)
 
 
 def _is_held(lock: Path) -> bool:
@@ -141,7 +132,7 @@ class Costs:
     def __init__(self, root: Path) -> None:
         self.root = root
         # a study has many runs that differ in their seed alone
-        self._cached = lru_cache(maxsize=None)(self._estimate_s)
+        self._cached = cache(self._estimate_s)
 
     def estimate_s(self, spec: RunSpec) -> float | None:
         """Seconds of a whole run: start-up, miniature, training and evaluation."""
@@ -162,8 +153,7 @@ class Costs:
             return one.builder, one.recipe.batch_size, one.recipe.precision
 
         alike = [run for run, own in self._finished if work(own) == work(spec)]
-        processor = this_processor()
-        here = [run for run in alike if run.header.machine.processor == processor]
+        here = [run for run in alike if run.header.machine.processor == this_processor()]
         measured = timings.estimate_s(self.root, spec)
         if not alike or (not here and measured is not None):
             return measured
@@ -181,7 +171,7 @@ def _table(rows: Sequence[Row], costs: Costs) -> str:
     return tabulate(
         [_cells(row, costs) for row in rows],
         headers=["run", "state", "val acc", "test acc", "training", "still to do"],
-        colalign=("left", "left", "right", "right", "right", "right") if rows else None,
+        colalign=("left", "left", *["right"] * 4) if rows else None,
         disable_numparse=True,
     )
 
@@ -190,13 +180,14 @@ def _cells(row: Row, costs: Costs) -> list[str]:
     result = row.run.result if row.run else None
     trained = sum(epoch.train_s or 0.0 for epoch in row.run.epochs) if row.run else 0.0
     planned = row.spec.epochs if row.spec else 0
-    progress = f" ({len(row.run.epochs)} of {planned})" if row.run and not result else ""
     cost = _left(row, costs)
+    scores = (result.val_acc, result.test_acc) if result else (None, None)
     return [
         row.path,
-        row.state + progress,
-        _percent(result.val_acc if result else None),
-        _percent(result.test_acc if result else None),
+        f"{row.state} ({len(row.run.epochs)} of {planned})"
+        if row.run and not result
+        else row.state,
+        *("" if score is None else f"{100 * score:.2f} %" for score in scores),
         duration(trained) if trained else "",
         "" if not row.left else "unknown" if cost is None else f"about {duration(cost)}",
     ]
@@ -213,10 +204,11 @@ def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
         return []
     todo = [row for row in rows if row.state in OPEN]
     stale = [row.spec for row in rows if row.state == "stale" and row.spec]
+    count = f"of {len(rows)} runs"
     lines = []
     if stale:
         lines.append(
-            f"{study.name}: {len(stale)} of {len(rows)} runs are stale: "
+            f"{study.name}: {len(stale)} {count} are stale: "
             f"{advice('verify', STUDY=study.name)} where no bit has changed, else train again: "
             f"{log.again(stale[0], FORCE=1)}"
         )
@@ -226,20 +218,10 @@ def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
         unknown = len(todo) - len(known) if known else 0
         more = f" and {unknown} of unknown time" if unknown else ""
         so_far = " so far" if any(arm.refines for arm in study.arm.values()) else ""
-        lines.append(
-            f"{study.name}: {len(todo)} of {len(rows)} runs to train{so_far}, {time}{more}: "
-            f"{advice('experiments', STUDY=study.name)}"
-        )
-    lines += [
-        f"  damaged, from scratch: {log.again(row.spec, FORCE=1)}"
-        for row in todo
-        if row.state == "damaged" and row.spec
-    ]
-    return lines
-
-
-def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.2f} %"
+        command = advice("experiments", STUDY=study.name)
+        lines.append(f"{study.name}: {len(todo)} {count} to train{so_far}, {time}{more}: {command}")
+    damaged = [row.spec for row in todo if row.state == "damaged" and row.spec]
+    return lines + [f"  damaged, from scratch: {log.again(spec, FORCE=1)}" for spec in damaged]
 
 
 def duration(seconds: float) -> str:

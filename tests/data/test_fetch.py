@@ -93,7 +93,7 @@ def fetch(
 
     def call(*paths: str) -> list[str]:
         found = tuple(
-            Mirror(name=f"mirror {path}", urls=(f"{server.address}{path}",), files=(NAME,))
+            Mirror(f"mirror {path}", {NAME: f"{server.address}{path}"})
             for path in paths or ("/a",)
         )
         monkeypatch.setitem(mirrors.MIRRORS, "original", found)
@@ -224,11 +224,7 @@ def tables(
     """Two parquet files, as a mirror of the original."""
     files.write_parquet(folder.parent / "tables", made)
     names = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
-    mirror = Mirror(
-        name="mirror",
-        urls=tuple(f"{server.address}/{name}" for name in names),
-        files=tuple(f"cifar10-parquet/{name}" for name in names),
-    )
+    mirror = Mirror("mirror", {f"cifar10-parquet/{n}": f"{server.address}/{n}" for n in names})
     monkeypatch.setitem(mirrors.MIRRORS, "original", (mirror,))
     contents = {name: (folder.parent / "tables" / name).read_bytes() for name in names}
     for name in names:
