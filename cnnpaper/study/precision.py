@@ -65,12 +65,10 @@ def compare(data: StudyData | None) -> Precision | None:
         if not own:
             continue
         deciding.append([change for seed, change in own.items() if seed in named])
-        of_all = stats.summary(list(own.values()))
+        mean = stats.summary(list(own.values()))
         paths = tuple(path for pair in found.values() for path in pair)
         changes.append(
-            Change(
-                model=model, change=of_all.mean, interval=of_all.interval, n=of_all.n, paths=paths
-            )
+            Change(model=model, change=mean.mean, interval=mean.interval, n=mean.n, paths=paths)
         )
     groups = [group for group in deciding if group]
     if not groups:

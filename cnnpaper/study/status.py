@@ -184,9 +184,7 @@ def _cells(row: Row, costs: Costs) -> list[str]:
     scores = (result.val_acc, result.test_acc) if result else (None, None)
     return [
         row.path,
-        f"{row.state} ({len(row.run.epochs)} of {planned})"
-        if row.run and not result
-        else row.state,
+        row.state + (f" ({len(row.run.epochs)} of {planned})" if row.run and not result else ""),
         *("" if score is None else f"{100 * score:.2f} %" for score in scores),
         duration(trained) if trained else "",
         "" if not row.left else "unknown" if cost is None else f"about {duration(cost)}",

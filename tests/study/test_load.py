@@ -138,7 +138,7 @@ def test_an_incomplete_run(tmp_path: Path) -> None:
 def test_a_log_that_is_cut_off(root: Path) -> None:
     path = root / RUN / "run.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    refused(root, f"{RUN}/run.jsonl:8: the last line is cut off", "make vgg16 STUDY=invented ARM=short")
+    refused(root, f"{RUN}/run.jsonl:8: the last line is cut off", "make vgg16 STUDY=invented ARM=")
 
 
 def test_an_undeclared_run(root: Path) -> None:
