@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +14,7 @@ from matplotlib.transforms import Affine2D, TransformedBbox
 
 from cnnpaper.figures.style import MAX_HEIGHT, TEXT_WIDTH, Look, settings
 from cnnpaper.log import Network
+from tests import fabricate
 
 FOUR = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
 ARMS = {"short": "Equal time: short", "equal": "Equal epochs", "long": "Equal time: long"}
@@ -30,9 +29,8 @@ def networks(count: int, *, long: bool = False) -> dict[str, str]:
     if count <= 4 and not long:
         return dict(list(FOUR.items())[:count])
     name = "{:d} Some_Network <with> a $long$ name, é, {{x}} & no mercy {:d}"
-    return {
-        f"net{i}": (name.format(i, i) * 2)[:60] if long else f"Network {i}" for i in range(count)
-    }
+    return {f"net{i}": (name * 2).format(i, i, i, i)[:60] if long else f"Network {i}"
+            for i in range(count)}  # fmt: skip
 
 
 def accuracy(
@@ -40,25 +38,18 @@ def accuracy(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Runs, means and contrasts of three arms."""
     random = np.random.default_rng(0)
-    runs, means = [], []
-    for arm in ARMS:
-        for place, model in enumerate(names):
-            centre = LEVELS[arm] + 0.1 * (place % 5) / 4
-            values = centre + random.normal(0, 0.004, seeds)
-            lost = [(arm, model, seed) in diverged for seed in range(seeds)]
-            values[lost] = 0.1
-            runs += [
-                {"arm": arm, "model": model, "test_acc": v, "diverged": d}
-                for v, d in zip(values, lost, strict=True)
-            ]
-            half = 2.5 * values.std(ddof=1) / seeds**0.5 if seeds > 1 else np.nan
-            mean = values.mean()
-            minutes = MINUTES.get(arm, 6.0 + 1.7 * place)
-            means.append([arm, model, minutes, mean, mean - half, mean + half])
-    contrasts = [
-        [model, 0.01 * (place - 2), 0.01 * (place - 2) - 0.008, 0.01 * (place - 2) + 0.008]
-        for place, model in enumerate(list(names)[:-1])
-    ]
+    runs, means, contrasts = [], [], []
+    for arm, (place, model) in itertools.product(ARMS, enumerate(names)):
+        values = LEVELS[arm] + 0.1 * (place % 5) / 4 + random.normal(0, 0.004, seeds)
+        lost = [(arm, model, seed) in diverged for seed in range(seeds)]
+        values[lost] = 0.1
+        runs += [[arm, model, *pair] for pair in zip(values, lost, strict=True)]
+        half = 2.5 * values.std(ddof=1) / seeds**0.5 if seeds > 1 else np.nan
+        mean, minutes = values.mean(), MINUTES.get(arm, 6.0 + 1.7 * place)
+        means.append([arm, model, minutes, mean, mean - half, mean + half])
+    for place, model in enumerate(list(names)[:-1]):
+        middle = 0.01 * (place - 2)
+        contrasts.append([model, middle, middle - 0.008, middle + 0.008])
     return (
         pd.DataFrame(runs, columns=["arm", "model", "test_acc", "diverged"]),
         pd.DataFrame(means, columns=["arm", "model", "minutes", "mean", "low", "high"]),
@@ -69,14 +60,12 @@ def accuracy(
 def trials(names: dict[str, str], *, diverged: bool = False) -> pd.DataFrame:
     """Six rates at the first stage, three at the second."""
     rows = []
-    for place, model in enumerate(names):
-        for power in range(6):
-            rate = 0.00625 * 2**power
-            score = 0.45 - 0.03 * (power - 3 + place % 2) ** 2
-            lost = diverged and power == 5
-            rows.append(["stage1", model, rate, 0.1 if lost else score, lost])
-            if 2 <= power <= 4:
-                rows.append(["stage2", model, rate, score + 0.15, False])
+    for (place, model), power in itertools.product(enumerate(names), range(6)):
+        rate, score = 0.00625 * 2**power, 0.45 - 0.03 * (power - 3 + place % 2) ** 2
+        lost = diverged and power == 5
+        rows.append(["stage1", model, rate, 0.1 if lost else score, lost])
+        if 2 <= power <= 4:
+            rows.append(["stage2", model, rate, score + 0.15, False])
     return pd.DataFrame(rows, columns=["stage", "model", "rate", "val_acc", "diverged"])
 
 
@@ -174,16 +163,4 @@ def points(axes: Axes, look: Look) -> list[tuple[float, float]]:
 
 def network(name: str) -> Network:
     """A network's layers and edges as ``runs.describe`` measured them from the real module."""
-    found = json.loads((Path(__file__).parent / "networks.json").read_text("utf-8"))[name]
-    fields = ("type", "out", "parameters", "macs", "kernel", "stride", "groups", "channels_in")
-    nodes = found["nodes"]
-    layers = [
-        {"name": nodes[place]} | dict(zip(fields, values, strict=True))
-        for place, *values in found["layers"]
-    ]
-    edges = [[nodes[a], nodes[b]] for a, b in found["edges"]]
-    return Network.model_validate_json(
-        json.dumps(
-            {k: found[k] for k in ("parameters", "macs")} | {"layers": layers, "edges": edges}
-        )
-    )
+    return fabricate.networks()[name]

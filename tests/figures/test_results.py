@@ -90,6 +90,7 @@ def test_a_study_without_arms_of_equal_time_has_a_row_a_network() -> None:
 
 def test_korean_words_are_complete_and_fit() -> None:
     assert set(KOREAN) >= set(ENGLISH)
+    assert not [text for text in ENGLISH.values() if re.search(r"\d", text)]
     for key, text in ENGLISH.items():
         assert set(re.findall(r"{(\w+)}", KOREAN[key])) == set(re.findall(r"{(\w+)}", text)), key
     for draw, alt in drawings(Sheet(networks(4), words=KOREAN), diverged=True).values():
@@ -106,10 +107,6 @@ def test_every_text_comes_from_the_words() -> None:
         assert not re.search("[A-Za-z]{2,}", shown), shown
 
 
-def test_no_number_is_typed_in_the_words() -> None:
-    assert not [text for text in ENGLISH.values() if re.search(r"\d", text)]
-
-
 def test_same_bytes_twice() -> None:
     for draw, _ in drawings(Sheet(networks(2)), seeds=2, diverged=True).values():
         figure = draw()
@@ -121,15 +118,26 @@ def test_same_bytes_twice() -> None:
 
 
 def test_accuracy_shows_every_seed_mean_and_interval() -> None:
-    names = networks(4)
-    shown, sheet = accuracies(names), Sheet(networks(4))
-    axes = results.accuracy_at_equal_time(shown, sheet).axes[0]
-    for model in names:
-        drawn = [y for _, y in points(axes, sheet.looks[model])]
+    shown, sheet = accuracies(networks(4)), Sheet(networks(4))
+    axes, differences = results.accuracy_at_equal_time(shown, sheet).axes
+    for model, look in sheet.looks.items():
+        drawn = [y for _, y in points(axes, look)]
         runs = shown.seeds[shown.seeds["model"] == model]
         means = shown.means[shown.means["model"] == model]
         for value in [*runs["test_acc"], *means["mean"], *means["low"], *means["high"]]:
             assert np.isclose(drawn, 100 * value).any()
+    hollow = [
+        line.get_ydata()[0]
+        for line in axes.get_lines()
+        if line.get_markerfacecolor() == "white" and line.get_marker() != "None"
+    ]
+    equal = shown.means[shown.means["arm"] == "equal"]["mean"]
+    assert np.allclose(sorted(hollow), sorted(100 * equal))  # of equal epochs, not of equal time
+    for row in shown.contrasts.itertuples():
+        xs = [x for x, _ in points(differences, sheet.looks[row.model])]
+        assert np.allclose(xs, [100 * row.low, 100 * row.high, 100 * row.difference])
+    low, high = differences.get_xlim()
+    assert low < 0 < high
 
 
 def test_means_lie_at_their_minutes_and_are_dodged_in_print() -> None:
@@ -150,28 +158,6 @@ def test_means_lie_at_their_minutes_and_are_dodged_in_print() -> None:
     assert np.isclose(sum(places), 0)
 
 
-def test_hollow_markers_are_those_of_equal_epochs() -> None:
-    sheet, shown = Sheet(networks(4)), accuracies(networks(4))
-    axes = results.accuracy_at_equal_time(shown, sheet).axes[0]
-    hollow = [
-        line.get_ydata()[0]
-        for line in axes.get_lines()
-        if line.get_markerfacecolor() == "white" and line.get_marker() != "None"
-    ]
-    equal = shown.means[shown.means["arm"] == "equal"]["mean"]
-    assert np.allclose(sorted(hollow), sorted(100 * equal))
-
-
-def test_contrasts_are_in_points_with_zero_in_view() -> None:
-    sheet, shown = Sheet(networks(4)), accuracies(networks(4))
-    axes = results.accuracy_at_equal_time(shown, sheet).axes[1]
-    for row in shown.contrasts.itertuples():
-        xs = [x for x, _ in points(axes, sheet.looks[row.model])]
-        assert np.allclose(xs, [100 * row.low, 100 * row.high, 100 * row.difference])
-    low, high = axes.get_xlim()
-    assert low < 0 < high
-
-
 def test_axes_that_do_not_start_at_zero_say_so() -> None:
     for draw, _ in drawings(Sheet(networks(4)), diverged=False).values():
         figure = draw()
@@ -188,28 +174,21 @@ def test_rates_on_a_log_axis_with_the_winner_ringed() -> None:
     for model, rate, axes in zip(names, (0.05, 0.025), panels, strict=True):
         assert axes.get_xscale() == "log"
         own = trials[trials["model"] == model]
-        drawn = points(axes, sheet.looks[model])
         wanted = [(r.rate, 100 * r.val_acc) for r in own.itertuples()]
-        assert sorted(drawn) == sorted(wanted)
+        assert sorted(points(axes, sheet.looks[model])) == sorted(wanted)
         ring = next(line for line in axes.get_lines() if line.get_markersize() == 8)
         best = own[(own["stage"] == "stage2") & np.isclose(own["rate"], rate)]["val_acc"].iloc[0]
         assert [*ring.get_xdata(), *ring.get_ydata()] == [rate, 100 * best]
-        lost = [
-            line for line in axes.get_lines() if line.get_marker() == "x" and len(line.get_xdata())
-        ]
-        assert [list(line.get_xdata()) for line in lost] == [[0.2]]
+        lost = [list(x.get_xdata()) for x in axes.get_lines() if x.get_marker() == "x"]
+        assert [x for x in lost if x] == [[0.2]]
 
 
 def test_curves_are_means_with_bands_and_diverged_runs_apart() -> None:
     names = {"alexnet": "AlexNet"}
     rows = [
-        ["s0", 0, 0.30, 1.0, False],
-        ["s0", 1, 0.50, 0.8, False],
-        ["s1", 0, 0.40, 1.2, False],
-        ["s1", 1, 0.70, 0.6, False],
-        ["s2", 0, 0.20, 2.0, True],
-        ["s2", 1, 0.10, np.inf, True],
-    ]
+        ["s0", 0, 0.30, 1.0, False], ["s0", 1, 0.50, 0.8, False], ["s1", 0, 0.40, 1.2, False],
+        ["s1", 1, 0.70, 0.6, False], ["s2", 0, 0.20, 2.0, True], ["s2", 1, 0.10, np.inf, True],
+    ]  # fmt: skip
     columns = ["path", "epoch", "val_acc", "val_loss", "diverged"]
     epochs = pd.DataFrame(rows, columns=columns).assign(model="alexnet")
     figure = results.learning_curves(epochs, Sheet(names))
@@ -226,11 +205,9 @@ def test_curves_are_means_with_bands_and_diverged_runs_apart() -> None:
 
 def test_beyond_eight_networks_each_has_a_panel_on_one_scale() -> None:
     names = networks(9)
-    epochs = samples.epochs(names, 2, 4, diverged=True)
-    panels = results.learning_curves(epochs, Sheet(names)).axes
+    panels = results.learning_curves(samples.epochs(names, 2, 4), Sheet(names)).axes
     assert len(panels) == 9
-    assert len({a.get_ylim() for a in panels}) == 1
-    assert len({a.get_xlim() for a in panels}) == 1
+    assert len({(a.get_ylim(), a.get_xlim()) for a in panels}) == 1
 
 
 def test_bars_are_sections_in_milliseconds() -> None:
@@ -246,16 +223,13 @@ def test_alternative_texts_say_the_values() -> None:
         [["short", "vgg16", 15.0, 0.8012, 0.79, 0.81], ["short", "alexnet", 15.0, 0.7, 0.69, 0.71]],
         columns=["arm", "model", "minutes", "mean", "low", "high"],
     )
-    shown = Accuracies(
-        seeds=pd.DataFrame(columns=["arm", "model", "test_acc", "diverged"]),
-        means=means,
-        arms={"short": "Short"},
-        equal_time=["short"],
-        contrasts=pd.DataFrame(
-            [["alexnet", -0.1012, -0.11, -0.09]], columns=["model", "difference", "low", "high"]
-        ),
-        baseline="VGG-16",
+    contrasts = pd.DataFrame(
+        [["alexnet", -0.1012, -0.11, -0.09]], columns=["model", "difference", "low", "high"]
     )
+    shown = Accuracies(
+        seeds=means, means=means, arms={"short": "Short"}, equal_time=["short"],
+        contrasts=contrasts, baseline="VGG-16",
+    )  # fmt: skip
     assert results.accuracy_at_equal_time_alt(shown, sheet) == (
         "Test accuracy by training time, one point for each seed, and means. "
         "Short: AlexNet 70.0 %, VGG-16 80.1 %. "
