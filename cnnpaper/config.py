@@ -486,14 +486,11 @@ def grid_points(grid: Mapping[str, tuple[Value, ...]]) -> dict[str | None, dict[
 
 def variant_name(point: Mapping[str, Value]) -> str:
     """``rate0.05`` for a peak learning rate, ``bfloat16`` for a word, else key and value."""
-    return "_".join(
-        value
-        if isinstance(value, str)
-        else f"{key}{value}"
-        if key != "peak_learning_rate"
-        else f"rate{value:g}"
-        for key, value in point.items()
-    )
+    words = []
+    for key, value in point.items():
+        text = value if isinstance(value, str) else f"{key}{value}"
+        words.append(f"rate{value:g}" if key == "peak_learning_rate" else text)
+    return "_".join(words)
 
 
 def run_spec(
