@@ -156,10 +156,8 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
     pickles = [(f"cifar-10-batches-py/{n}", pickled_batch(rows)) for n, rows in batches(made)]
     pickles = [("cifar-10-batches-py/readme.html", b"<html>"), *reversed(pickles)]
     folder.mkdir(parents=True, exist_ok=True)
-    if form == "binary":
-        _write(folder, plain)
-    elif form == "python":
-        _write(folder, pickles)
+    if form in ("binary", "python"):
+        _write(folder, plain if form == "binary" else pickles)
     elif form == "binary archive":
         write_tar(folder / "cifar-10-binary.tar.gz", plain)
     elif form == "python archive":
@@ -173,19 +171,16 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
         write_parquet(commit / "plain_text", made)
         _link_as_hugging_face(commit / "plain_text")
     elif form == "images":
-        _write(folder, images_of(made))
-        _write(folder, [("train/.ipynb_checkpoints/1.png", b""), ("train/cat/._0001.png", b"x")])
-        _write(folder, [("README.md", b"x"), ("train/cat/Thumbs.db", b"x")])
+        names = ("train/.ipynb_checkpoints/1.png", "train/cat/._0001.png", "train/cat/Thumbs.db")
+        _write(folder, [*images_of(made), *((name, b"x") for name in names)])
     elif form == "images one folder below, capitals, jpg beside":
         _write(folder, ((name.title().replace(".Png", ".PNG"), data)
                         for name, data in images_of(made, "CIFAR-10-images/")))  # fmt: skip
         _write(folder, [("CIFAR-10-images/train/cat/0001.jpg", b"one of another set")])
     elif form == "ZIP of the repository":
         extra = [("__MACOSX/train/cat/._0001.png", b"x"), ("CIFAR-10-images-master/", b"")]
-        write_zip(
-            folder / "CIFAR-10-images-master.zip",
-            [*extra, *images_of(made, "CIFAR-10-images-master/")],
-        )
+        images = images_of(made, "CIFAR-10-images-master/")
+        write_zip(folder / "CIFAR-10-images-master.zip", [*extra, *images])
     else:
         assert form == "tar of the repository"
         write_tar(folder / "CIFAR-10-images-6d04f75.tar.gz", images_of(made, "./images/"))

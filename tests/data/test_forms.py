@@ -10,7 +10,6 @@ import pickle
 import tarfile
 import tracemalloc
 import zipfile
-import zlib
 from hashlib import sha1
 from pathlib import Path
 
@@ -196,7 +195,6 @@ def test_other_things_are_named_for_what_they_are(name: str, what: str, folder: 
 
 
 @pytest.mark.usefixtures("made")
-@pytest.mark.usefixtures("made")
 def test_an_archive_under_a_wrong_name_is_recognised(folder: Path) -> None:
     files.write_tar(folder / "cifar-10-python.tar.gz", [("cifar-100-python/train", b"x")])
     assert "holds no images of CIFAR-10 but cifar-100-python/train (CIFAR-100" in refusal(folder)
@@ -307,9 +305,6 @@ def test_a_changed_source_is_decoded_again(folder: Path, made: files.Bytes, dige
 # --- damage and harm --------------------------------------------------------------------------
 
 PNG = files.png(files.pictures()[0])
-SOME = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 class Harm:
@@ -340,32 +335,27 @@ def test_links_in_an_archive_are_not_followed_and_nothing_is_unpacked(folder: Pa
     assert not (folder.parent / "escaped").exists()
 
 
-def zeros(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """A tar of one member of ``size`` zeros, packed without holding them."""
-    info = tarfile.TarInfo(name)
-    info.type, info.size = kind, size
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    chunks = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
-    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT)) + b"".join((*chunks, packer.flush()))
-
-
 @pytest.mark.parametrize(
-    "name, size, kind, reason",
+    "name, size, reason",
     [
-        ("readme", 700 << 20, tarfile.REGTYPE, "holds more than 671,088,640 bytes"),
-        ("data_batch_1", 40 << 20, tarfile.REGTYPE, "data_batch_1 in it has 41,943,040 bytes"),
-        ("ZIP", 40 << 20, b"", "1.png in it has 41,943,040 bytes"),
+        ("readme", 700 << 20, "holds more than 671,088,640 bytes"),
+        ("data_batch_1", 40 << 20, "data_batch_1 in it has 41,943,040 bytes"),
+        ("train/cat/1.png", 40 << 20, "1.png in it has 41,943,040 bytes"),
     ],
 )
 def test_an_archive_that_unpacks_to_much_more_is_refused_in_little_memory(
-    name: str, size: int, kind: bytes, reason: str, folder: Path
+    name: str, size: int, reason: str, folder: Path
 ) -> None:
-    if name == "ZIP":
-        with zipfile.ZipFile(folder / "cifar10", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("train/cat/1.png", bytes(size))
-        (folder / "cifar10").rename(folder / "cifar10.zip")
-    else:
-        write(folder / "cifar10.tar.gz", zeros(name, size, kind))
+    if name.endswith("png"):
+        with zipfile.ZipFile(folder / "cifar10.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, bytes(size))
+    else:  # a tar of zeros, packed without holding them
+        info = tarfile.TarInfo(name)
+        info.size = size
+        with gzip.open(folder / "cifar10.tar.gz", "wb", compresslevel=1) as file:
+            file.write(info.tobuf())
+            for _ in range(size >> 20):
+                file.write(bytes(1 << 20))
     tracemalloc.start()
     said = refusal(folder)
     peak = tracemalloc.get_traced_memory()[1]
@@ -424,7 +414,9 @@ def test_parquet_files_of_other_contents_are_refused(
     assert reason in refusal(folder)
 
 
-@SOME
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(junk=st.binary(min_size=1, max_size=20), start=st.integers(0, 9999), cut=st.booleans())
 @pytest.mark.parametrize("form", ["png", "jpeg", "parquet files", "tar", "zip"])
 def test_whatever_is_damaged_is_read_or_refused(
@@ -434,10 +426,8 @@ def test_whatever_is_damaged_is_read_or_refused(
     path = tmp_path / "changed"
     if form in ("tar", "zip"):
         (files.write_tar if form == "tar" else files.write_zip)(path, [("train/cat/1.png", PNG)])
-        source = Source(form="archive", place=path)
     elif form == "parquet files":
         write(path, parquet_of({"img": [{"bytes": PNG}] * 2, "label": [0, 1]}))
-        source = Source(form=form, place=tmp_path, names=(path.name,))
     else:
         write(path, image(form))
     changed = bytearray(path.read_bytes())
@@ -447,6 +437,7 @@ def test_whatever_is_damaged_is_read_or_refused(
     if form in ("png", "jpeg"):
         with contextlib.suppress(Bad):
             assert read.decode_image(path.read_bytes(), "x").shape == (3072,)
-    else:
-        with pytest.raises(Bad):  # there are one or two images in it, even if they are whole
-            read.read(source)
+        return
+    table = Source(form=form, place=tmp_path, names=(path.name,))
+    with pytest.raises(Bad):  # there are one or two images in it, even if they are whole
+        read.read(table if form == "parquet files" else Source(form="archive", place=path))
