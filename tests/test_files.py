@@ -115,19 +115,6 @@ def test_a_lock_file_of_another_user_gets_a_remedy(
         files.lock(tmp_path / "run.lock", what="x").__enter__()
 
 
-def test_waiting_for_a_device_ends_where_there_are_no_locks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch = pytest.importorskip("torch")
-    from cnnpaper.runs import launch
-
-    monkeypatch.setattr(fcntl, "flock", fails(errno.ENOSYS))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(UserError, match="no file locks"):
-        launch.device_lock("cpu", torch.device("cpu")).__enter__()
-
-
 # ----------------------------------------------------------------------- the machine's limits
 
 V1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")

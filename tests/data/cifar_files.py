@@ -82,7 +82,7 @@ def write_parquet(folder: Path, all_records: Bytes) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     encoded = [png(picture) for picture in pictures()]
     rows_of = np.split(np.arange(len(all_records)), 6)
     train = np.concatenate([rows_of[batch] for batch in (3, 2, 1, 4, 0)])
@@ -166,6 +166,12 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
         write_tar(folder / "cifar-10-python.tar.1", pickles, "w")
     elif form == "parquet":
         write_parquet(folder / "plain_text", made)
+    elif form == "parquet under other names":
+        write_parquet(folder, made)
+        for part, name in (("train", "train/0000"), ("test", "test/cifar10_test_1")):
+            (folder / part).mkdir()
+            old = folder / f"{part}-00000-of-00001.parquet"
+            old.rename(folder / f"{name}.parquet")
     elif form == "Hugging Face's cache":
         commit = folder / "hub" / "datasets--uoft-cs--cifar10" / "snapshots" / ("0b8c" * 10)
         write_parquet(commit / "plain_text", made)
@@ -188,7 +194,7 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
 
 FORMS = [
     *("binary", "python", "binary archive", "python archive", "unpacked by Safari"),
-    *("parquet", "Hugging Face's cache", "images"),
+    *("parquet", "parquet under other names", "Hugging Face's cache", "images"),
     *("images one folder below, capitals, jpg beside", "ZIP of the repository"),
     "tar of the repository",
 ]

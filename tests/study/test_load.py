@@ -280,20 +280,8 @@ def test_a_verified_run_is_fresh(root: Path) -> None:
 # --------------------------------------------------------------------------------- the budget
 
 
-def budget(root: Path, **changes: object) -> Path:
-    """Equal time: 30 steps of ResNet-18 at 0.32 s are 9.6 s."""
-    values: dict[str, object] = {
-        "like": "resnet18", "timing": "timed", "session": 1, "processor": fabricate.PROCESSOR,
-        "steps": {"short": 30},
-    }  # fmt: skip
-    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}  # 9.6 / step time
-    more = f"budget = {fabricate.toml(values | changes)}"
-    plan = Plan(arms={"short": {"steps": steps, "seeds": [0]}}, more=more, only=0)
-    return fabricate.study(root, plan)
-
-
 def test_budget(tmp_path: Path) -> None:
-    budget(tmp_path)
+    fabricate.budgeted(tmp_path, "timed")
     load(tmp_path, "invented")  # nothing was measured
     fabricate.study(tmp_path, Plan(name="timed", only=0))
     fabricate.timing(tmp_path, "timed")
@@ -318,7 +306,7 @@ def test_budget(tmp_path: Path) -> None:
 def test_budget_of_another_session(
     tmp_path: Path, changes: dict[str, object], words: tuple[str, ...]
 ) -> None:
-    budget(tmp_path, **changes)
+    fabricate.budgeted(tmp_path, "timed", **changes)
     fabricate.study(tmp_path, Plan(name="timed", only=0))
     fabricate.timing(tmp_path, "timed")
     if not changes:
