@@ -449,7 +449,6 @@ def data(wanted: str | None, data_dir: Path) -> None:
     """
     from cnnpaper import data as images
 
-    cache = ROOT / "build" / "data"
     try:
         images.find(data_dir, wanted)
     except UserError:
@@ -457,8 +456,8 @@ def data(wanted: str | None, data_dir: Path) -> None:
             raise
         wanted = wanted or "original"
     if wanted is not None:
-        images.fetch(wanted, data_dir, click.echo, cache)
-    click.echo(images.check(data_dir, cache))
+        images.fetch(wanted, data_dir, click.echo)
+    click.echo(images.check(data_dir))
 
 
 # -------------------------------------------------------------------------------- executed again

@@ -156,21 +156,20 @@ def _pieces(node: ast.JoinedStr) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _versions_in(lock: bytes) -> tuple[tuple[str, str], ...]:
+def _versions_in(lock: bytes) -> dict[str, str]:
     packages = tomllib.loads(lock.decode("utf-8"))["package"]
     versions = {item["name"]: item["version"] for item in packages}
-    return tuple((name, versions[name]) for name in PACKAGES)
+    return {name: versions[name] for name in PACKAGES}
 
 
 def _locked_versions(lock: Path) -> dict[str, str]:
     try:
-        return dict(_versions_in(lock.read_bytes()))
+        return _versions_in(lock.read_bytes())
     except OSError as error:
         raise UserError(f"{lock}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{lock}: not a lock of uv ({error}); restore it from version control"
-        ) from None
+        text = f"{lock}: not a lock of uv ({error}); restore it from version control"
+        raise UserError(text) from None
 
 
 # --------------------------------------------------------------------------------- differences
@@ -186,10 +185,11 @@ def differences(recorded: Fingerprint, today: Fingerprint) -> list[str]:
     ]
     if None not in (recorded.data, today.data) and recorded.data != today.data:
         found.append(f"data: {_shown(recorded.data)} -> {_shown(today.data)}")
-    for name in PACKAGES:
-        before, now = recorded.packages.get(name), today.packages.get(name)
-        if before != now:
-            found.append(f"{name}: {_shown(before)} -> {_shown(now)}")
+    found += [
+        f"{name}: {_shown(recorded.packages.get(name))} -> {_shown(today.packages.get(name))}"
+        for name in PACKAGES
+        if recorded.packages.get(name) != today.packages.get(name)
+    ]
     return found + code_differences(recorded, today)
 
 
@@ -203,8 +203,7 @@ def code_differences(recorded: Fingerprint, today: Fingerprint) -> list[str]:
             for name in sorted({*old, *new})
             if old.get(name) != new.get(name)
         ]
-        if changes:
-            found.append(f"{file}: {', '.join(changes)}")
+        found += [f"{file}: {', '.join(changes)}"] if changes else []
     return found
 
 
@@ -248,14 +247,13 @@ def freshness(root: Path, run: Run, declared: RunSpec | None = None) -> Freshnes
     why = tuple(differences(run.header.fingerprint, today))
     if not why:
         return Freshness(state="fresh")
-    return Freshness(state="verified" if is_verified(run, today) else "stale", why=why)
+    return Freshness(state="verified" if _is_verified(run, today) else "stale", why=why)
 
 
-def is_verified(run: Run, today: Fingerprint) -> bool:
+def _is_verified(run: Run, today: Fingerprint) -> bool:
     """Does ``verified.json`` beside the log speak of this log and of today's fingerprint?"""
-    path = run.path.with_name(VERIFIED_NAME)
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(run.path.with_name(VERIFIED_NAME).read_bytes())
     except (OSError, ValueError):
         return False
     expected = {"fingerprint": digest(today), "log_sha256": sha256_file(run.path)}

@@ -49,7 +49,7 @@ def execute(root: Path, request: str) -> str:
 
     Args:
         root: of the repository, or of a checkout of another commit.
-        request: JSON with ``spec``, ``data_dir``, ``cache_root`` and ``gpu``.
+        request: JSON with ``spec``, ``data_dir`` and ``gpu``.
 
     Returns:
         JSON with ``network``, ``machine``, ``packages``, ``miniature`` and ``steps``.
@@ -70,7 +70,7 @@ def execute(root: Path, request: str) -> str:
 
     device = torch_device("0" if asked["gpu"] else "cpu")
     torch.set_num_threads(spec.threads or machine.physical_cores())
-    data = load_images(spec.data, Path(asked["data_dir"]), Path(asked["cache_root"]))
+    data = load_images(spec.data, Path(asked["data_dir"]))
     found = {
         "network": describe(build(spec.builder)).model_dump(mode="json"),
         "miniature": miniature(spec, data, device).model_dump(mode="json"),
@@ -86,7 +86,7 @@ def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path)
     request = {
         "spec": spec.model_dump(mode="json") | {"threads": run.header.machine.threads},
         "data_dir": str(data_dir.resolve()),
-        "cache_root": str(root.resolve()),
+        "cache_root": str(root.resolve()),  # earlier commits read it
         "gpu": run.header.machine.gpu is not None,
     }
     done = subprocess.run(

@@ -325,8 +325,8 @@ def test_damaged_images_are_fetched_as_told_and_then_read(
     near = mirror / "cifar-10-python.tar.gz"
     pin = (
         "from cnnpaper.data import mirrors\n"
-        f"mirrors.MIRRORS['original'] = (mirrors.Mirror(name='near', "
-        f"urls=({near.as_uri()!r},), files=({near.name!r},)),)"
+        "mirrors.MIRRORS['original'] = "
+        f"(mirrors.Mirror('near', {{{near.name!r}: {near.as_uri()!r}}}),)"
     )
     artifact.set_up(root, before=f"{before}\n{pin}")
     first = artifact.shell("make alexnet EPOCHS=1 DATA_DIR='my images'", root)

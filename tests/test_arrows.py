@@ -57,20 +57,11 @@ ARROWS = {
 }
 
 
-def test_every_room_has_its_place() -> None:
+def test_neither_wing_imports_the_other_and_the_bridge_imports_none() -> None:
     rooms = {room(module) for module in FILES.values()}
     assert rooms - (TRAINING | PAPER | BRIDGE | TOP) == set()
-
-
-def test_neither_wing_imports_the_other() -> None:
-    wings = [(TRAINING, PAPER), (PAPER, TRAINING)]
-    assert [
-        a for one, other in wings for a in sorted(ARROWS) if a[0] in one and a[1] in other
-    ] == []
-
-
-def test_the_bridge_imports_no_wing_and_nothing_imports_the_command_line() -> None:
-    assert [a for a in sorted(ARROWS) if a[0] in BRIDGE and a[1] in TRAINING | PAPER] == []
+    for these, those in ((TRAINING, PAPER), (PAPER, TRAINING), (BRIDGE, TRAINING | PAPER)):
+        assert [a for a in sorted(ARROWS) if a[0] in these and a[1] in those] == []
     assert [a for a in sorted(ARROWS) if a[1] == "cli" and a[0] != "__main__"] == []
 
 
@@ -103,10 +94,8 @@ def test_the_paper_s_wing_and_the_bridge_never_name_torch() -> None:
 def test_the_networks_import_torch_torchvision_and_the_stem_only() -> None:
     for path in (PACKAGE / "engine" / "networks").glob("*.py"):
         for name in imports(path):
-            first = name.split(".")[0]
-            assert first in {"torch", "torchvision", "__future__"} or name.startswith(
-                "cnnpaper.engine.stem"
-            ), f"{path}: {name}"
+            allowed = name.split(".")[0] in {"torch", "torchvision", "__future__"}
+            assert allowed or name.startswith("cnnpaper.engine.stem"), f"{path}: {name}"
 
 
 @pytest.mark.parametrize("module", ["cli", "paper.build", "study.load", "runs.launch", "replay"])

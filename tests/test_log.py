@@ -58,7 +58,7 @@ def test_a_log_is_read_as_it_was_written(path: Path, lines) -> None:
     assert (run.name, run.header.model, run.header.seed) == ("alexnet-s0", "alexnet", 0)
     assert run.line_numbers["epoch 1"] == 6
     assert run.line_numbers["result"] == 8
-    assert run.epochs[1].val_acc == lines[5]["val_acc"]
+    assert run.epochs[1].val_acc == lines[5]["val_acc"]  # bit for bit
     writer = LogWriter(path.with_name("copy.jsonl"))
     for line in (run.header, run.miniature, *run.steps, *run.epochs, *run.readings, run.result):
         assert line is not None
@@ -122,13 +122,6 @@ def test_a_metric_that_is_not_finite_is_null_with_its_name() -> None:
     step = log.Step(step=0, **log.finite(loss=math.nan))
     assert math.isnan(step.exact("loss") or 0.0)
     assert '"loss":null' in log.encode(step)
-
-
-def test_floats_come_back_bit_for_bit(path: Path, lines) -> None:
-    values = np.random.default_rng(0).random(50).tolist()
-    write(path, [*lines[:2], *({"kind": "step", "step": i, "loss": v}
-                               for i, v in enumerate(values))])  # fmt: skip
-    assert [step.loss for step in log.read_run(path).steps] == values
 
 
 def test_cutting_keeps_whole_lines(path: Path) -> None:

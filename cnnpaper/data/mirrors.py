@@ -57,7 +57,7 @@ class Failed(Exception):
     """This mirror did not give the file; the message says why, in a few words."""
 
 
-def fetch(which: str, data_dir: Path, say: Say, cache: Path | None = None) -> None:
+def fetch(which: str, data_dir: Path, say: Say) -> None:
     """Fetch the set ``which`` into ``data_dir``, unless a good copy is there.
 
     Args:
@@ -65,7 +65,6 @@ def fetch(which: str, data_dir: Path, say: Say, cache: Path | None = None) -> No
         data_dir: made if it is the default, ``data``; another one has to exist, since a mistyped
             name should not start a download.
         say: gets each line of progress.
-        cache: for the decoded images, see :func:`cnnpaper.data.records.load`.
 
     Raises:
         UserError: no mirror gave it; the message names every way to get it by hand.
@@ -76,7 +75,7 @@ def fetch(which: str, data_dir: Path, say: Say, cache: Path | None = None) -> No
         if not data_dir.is_dir():
             sources.find(data_dir, which)  # says what is wrong with it
         with contextlib.suppress(UserError):
-            say(f"{records.first_copy(which, None, data_dir, cache)[0]} is there")
+            say(f"{records.first_copy(which, None, data_dir)[0]} is there")
             return
         with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
             _from_first_mirror(which, data_dir, say)
@@ -116,7 +115,7 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
         _fetch_file(url, folder / file, say)
     say("comparing the images")
     try:
-        records.first_copy(which, None, folder, None)
+        records.first_copy(which, None, folder)
     except UserError as error:
         shutil.rmtree(folder)
         if resumed:  # what an earlier start left may have been of another file

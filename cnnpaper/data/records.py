@@ -1,13 +1,11 @@
-"""Which images these are, whether they are the ones asked for, and the decoded ones kept.
+"""Which images these are, and whether they are the ones asked for.
 
 The six binary batches are rebuilt from whatever form the data folder holds, so one SHA-256 over
-them, the digest, says which pixels these are. The cache holds a file for each source, named after
-its stamp and the digest of what it was decoded to, and hashed each time; it is safe to lose.
+them, the digest, says which pixels these are.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,9 @@ from numpy.typing import NDArray
 
 from cnnpaper.advice import advice
 from cnnpaper.data import read, sources
-from cnnpaper.data.read import RECORD, Bytes
+from cnnpaper.data.read import Bytes
 from cnnpaper.data.sources import Bad, Source
-from cnnpaper.files import UserError, write_atomic
+from cnnpaper.files import UserError
 
 ORIGINAL = "CIFAR-10"
 RE_ENCODED = "CIFAR-10, re-encoded"
@@ -41,7 +39,7 @@ class Records:
     address: str | None  # where the public finds the same bytes
 
 
-def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:
+def load(set: str, digest: str | None, data_dir: Path) -> Records:
     """The images asked for, from the first copy in ``data_dir`` that is them.
 
     A copy that is damaged or is another set is passed over for one that fits.
@@ -50,22 +48,19 @@ def load(set: str, digest: str | None, data_dir: Path, cache: Path) -> Records:
         set: ``original``, ``jpeg75`` or ``any``.
         digest: that the images must have; None: any.
         data_dir: see :func:`cnnpaper.data.sources.find`.
-        cache: a folder for the decoded images; made where it is missing.
 
     Raises:
         UserError: no copy there is what was asked for; why, for each of the first three.
     """
-    return first_copy(set, digest, data_dir, cache)[1]
+    return first_copy(set, digest, data_dir)[1]
 
 
-def first_copy(
-    set: str, digest: str | None, data_dir: Path, cache: Path | None
-) -> tuple[Source, Records]:
+def first_copy(set: str, digest: str | None, data_dir: Path) -> tuple[Source, Records]:
     """The copy that :func:`load` takes, and its images."""
     refused = []
     for source in sources.find(data_dir, set):
         try:
-            records = records_of(source, cache)
+            records = identified(read.read(source))
             refuse_other(set, digest, records)
             return source, records
         except Bad as error:
@@ -73,10 +68,10 @@ def first_copy(
     raise _none_of(refused, set, digest, data_dir)
 
 
-def check(data_dir: Path, cache: Path | None = None) -> str:
+def check(data_dir: Path) -> str:
     """What lies in ``data_dir``, as lines for a person: each copy, its name, digest, images.
 
-    Every copy is decoded, or taken from ``cache``; a damaged one beside a good one is mentioned.
+    Every copy is decoded; a damaged one beside a good one is mentioned.
 
     Raises:
         UserError: there is none that can be used.
@@ -84,7 +79,7 @@ def check(data_dir: Path, cache: Path | None = None) -> str:
     good, refused = [], []
     for source in sources.find(data_dir):
         try:
-            records = records_of(source, cache)
+            records = identified(read.read(source))
         except Bad as error:
             refused.append(f"{source}: {error}")
             continue
@@ -137,50 +132,11 @@ def identified(records: Bytes) -> Records:
         hashlib.sha1(batch.tobytes(), usedforsecurity=False).hexdigest()
         for batch in np.split(records, 6)
     )
-    address: str | None = None
-    name = RE_ENCODED
+    name, address = RE_ENCODED, None
     if digest == JPEG75_DIGEST:
         address = f"{JPEG75_REPOSITORY} (commit {JPEG75_COMMIT})"
     elif batches == read.BATCH_SHA1:
         name, address = ORIGINAL, ORIGINAL_ADDRESS
-    return Records(
-        labels=np.ascontiguousarray(records[:, 0]),
-        pixels=records[:, 1:].reshape(-1, 3, 32, 32),
-        name=name,
-        digest=digest,
-        address=address,
-    )
-
-
-def records_of(source: Source, cache: Path | None) -> Records:
-    """The images of ``source``, decoded now or before.
-
-    Raises:
-        Bad: it is damaged or something else.
-    """
-    stamp = _stamp(source)
-    for kept in cache.glob(f"{stamp}-*.bin") if cache else ():
-        with contextlib.suppress(OSError, ValueError):
-            array = np.fromfile(kept, dtype=np.uint8).reshape(6 * read.BATCH, RECORD)
-            # hashing 184 MB costs a tenth of a second; a flipped byte would cost a study
-            if kept.stem.endswith((found := identified(array)).digest):
-                return found
-    array = read.read(source)
-    records = identified(array)
-    if cache:
-        with contextlib.suppress(OSError):  # without room, the next start decodes again
-            write_atomic(cache / f"{stamp}-{records.digest}.bin", array.tobytes())
-    return records
-
-
-def _stamp(source: Source) -> str:
-    """A digest over path, size and time of change of every file: equal while nothing changed."""
-    digest = hashlib.sha256(f"{source.place.resolve()}\0{source.form}".encode(errors="replace"))
-    for name in source.names or ("",):
-        try:
-            status = (source.place / name).stat()
-        except OSError as error:
-            raise Bad(f"{name} cannot be read ({error.strerror})") from None
-        line = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
-        digest.update(line.encode(errors="replace"))
-    return digest.hexdigest()[:32]
+    pixels = records[:, 1:].reshape(-1, 3, 32, 32)
+    labels = np.ascontiguousarray(records[:, 0])
+    return Records(labels=labels, pixels=pixels, name=name, digest=digest, address=address)

@@ -121,8 +121,7 @@ class _Graph:
         for source, target in network.edges:
             before.setdefault(target, []).append(source)
         if "output" not in before:  # it could not be traced
-            names = ["input", *self.cells, "output"]
-            before = {b: [a] for a, b in pairwise(names)}
+            before = {b: [a] for a, b in pairwise(["input", *self.cells, "output"])}
         layers = {layer.name: layer for layer in network.layers}
         instead: dict[str, str] = {}
         whole: dict[str, set[str]] = {}
@@ -130,17 +129,17 @@ class _Graph:
             sources = list(dict.fromkeys(instead.get(one, one) for one in before.get(name, ())))
             if name.startswith("cat "):
                 sources = _nested(name, sources, whole)
-            if name not in layers and sources:
+            layer = layers.get(name)
+            if layer is None and sources:
                 self._join(name, sources)
-            adapts = name in layers and layers[name].type.startswith("Adaptive")
+            adapts = layer is not None and layer.type.startswith("Adaptive")
             idle = adapts and self.out[name][1] == self.out[sources[0]][1]
             drawn = name in ("input", "output") or (name in self.cells and not idle)
             if not drawn and len(sources) == 1:
                 instead[name] = sources[0]
                 continue
-            linear = layers.get(name)
-            given = self.out[before[name][0]] if sources else (0, (0, 0))
-            if linear and linear.type == "Linear" and linear.channels_in == given[0]:
+            given = self.out[before[name][0]][0] if sources else 0
+            if layer and layer.type == "Linear" and layer.channels_in == given:
                 sources = [self._pooled(sources[0], name, (1, 1))]
             self.before[name] = sources
             self.order.append(name)
@@ -256,18 +255,16 @@ def _cell(layer: Layer) -> Cell | None:
         kind = "depthwise"
     else:
         kind = "pointwise" if layer.kernel == 1 else "conv"
-    kernel, stride = layer.kernel, layer.stride or 1
-    if kind == "pool" and stride == kernel:
-        stride = 1  # windows that do not overlap say their stride by their size
+    kernel, stride, pool = layer.kernel, layer.stride or 1, ""
+    if kind == "pool":
+        pool = "max" if "Max" in layer.type else "average"
+        # windows that do not overlap say their stride by their size
+        stride = 1 if stride == kernel else stride
     return Cell(
-        kind=kind,
-        pool=("max" if "Max" in layer.type else "average") if kind == "pool" else "",
+        kind=kind, pool=pool, stride=stride, channels=(layer.out[0], layer.out[0]),
         kernel=None if kernel is None else (1 if _is_line(layer) else kernel, kernel),
-        stride=stride,
-        channels=(layer.out[0], layer.out[0]),
-        side=_side(layer),
-        parameters=layer.parameters,
-    )
+        side=_side(layer), parameters=layer.parameters,
+    )  # fmt: skip
 
 
 def _is_line(layer: Layer) -> bool:
@@ -287,8 +284,7 @@ def _merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     for part in parts:
         last = out[-1] if out else None
         if isinstance(last, Block) and isinstance(part, Block) and _repeats(last, part):
-            pairs = zip(last.branches, part.branches, strict=True)
-            branches = tuple(_merge(*pair) for pair in pairs)
+            branches = tuple(map(_merge, last.branches, part.branches))
             out[-1] = replace(last, branches=branches, repeats=last.repeats + 1)
         else:
             out.append(part)
@@ -318,14 +314,13 @@ def _shape(branch: Branch) -> list[list[object]]:
 def _merge(first: Branch, other: Branch) -> Branch:
     if not other:
         return tuple(tuple(replace(cell, optional=True) for cell in column) for column in first)
-    columns = zip(first, other, strict=True)
-    return tuple(tuple(map(_merge_cells, one, two)) for one, two in columns)
+    return tuple(tuple(map(_merge_cells, one, two)) for one, two in zip(first, other, strict=True))
 
 
 def _merge_cells(first: Cell, other: Cell) -> Cell:
-    low, high = zip(first.channels, other.channels, strict=True)
+    channels = first.channels + other.channels
     total = first.parameters + other.parameters
-    return replace(first, channels=(min(low), max(high)), parameters=total)
+    return replace(first, channels=(min(channels), max(channels)), parameters=total)
 
 
 # ------------------------------------------------------------------------------- text
@@ -503,13 +498,11 @@ def _plus() -> tuple[Line2D, Line2D]:
 
 def _panel_piece(stage: Stage, words: Words) -> Piece:
     """What is in a panel, in its middle, with room for the lines of text above and below it."""
-    row = _beside(
-        [
-            _block_piece(part, words) if isinstance(part, Block) else _cell_piece(part, words)
-            for part in stage.parts
-        ],
-        STEP_GAP,
-    )
+    pieces = [
+        _block_piece(part, words) if isinstance(part, Block) else _cell_piece(part, words)
+        for part in stage.parts
+    ]
+    row = _beside(pieces, STEP_GAP)
     width = max(row.width + 2 * STAGE_PAD, *(style.text_width(t) + 1 for t in stage_texts(stage)))
 
     def draw(axes: Axes, x: float, y: float) -> None:
@@ -621,10 +614,13 @@ def _signs(parts: Sequence[Part], words: Words) -> tuple[list[Any], str]:
     cells = [part for part in parts if isinstance(part, Cell)]
     cells += [cell for block in blocks for cell in block.cells]
     there = {cell.kind for cell in cells} | {block.join for block in blocks} | {"above"}
-    there |= {"optional"} if any(cell.optional for cell in cells) else set()
-    there |= {"halves"} if any(cell.stride == 2 for cell in cells) else set()
-    there |= {"repeated"} if any(block.repeats > 1 for block in blocks) else set()
-    there |= {"range"} if any(cell.channels[0] < cell.channels[1] for cell in cells) else set()
+    more = {
+        "optional": any(cell.optional for cell in cells),
+        "halves": any(cell.stride == 2 for cell in cells),
+        "repeated": any(block.repeats > 1 for block in blocks),
+        "range": any(cell.channels[0] < cell.channels[1] for cell in cells),
+    }
+    there |= {key for key, is_drawn in more.items() if is_drawn}
     circle, cross = _plus()
     circle.set_label(words["add"])
     bar: dict[str, Any] = {"color": INK, "marker": "|", "mew": 1.4, "ms": 8, "ls": "none"}

@@ -68,10 +68,9 @@ class Sheet:
 
     def interval(self, row: Any) -> str:
         """A difference in points with its interval."""
-        value, low, high = (
-            style.plain(100 * v, ".1f") for v in (row.difference, row.low, row.high)
-        )
-        return self.words["interval"].format(value=value, low=low, high=high)
+        points = {"value": row.difference, "low": row.low, "high": row.high}
+        texts = {name: style.plain(100 * value, ".1f") for name, value in points.items()}
+        return self.words["interval"].format(**texts)
 
     def lost(self, entries: Iterable[str]) -> str:
         """What an alternative text says of diverged runs, where there are any."""
@@ -136,19 +135,17 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
 
 def accuracy_at_equal_time_alt(shown: Accuracies, sheet: Sheet) -> str:
     """What :func:`accuracy_at_equal_time` shows."""
-    said = []
+    words, said = sheet.words, []
     for arm, title in shown.arms.items():
         means = sheet.rows(shown.means[shown.means["arm"] == arm])
         values = [f"{sheet.names[row.model]} {sheet.percent(row.mean)}" for row in means]
-        if values:
-            said.append(sheet.words["alt_arm"].format(arm=title, means=sheet.listing(values)))
-    text = sheet.words["alt_accuracy"].format(arms=" ".join(said)).strip()
+        said += [words["alt_arm"].format(arm=title, means=sheet.listing(values))] if values else []
+    text = words["alt_accuracy"].format(arms=" ".join(said)).strip()
     if shown.contrasts is None:
         return text
     rows = sheet.rows(shown.contrasts)
     entries = sheet.listing(f"{sheet.names[row.model]} {sheet.interval(row)}" for row in rows)
-    more = sheet.words["alt_contrasts"].format(name=shown.baseline, entries=entries)
-    return f"{text} {more}"
+    return f"{text} {words['alt_contrasts'].format(name=shown.baseline, entries=entries)}"
 
 
 def _difference_from(shown: Accuracies, sheet: Sheet, width: int) -> str:
@@ -296,11 +293,14 @@ def rate_sensitivity_alt(trials: pd.DataFrame, winners: Mapping[str, float], she
     said = []
     for entry in sheet.known(trials):
         own = trials[trials["model"] == entry]
-        own = own[np.isclose(own["rate"].astype(float), winners.get(entry, math.nan))]
-        for row in sheet.rows(own.tail(1)):
-            rate, accuracy = style.plain(row.rate), sheet.percent(row.val_acc)
-            name = sheet.names[entry]
-            said.append(sheet.words["alt_best"].format(name=name, rate=rate, accuracy=accuracy))
+        best = own[np.isclose(own["rate"].astype(float), winners.get(entry, math.nan))]
+        said += [
+            sheet.words["alt_best"].format(
+                name=sheet.names[entry], rate=style.plain(row.rate),
+                accuracy=sheet.percent(row.val_acc),
+            )
+            for row in sheet.rows(best.tail(1))
+        ]  # fmt: skip
     text = sheet.words["alt_rates"].format(entries=sheet.listing(said))
     lost = sheet.rows(trials[trials["diverged"].astype(bool)])
     return text + sheet.lost(f"{sheet.names[r.model]} {style.plain(r.rate)}" for r in lost)
@@ -440,12 +440,7 @@ def step_time(sections: pd.DataFrame, sheet: Sheet) -> Figure:
     for section, (fill, hatch) in SECTIONS.items():
         values = np.array([1000 * float(seconds.get((entry, section), 0.0)) for entry in drawn])
         if values.any():
-            bar: dict[str, Any] = {
-                "facecolor": fill,
-                "hatch": hatch,
-                "edgecolor": INK,
-                "linewidth": THIN,
-            }
+            bar: dict[str, Any] = {"facecolor": fill, "hatch": hatch, "edgecolor": INK, "lw": THIN}
             axes.barh(range(len(drawn)), values, height=0.65, left=ends, **bar)
             handles.append(Patch(label=sheet.words[section], **bar))
         ends += values

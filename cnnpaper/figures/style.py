@@ -120,11 +120,10 @@ def looks(entries: Sequence[str]) -> dict[str, Look]:
         network = entry.partition("-")[0]
         place, variant = networks.index(network), seen[network]
         seen[network] += 1
-        turn = place // len(PALETTE)
         found[entry] = Look(
             colour=PALETTE[place % len(PALETTE)],
             marker=MARKERS[(place + 5 * variant) % len(MARKERS)],
-            dash=DASHES[(place + turn + variant) % len(DASHES)],
+            dash=DASHES[(place + place // len(PALETTE) + variant) % len(DASHES)],
         )
     return found
 

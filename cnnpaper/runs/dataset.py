@@ -12,7 +12,7 @@ from cnnpaper.engine.images import DataSet
 from cnnpaper.files import UserError
 
 
-def load_images(spec: DataSpec, data_dir: Path, root: Path) -> DataSet:
+def load_images(spec: DataSpec, data_dir: Path) -> DataSet:
     """The images that ``spec`` asks for, divided into training, validation and test images.
 
     Raises:
@@ -28,7 +28,7 @@ def load_images(spec: DataSpec, data_dir: Path, root: Path) -> DataSet:
                 f"{synthetic.digest}\nremove data.digest from its file and run {advice('smoke')}"
             )
         return synthetic
-    records = data.load(spec.set, spec.digest, data_dir, root / "build" / "data")
+    records = data.load(spec.set, spec.digest, data_dir)
     train, validation, test = images.chosen(records.pixels, records.labels, spec)
     return DataSet(
         name=records.name,

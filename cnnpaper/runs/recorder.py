@@ -59,7 +59,7 @@ def record(
     folder = folder or spec.folder(root)
     again = again or log.again(spec)
     torch.set_num_threads(spec.threads or machine.physical_cores())
-    images = load_images(spec.data, data_dir, root)
+    images = load_images(spec.data, data_dir)
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
         with Recorder(folder, spec, Training(spec, images, device), again) as recorder:

@@ -141,7 +141,7 @@ def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) ->
     machine.prepare_process()
     device = torch_device(request["device"])
     torch.set_num_threads(spec.threads or machine.physical_cores())
-    data = load_images(spec.data, Path(request["data_dir"]), root)
+    data = load_images(spec.data, Path(request["data_dir"]))
     training = Training(spec, data, device)
     _timed(training, 1)
     startup_s, watch = time.monotonic() - started, machine.Stopwatch()

@@ -210,7 +210,7 @@ def do_run(spec: RunSpec, wanted: Line, cell: Cell, data_dir: Path) -> Line:
             click.echo(f"step {step}, loss {loss:.3f}, {duration(left)} left")
 
     torch.set_num_threads(spec.threads or machine.physical_cores())
-    data = load_images(spec.data, data_dir, ROOT)
+    data = load_images(spec.data, data_dir)
     accuracy = plain.validation_accuracy(
         spec, data, rate=wanted["rate"], steps=wanted["steps"], seed=wanted["seed"], cell=cell,
         tick=tick,

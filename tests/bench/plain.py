@@ -165,7 +165,7 @@ def measured(root: Path, read: Callable[[], str], write: Callable[[str], None]) 
     spec = RunSpec.model_validate_json(json.dumps(request["spec"]))
     cell = Cell(**request["cell"])
     torch.set_num_threads(request["threads"])
-    data = load_images(spec.data, Path(request["data_dir"]), root)
+    data = load_images(spec.data, Path(request["data_dir"]))
     batches = loader(data.train, spec.recipe.batch_size, cell)
     losses = train(
         new_network(spec, spec.seed), batches, rate=spec.recipe.peak_learning_rate,

@@ -82,7 +82,7 @@ def write_parquet(folder: Path, all_records: Bytes) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     encoded = [png(picture) for picture in pictures()]
     rows_of = np.split(np.arange(len(all_records)), 6)
     train = np.concatenate([rows_of[batch] for batch in (3, 2, 1, 4, 0)])
@@ -156,10 +156,8 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
     pickles = [(f"cifar-10-batches-py/{n}", pickled_batch(rows)) for n, rows in batches(made)]
     pickles = [("cifar-10-batches-py/readme.html", b"<html>"), *reversed(pickles)]
     folder.mkdir(parents=True, exist_ok=True)
-    if form == "binary":
-        _write(folder, plain)
-    elif form == "python":
-        _write(folder, pickles)
+    if form in ("binary", "python"):
+        _write(folder, plain if form == "binary" else pickles)
     elif form == "binary archive":
         write_tar(folder / "cifar-10-binary.tar.gz", plain)
     elif form == "python archive":
@@ -168,24 +166,27 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
         write_tar(folder / "cifar-10-python.tar.1", pickles, "w")
     elif form == "parquet":
         write_parquet(folder / "plain_text", made)
+    elif form == "parquet under other names":
+        write_parquet(folder, made)
+        for part, name in (("train", "train/0000"), ("test", "test/cifar10_test_1")):
+            (folder / part).mkdir()
+            old = folder / f"{part}-00000-of-00001.parquet"
+            old.rename(folder / f"{name}.parquet")
     elif form == "Hugging Face's cache":
         commit = folder / "hub" / "datasets--uoft-cs--cifar10" / "snapshots" / ("0b8c" * 10)
         write_parquet(commit / "plain_text", made)
         _link_as_hugging_face(commit / "plain_text")
     elif form == "images":
-        _write(folder, images_of(made))
-        _write(folder, [("train/.ipynb_checkpoints/1.png", b""), ("train/cat/._0001.png", b"x")])
-        _write(folder, [("README.md", b"x"), ("train/cat/Thumbs.db", b"x")])
+        names = ("train/.ipynb_checkpoints/1.png", "train/cat/._0001.png", "train/cat/Thumbs.db")
+        _write(folder, [*images_of(made), *((name, b"x") for name in names)])
     elif form == "images one folder below, capitals, jpg beside":
         _write(folder, ((name.title().replace(".Png", ".PNG"), data)
                         for name, data in images_of(made, "CIFAR-10-images/")))  # fmt: skip
         _write(folder, [("CIFAR-10-images/train/cat/0001.jpg", b"one of another set")])
     elif form == "ZIP of the repository":
         extra = [("__MACOSX/train/cat/._0001.png", b"x"), ("CIFAR-10-images-master/", b"")]
-        write_zip(
-            folder / "CIFAR-10-images-master.zip",
-            [*extra, *images_of(made, "CIFAR-10-images-master/")],
-        )
+        images = images_of(made, "CIFAR-10-images-master/")
+        write_zip(folder / "CIFAR-10-images-master.zip", [*extra, *images])
     else:
         assert form == "tar of the repository"
         write_tar(folder / "CIFAR-10-images-6d04f75.tar.gz", images_of(made, "./images/"))
@@ -193,7 +194,7 @@ def write_form(form: str, folder: Path, made: Bytes) -> None:
 
 FORMS = [
     *("binary", "python", "binary archive", "python archive", "unpacked by Safari"),
-    *("parquet", "Hugging Face's cache", "images"),
+    *("parquet", "parquet under other names", "Hugging Face's cache", "images"),
     *("images one folder below, capitals, jpg beside", "ZIP of the repository"),
     "tar of the repository",
 ]

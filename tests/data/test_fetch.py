@@ -8,7 +8,6 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,13 @@ from tests.data import cifar_files as files
 NAME = "cifar-10-python.tar.gz"
 
 
-@dataclass
 class Server:
     """A web server whose answers a test writes."""
 
-    address: str
-    answers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-    """Path and range of every request."""
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.answers: dict[str, Callable[[Any], None]] = {}
+        self.asked: list[tuple[str, str | None]] = []  # path and range of every request
 
 
 class Request(http.server.BaseHTTPRequestHandler):
@@ -72,7 +70,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Request) as web:
-        web.test = Server(address=f"http://127.0.0.1:{web.server_port}")
+        web.test = Server(f"http://127.0.0.1:{web.server_port}")
         threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
         yield web.test
         web.shutdown()
@@ -93,8 +91,7 @@ def fetch(
 
     def call(*paths: str) -> list[str]:
         found = tuple(
-            Mirror(f"mirror {path}", {NAME: f"{server.address}{path}"})
-            for path in paths or ("/a",)
+            Mirror(f"mirror {path}", {NAME: f"{server.address}{path}"}) for path in paths or ("/a",)
         )
         monkeypatch.setitem(mirrors.MIRRORS, "original", found)
         said: list[str] = []
@@ -127,7 +124,7 @@ def test_a_file_is_fetched_once_with_progress(
     assert said[-1] == f"saved as {folder / NAME}"
     assert fetch() == [f"{folder / NAME} (archive) is there"]
     assert server.asked == [("/a", None)]
-    assert data.load("original", digest, folder, folder.parent / "cache").name == "CIFAR-10"
+    assert data.load("original", digest, folder).name == "CIFAR-10"
 
 
 def test_a_cut_connection_is_resumed(server: Server, fetch: Any, content: bytes) -> None:
@@ -137,28 +134,23 @@ def test_a_cut_connection_is_resumed(server: Server, fetch: Any, content: bytes)
     assert [asked for _, asked in server.asked] == [None, "bytes=1000-", "bytes=2000-"]
 
 
-def test_an_earlier_start_is_resumed(
-    server: Server, fetch: Any, content: bytes, folder: Path
-) -> None:
-    started(folder, content[:3000])
-    server.answers["/a"] = lambda request: request.part(content)
-    fetch()
-    assert server.asked == [("/a", "bytes=3000-")]
-    (folder / NAME).unlink()
-    started(folder, content)  # whole, but killed before it got its name
-    fetch()
-    assert len(server.asked) == 2
+LEFT = {
+    "a beginning": (lambda content: content[:3000], ["bytes=3000-"]),
+    "all of it, without its name": (lambda content: content, None),
+    "another file": (lambda content: b"x" * 50, ["bytes=50-", None]),
+    "a spoilt beginning": (lambda content: content[:2000] + bytes(50), ["bytes=2050-", None]),
+}
 
 
-@pytest.mark.parametrize("form", ["other", "spoilt"])
-def test_what_was_left_of_another_file_is_fetched_again(
-    form: str, server: Server, fetch: Any, content: bytes, folder: Path
+@pytest.mark.parametrize("case", LEFT)
+def test_what_an_earlier_start_left_is_resumed_or_fetched_again(
+    case: str, server: Server, fetch: Any, content: bytes, folder: Path
 ) -> None:
-    left = {"other": b"x" * 50, "spoilt": content[:2000] + bytes(50)}
-    started(folder, left[form])
+    left, asked = LEFT[case]
+    started(folder, left(content))
     server.answers["/a"] = lambda request: request.part(content)
     fetch()
-    assert server.asked[-1] == ("/a", None)
+    assert [what for _, what in server.asked] == (asked or [f"bytes={len(content)}-"])
 
 
 def test_a_server_without_ranges_or_length_is_read_from_the_start(
@@ -232,12 +224,6 @@ def tables(
     return contents
 
 
-def test_the_images_are_compared(tables: dict[str, bytes], folder: Path, digest: str) -> None:
-    data.fetch("original", folder, lambda line: None)
-    assert sorted(path.name for path in (folder / "cifar10-parquet").iterdir()) == sorted(tables)
-    assert digest in data.check(folder)
-
-
 @pytest.mark.usefixtures("tables", "other_pixels")
 def test_other_images_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"mirror: .*: these images are 'CIFAR-10, re-encoded'"):
@@ -253,10 +239,10 @@ def test_damaged_files_stay_and_a_good_copy_comes_beside_them(
     for name, contents in tables.items():
         (place / name).write_bytes(contents[:-100])
     with pytest.raises(UserError, match="damaged or cut off") as raised:
-        data.load("original", None, folder, folder.parent / "cache")
+        data.load("original", None, folder)
     assert f"make data SET=original DATA_DIR={folder}" in str(raised.value)
     data.fetch("original", folder, lambda line: None)
-    assert data.load("original", None, folder, folder.parent / "cache").digest == digest
+    assert data.load("original", None, folder).digest == digest
     assert (folder / "cifar10-parquet-2").is_dir()
     assert all((place / n).read_bytes() == contents[:-100] for n, contents in tables.items())
     data.fetch("original", folder, lambda line: None)  # a third time nothing happens
@@ -273,13 +259,12 @@ def test_a_mistyped_folder_starts_no_download(
     missing = folder / "my imgaes"
     with pytest.raises(UserError, match="there is no such folder") as raised:
         data.fetch("original", missing, lambda line: None)
-    assert f"mkdir -p '{missing}' && make data SET=original DATA_DIR='{missing}'" in str(
-        raised.value
-    )
+    remedy = f"mkdir -p '{missing}' && make data SET=original DATA_DIR='{missing}'"
+    assert remedy in str(raised.value)
     assert not missing.exists()
     assert not server.asked
     data.fetch("original", Path("data"), lambda line: None)  # the default one is made
-    assert (folder / "data" / "cifar10-parquet").is_dir()
+    assert sorted(p.name for p in (folder / "data" / "cifar10-parquet").iterdir()) == sorted(tables)
 
 
 @pytest.mark.usefixtures("tables")

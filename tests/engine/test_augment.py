@@ -86,9 +86,6 @@ def test_alternating_flip_shows_every_image_both_ways_in_two_epochs(make_spec) -
     assert torch.equal(side(0), ~side(1))
     assert torch.equal(side(0), side(2))
     assert 150 < int(side(0).sum()) < 250
-
-
-def test_flip_none_and_random(make_spec) -> None:
     none = augment.epoch_plan(make_spec(flip="none").recipe, 400, seed=0, epoch=0)
     random = augment.epoch_plan(make_spec(flip="random").recipe, 400, seed=0, epoch=0)
     assert not none.mirrored.any()
@@ -105,12 +102,9 @@ def test_the_triangle_by_hand(make_spec) -> None:
     up = [0.05 / 0.4, 0.15 / 0.4, 0.25 / 0.4, 0.35 / 0.4]
     down = [(1 - done) / 0.6 for done in (0.45, 0.55, 0.65, 0.75, 0.85, 0.95)]
     assert rates == pytest.approx(up + down)
-
-
-@pytest.mark.parametrize("warmup, expected", [(0.0, [0.75, 0.25]), (1.0, [0.25, 0.75])])
-def test_no_warmup_and_nothing_else(make_spec, warmup, expected) -> None:
-    recipe = make_spec(peak_learning_rate=1.0, warmup_fraction=warmup).recipe
-    assert [learning_rate(recipe, step, 2) for step in range(2)] == pytest.approx(expected)
+    for warmup, expected in ((0.0, [0.75, 0.25]), (1.0, [0.25, 0.75])):
+        recipe = make_spec(peak_learning_rate=1.0, warmup_fraction=warmup).recipe
+        assert [learning_rate(recipe, step, 2) for step in range(2)] == pytest.approx(expected)
 
 
 @given(warmup=st.floats(0, 1), steps=st.integers(1, 500), data=st.data())

@@ -88,15 +88,6 @@ def test_metrics_by_hand() -> None:
     assert metrics.cross_entropy(np.array([1]), huge) == pytest.approx(1e4)
 
 
-def test_temperature_is_the_one_that_made_the_labels() -> None:
-    """A network three times as sure as it should be is cooled by three."""
-    draw = np.random.default_rng(0)
-    true = draw.normal(size=(20_000, 10))
-    p = np.exp(true) / np.exp(true).sum(1, keepdims=True)
-    labels = (p.cumsum(1) > draw.random((20_000, 1))).argmax(1)
-    assert metrics.temperature(labels, 3 * true) == pytest.approx(3.0, rel=0.05)
-
-
 def test_first_weights_have_the_distributions_of_the_rule() -> None:
     torch.manual_seed(1)
     net = build("resnet18")

@@ -58,16 +58,6 @@ def test_summaries(root: Path) -> None:
     )
 
 
-def test_an_arm_shows_only_complete_seeds(tmp_path: Path) -> None:
-    plan = Plan(arms=SHORT, more=CONTRAST, missing=("short/alexnet-s1",))
-    _, result = found(fabricate.study(tmp_path, plan))
-    assert result.summaries["short", "vgg16", "test_acc"].n == 2
-    own = accuracies(tmp_path, "vgg16")
-    assert result.summaries["short", "vgg16", "test_acc"].mean == pytest.approx(
-        (own[0] + own[2]) / 2
-    )
-
-
 def test_contrasts(tmp_path: Path) -> None:
     """One network far below the baseline, one like it."""
     accuracy = {"alexnet": 0.60, "vgg16": 0.80, "googlenet": 0.78, "resnet18": 0.80}
@@ -96,24 +86,19 @@ def test_a_diverged_run_enters_the_contrast_as_guessing(tmp_path: Path) -> None:
     assert result.summaries["short", "vgg16", "test_acc"].mean == pytest.approx(fmean(good))
 
 
-@pytest.mark.parametrize("seeds", [[0], []])
-def test_no_contrast_without_two_seeds(tmp_path: Path, seeds: list[int]) -> None:
-    missing = [f"short/alexnet-s{seed}" for seed in (0, 1) if seed not in seeds]
-    arms = {"short": {"steps": 15, "seeds": [0, 1]}}
-    _, result = found(
-        fabricate.study(tmp_path, Plan(arms=arms, more=CONTRAST, missing=tuple(missing)))
-    )
-    assert result.contrasts == ()
-
-
-def test_a_study_without_a_run(tmp_path: Path) -> None:
-    _, result = found(fabricate.study(tmp_path, Plan(only=0)))
-    assert result == Findings()
-
-
-def test_everything_diverged(tmp_path: Path) -> None:
+def test_what_is_missing_or_lost(tmp_path: Path) -> None:
+    fabricate.study(tmp_path, Plan(only=0))
+    assert found(tmp_path)[1] == Findings()
+    fabricate.study(tmp_path, Plan(arms=SHORT, more=CONTRAST, missing=("short/alexnet-s1",)))
+    _, result = found(tmp_path)
+    own, summary = accuracies(tmp_path, "vgg16"), result.summaries["short", "vgg16", "test_acc"]
+    assert (summary.n, summary.mean) == (2, pytest.approx((own[0] + own[2]) / 2))
+    assert (result.gain_arms, result.gains) == (None, ())  # one arm
+    shutil.rmtree(tmp_path / "results/log/invented/short/alexnet-s2")
+    assert found(tmp_path)[1].contrasts == ()  # one complete seed
     names = tuple(f"short/{model}-s{seed}" for model in FOUR for seed in range(3))
-    _, result = found(fabricate.study(tmp_path, Plan(arms=SHORT, more=CONTRAST, diverged=names)))
+    fabricate.study(tmp_path / "lost", Plan(arms=SHORT, more=CONTRAST, diverged=names))
+    _, result = found(tmp_path / "lost")
     assert result.summaries["short", "vgg16", "test_acc"].mean == pytest.approx(0.1)
     assert (result.contrasts, result.calibration) == ((), ())
 
@@ -142,11 +127,6 @@ def test_gain_from_the_shortest_to_the_longest_arm(tmp_path: Path) -> None:
     assert row.difference == pytest.approx(long - fmean(accuracies(tmp_path, "vgg16")))
     assert row.interval is not None
     assert row.interval[0] < row.difference < row.interval[1]
-
-
-def test_no_gain_within_one_arm(tmp_path: Path) -> None:
-    _, result = found(fabricate.study(tmp_path, Plan(arms=SHORT)))
-    assert (result.gain_arms, result.gains) == (None, ())
 
 
 # --------------------------------------------------------------------------------- predictions
@@ -230,15 +210,11 @@ def test_precision(tmp_path: Path) -> None:
     assert result.mean == pytest.approx(mean)
     assert result.bound == pytest.approx(mean - scipy.stats.t.ppf(0.95, 6) * pooled / 3)
     assert result.stands
-
-
-def test_the_rule_waits_for_all_of_its_pairs(tmp_path: Path) -> None:
-    precision(tmp_path, {"alexnet": (0.6, 0.6), "vgg16": (0.7, 0.7)}, 0.002)
     shutil.rmtree(tmp_path / "results/log/precision/vgg16-float32-s102")
-    result = compare(load(tmp_path, "precision"))
-    assert result is not None
-    assert (result.bound, result.stands) == (None, False)
-    assert [row.n for row in result.changes] == [3, 2]
+    waits = compare(load(tmp_path, "precision"))  # for all of its pairs
+    assert waits is not None
+    assert (waits.bound, waits.stands) == (None, False)
+    assert [row.n for row in waits.changes] == [3, 2, 3]
 
 
 def test_a_network_that_loses_much_gets_three_more_seeds(tmp_path: Path) -> None:
@@ -290,22 +266,10 @@ def test_a_study_in_bfloat16_needs_it_to_stand(
 # --------------------------------------------------------------------------------- time
 
 
-def timed(root: Path, steps: dict[str, int]) -> Path:
-    budget = {
-        "like": "resnet18", "timing": "invented", "session": 1, "processor": fabricate.PROCESSOR,
-        "steps": {"short": 30},
-    }  # fmt: skip
-    arms = {"short": {"steps": steps, "seeds": [0]}}
-    plan = Plan(arms=arms, more=f"budget = {fabricate.toml(budget)}", only=0)
-    fabricate.study(root, plan)
-    fabricate.timing(root, step_s={"alexnet": 0.15, "vgg16": 0.27, "googlenet": 0.4,
-                                   "resnet18": 0.32}, contended=("vgg16",))  # fmt: skip
-    return root
-
-
 def test_times_and_budgets(tmp_path: Path) -> None:
-    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}
-    _, result = found(timed(tmp_path, steps))
+    fabricate.budgeted(tmp_path)
+    fabricate.timing(tmp_path, contended=("vgg16",))
+    _, result = found(tmp_path)
     assert [row.model for row in result.timing] == list(FOUR)
     alexnet = result.timing[0]
     # rounds are 0.15 (1 + r/1000), r = 0 ... 11: median 1.0055, third and tenth 1.002 and 1.009
@@ -326,13 +290,9 @@ def test_times_and_budgets(tmp_path: Path) -> None:
     assert residuals["vgg16"] == pytest.approx(0.12 * 1.0055)
     assert residuals["resnet18"] == pytest.approx(0, abs=1e-12)
     assert [row.steps for row in result.budgets] == [64, 36, 24, 30]
-
-
-def test_a_second_session_checks_the_first(tmp_path: Path) -> None:
-    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}
-    timed(tmp_path, steps)
+    # a second session checks the first
     fabricate.timing(tmp_path, step_s={"alexnet": 0.18, "resnet18": 0.32}, session=2)
-    _, result = found(tmp_path)
-    assert [row.line for row in result.shifts] == [5, 6]
-    assert result.shifts[0].ratio == pytest.approx(1.2)
-    assert result.shifts[1].ratio == pytest.approx(1.0)
+    shifts = found(tmp_path)[1].shifts
+    assert [(row.line, row.ratio) for row in shifts] == [
+        (5, pytest.approx(1.2)), (6, pytest.approx(1.0)),
+    ]  # fmt: skip

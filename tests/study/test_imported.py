@@ -321,26 +321,9 @@ def test_fourteen_files_of_two_networks_in_three_variants(root: Path) -> None:
         "ResNet-18 pre 1 3 30.00 30.00 1.0000 – – cut off",
     ):  # fmt: skip
         assert expected in text, expected
-    said = text[: text.index("How to cite")]
-    for word in (
-        "CIFAR",
-        "ImageNet",
-        "Adam ",
-        "GPU",
-        "RTX",
-        "from scratch",
-        "CC BY",
-        "more accurate",
-    ):
-        assert word not in said.replace("(imagenet_V1)", ""), word
-
-
-def test_without_title_authors_or_a_known_network(root: Path) -> None:
-    bring(root, {"tutorial_resnet34_1epoch_train.log": textlogs.text([0.4])})
-    text = printed(root)
-    assert "Training logs: cards" in text
-    assert "networks: resnet34" in text
-    assert "cnnpaper contributors" not in text
+    said = text[: text.index("How to cite")].replace("(imagenet_V1)", "")
+    claimed = "CIFAR|ImageNet|Adam |GPU|RTX|from scratch|CC BY|more accurate"
+    assert not re.search(claimed, said)
 
 
 def test_every_value_comes_from_a_line_of_a_text_file(root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,8 @@ def edit(path: Path, kind: str, change: Callable[[dict[str, Any]], Any], which: 
 
 def test_tables(root: Path) -> None:
     data = load(root, "invented")
-    assert list(data.runs.columns) == RUNS
-    assert list(data.epochs.columns) == EPOCHS
-    assert len(data.runs) == 4 * 3 + 4 * 2
-    assert not data.missing
+    assert (list(data.runs.columns), list(data.epochs.columns)) == (RUNS, EPOCHS)
+    assert (len(data.runs), len(data.missing)) == (4 * 3 + 4 * 2, 0)
     # seed by seed, networks in the study's order, whatever the order of the folders
     assert list(data.runs["model"][:5]) == [*fabricate.FOUR, "alexnet"]
     assert list(data.runs["model"].cat.categories) == list(fabricate.FOUR)
@@ -45,14 +44,13 @@ def test_tables(root: Path) -> None:
     result = log.read_run(root / RUN / "run.jsonl").result
     assert result is not None
     assert (row["test_acc"], row["steps"]) == (result.test_acc, 15)
-    assert row["train_s"] == pytest.approx(15 * fabricate.STEP_S["vgg16"])
     epochs = data.epochs[data.epochs["path"] == "invented/short/vgg16-s1"]
     seconds = fabricate.STEP_S["vgg16"]  # 640 images in batches of 64; the last epoch is partial
     assert list(epochs["train_s"]) == pytest.approx([10 * seconds, 5 * seconds])
+    assert row["train_s"] == pytest.approx(15 * seconds)
     found = data.predictions["invented/short/vgg16-s1"]
     share = np.mean(found.test_logits.argmax(axis=1) == found.test_labels)
-    assert share == data.runs.set_index("path").loc["invented/short/vgg16-s1", "test_acc"]
-    assert len(data.predictions) == 20
+    assert (share, len(data.predictions)) == (row["test_acc"], 20)
 
 
 def test_missing_runs_are_counted_and_hide_their_seed(tmp_path: Path) -> None:
@@ -128,36 +126,65 @@ def refused(root: Path, *words: str) -> None:
 def test_an_incomplete_run(tmp_path: Path) -> None:
     arms = {"short": {"epochs": 3, "seeds": [0]}}
     fabricate.study(tmp_path, Plan(arms=arms, incomplete=("short/resnet18-s0",)))
-    refused(
-        tmp_path,
-        "invented/short/resnet18-s0 is incomplete (2 of 3 epochs): "
-        "make resnet18 STUDY=invented ARM=short SEEDS=0",
-    )
+    refused(tmp_path, "invented/short/resnet18-s0 is incomplete (2 of 3 epochs): "
+            "make resnet18 STUDY=invented ARM=short SEEDS=0")  # fmt: skip
 
 
-def test_a_log_that_is_cut_off(root: Path) -> None:
-    path = root / RUN / "run.jsonl"
+def cut_off(folder: Path) -> None:
+    path = folder / "run.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    refused(root, f"{RUN}/run.jsonl:8: the last line is cut off", "make vgg16 STUDY=invented ARM=")
 
 
-def test_an_undeclared_run(root: Path) -> None:
-    shutil.copytree(root / RUN, root / "results/log/invented/short/vgg16-s7")
-    refused(root, "short/vgg16-s7/run.jsonl: study 'invented' does not declare this run",
-            "experiments/study/invented.toml")  # fmt: skip
+def link(folder: Path) -> None:
+    (folder / "run.jsonl").unlink()
+    (folder / "run.jsonl").symlink_to("nowhere")
 
 
-def test_a_log_in_the_folder_of_another_run(root: Path) -> None:
-    shutil.rmtree(root / RUN)
-    shutil.copytree(root / RUN.replace("s1", "s0"), root / RUN)
-    refused(root, f"{RUN}/run.jsonl:1: seed = 0, but this is the folder of invented/short/vgg16-s1")
+def other_run(folder: Path) -> None:
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("vgg16-s0"), folder)
 
 
-def test_a_link_that_leads_nowhere_is_not_missing(root: Path) -> None:
-    path = root / RUN / "run.jsonl"
-    path.unlink()
-    path.symlink_to("nowhere")
-    refused(root, f"{RUN}/run.jsonl: cannot be read")
+def readings(count: int) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "run.jsonl"
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        path.write_text("".join([*lines[:-2], *lines[-2:-1] * count, lines[-1]]), "utf-8")
+
+    return change
+
+
+def other_images(folder: Path) -> None:
+    """The same number of them in another order: the metrics are the same, the images are not."""
+    path, order = folder / "predictions.npz", np.arange(400)[::-1]
+    found = log.read_predictions(path)
+    turned = replace(found, test_labels=found.test_labels[order],
+                     test_logits=found.test_logits[order])  # fmt: skip
+    path.write_bytes(turned.to_bytes())
+    new = sha256_file(path)
+    edit(folder / "run.jsonl", "result", lambda line: line.update(predictions_sha256=new))
+
+
+DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "cut off": (cut_off, f"{RUN}/run.jsonl:8: the last line is cut off"),
+    "not declared": (lambda folder: shutil.copytree(folder, folder.with_name("vgg16-s7")),
+                     "short/vgg16-s7/run.jsonl: study 'invented' does not declare this run"),
+    "of another run": (other_run, f"{RUN}/run.jsonl:1: seed = 0, but this is the folder of "
+                                  "invented/short/vgg16-s1"),
+    "a link to nothing": (link, f"{RUN}/run.jsonl: cannot be read"),
+    "two readings": (readings(2), "readings of the test images: [400, 400], expected [400]"),
+    "no reading": (readings(0), "readings of the test images: [], expected [400]"),
+    "no predictions": (lambda folder: (folder / "predictions.npz").unlink(),
+                       f"{RUN}/predictions.npz: cannot be read"),
+    "other images": (other_images, f"{RUN}/predictions.npz: test_labels are not those of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_what_is_damaged_misplaced_or_undeclared(root: Path, case: str) -> None:
+    change, words = DAMAGED[case]
+    change(root / RUN)
+    refused(root, words)
 
 
 @pytest.mark.parametrize(
@@ -179,36 +206,6 @@ def test_a_log_at_odds_with_itself(
     edit(root / RUN / "run.jsonl", kind, lambda line: line.update({key: value}))
     refused(root, f"{RUN}/", words, "version control",
             "make vgg16 STUDY=invented ARM=short SEEDS=1 FORCE=1")  # fmt: skip
-
-
-def test_the_test_images_are_read_exactly_once(root: Path) -> None:
-    path = root / RUN / "run.jsonl"
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    reading = next(line for line in lines if '"reading"' in line)
-    path.write_text("".join([*lines[:-1], reading, lines[-1]]), "utf-8")
-    refused(root, "readings of the test images: [400, 400], expected [400]")
-    path.write_text("".join(line for line in lines if line != reading), "utf-8")
-    refused(root, "readings of the test images: [], expected [400]")
-
-
-def test_predictions_that_are_not_there(root: Path) -> None:
-    (root / RUN / "predictions.npz").unlink()
-    refused(root, f"{RUN}/predictions.npz", "cannot be read")
-
-
-def test_predictions_of_other_images(root: Path) -> None:
-    """The same number of them in another order: the metrics are the same, the images are not."""
-    path = root / RUN / "predictions.npz"
-    found = log.read_predictions(path)
-    order = np.arange(400)[::-1]
-    turned = log.Predictions(
-        val_labels=found.val_labels, val_logits=found.val_logits,
-        test_labels=found.test_labels[order], test_logits=found.test_logits[order],
-    )  # fmt: skip
-    path.write_bytes(turned.to_bytes())
-    new = sha256_file(path)
-    edit(root / RUN / "run.jsonl", "result", lambda line: line.update(predictions_sha256=new))
-    refused(root, f"{RUN}/predictions.npz: test_labels are not those of")
 
 
 def test_runs_of_other_data(root: Path) -> None:
@@ -283,20 +280,8 @@ def test_a_verified_run_is_fresh(root: Path) -> None:
 # --------------------------------------------------------------------------------- the budget
 
 
-def budget(root: Path, **changes: object) -> Path:
-    """Equal time: 30 steps of ResNet-18 at 0.32 s are 9.6 s."""
-    values: dict[str, object] = {
-        "like": "resnet18", "timing": "timed", "session": 1, "processor": fabricate.PROCESSOR,
-        "steps": {"short": 30},
-    }  # fmt: skip
-    steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}  # 9.6 / step time
-    more = f"budget = {fabricate.toml(values | changes)}"
-    plan = Plan(arms={"short": {"steps": steps, "seeds": [0]}}, more=more, only=0)
-    return fabricate.study(root, plan)
-
-
 def test_budget(tmp_path: Path) -> None:
-    budget(tmp_path)
+    fabricate.budgeted(tmp_path, "timed")
     load(tmp_path, "invented")  # nothing was measured
     fabricate.study(tmp_path, Plan(name="timed", only=0))
     fabricate.timing(tmp_path, "timed")
@@ -321,7 +306,7 @@ def test_budget(tmp_path: Path) -> None:
 def test_budget_of_another_session(
     tmp_path: Path, changes: dict[str, object], words: tuple[str, ...]
 ) -> None:
-    budget(tmp_path, **changes)
+    fabricate.budgeted(tmp_path, "timed", **changes)
     fabricate.study(tmp_path, Plan(name="timed", only=0))
     fabricate.timing(tmp_path, "timed")
     if not changes:

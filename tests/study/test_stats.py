@@ -37,9 +37,6 @@ def test_summary_is_scipys() -> None:
     assert found.mean == pytest.approx(0.81)
     assert found.sd == pytest.approx(math.sqrt((1 + 1 + 4 + 4) / 3) / 100)
     assert found.interval == pytest.approx(tuple(expected))
-
-
-def test_one_seed_has_no_spread_and_equal_seeds_have_none() -> None:
     one, equal = stats.summary([0.7]), stats.summary([0.7, 0.7, 0.7])
     assert (one.mean, one.n, one.sd, one.interval) == (0.7, 1, None, None)
     assert (equal.sd, equal.interval) == (0.0, (equal.mean, equal.mean))
@@ -119,6 +116,8 @@ def test_without_a_part_of_images_it_is_welchs_test() -> None:
     assert found.p == pytest.approx(expected.pvalue)
     assert found.df == pytest.approx(expected.df)
     assert found.interval(0.9) == pytest.approx(tuple(expected.confidence_interval(0.9)))
+    assert stats.welch([0.5, 0.5], [0.4, 0.4, 0.4]) is None  # nothing varies
+    assert stats.welch([0.5], [0.4, 0.3]) is None
 
 
 def test_seeds_that_agree_leave_the_paired_t_test_over_images() -> None:
@@ -130,15 +129,6 @@ def test_seeds_that_agree_leave_the_paired_t_test_over_images() -> None:
     assert found.interval() == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
-def test_one_network_without_spread_takes_the_others_degrees_of_freedom() -> None:
-    a, b = np.tile(first(70, 100), (3, 1)), np.array([first(60 + s, 100) for s in (0, 2, 4)])
-    found = stats.contrast(a, b)
-    part = 0.0004 / 3
-    assert found.variance is not None
-    assert found.variance > part
-    assert found.df == pytest.approx(found.variance**2 / (part**2 / 2))
-
-
 @pytest.mark.parametrize("seeds", [(1, 1), (1, 5), (3, 1)])
 def test_one_seed_is_not_testable(seeds: tuple[int, int]) -> None:
     found = stats.contrast(drawn(1, seeds[0]), drawn(2, seeds[1]))
@@ -146,6 +136,8 @@ def test_one_seed_is_not_testable(seeds: tuple[int, int]) -> None:
         drawn(1, seeds[0]).mean() - drawn(2, seeds[1]).mean(), abs=1e-12
     )
     assert (found.p, found.interval(), found.detectable(), found.variance) == (None,) * 4
+    with pytest.raises(ValueError, match="400 and 300"):
+        stats.contrast(drawn(0, 2), drawn(0, 2, images=300))
 
 
 def test_nothing_varies_and_yet_nothing_is_certain() -> None:
@@ -157,11 +149,6 @@ def test_nothing_varies_and_yet_nothing_is_certain() -> None:
     assert (same.difference, same.p) == (0.0, 1.0)
     low, high = same.interval()
     assert low < 0 < high
-
-
-def test_different_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="400 and 300"):
-        stats.contrast(drawn(0, 2), drawn(0, 2, images=300))
 
 
 @settings(deadline=None, max_examples=150)
@@ -185,22 +172,15 @@ def test_contrast_is_a_number_for_any_answers(data: st.DataObject) -> None:
         assert (low > 0 or high < 0) == (found.p < 0.05)
 
 
-def test_welch_without_spread_is_not_testable() -> None:
-    assert stats.welch([0.5, 0.5], [0.4, 0.4, 0.4]) is None
-    assert stats.welch([0.5], [0.4, 0.3]) is None
-
-
 # ------------------------------------------------------------------------------- families
 
 
 def test_holm_by_hand() -> None:
     # 0.01 · 3, 0.02 · 2, and 0.03 · 1 raised to the one before it
     assert stats.holm([0.02, 0.03, 0.01]) == pytest.approx([0.04, 0.04, 0.03])
-    assert stats.holm([]) == []
-
-
-def test_a_test_that_was_not_made_stays_in_the_family() -> None:
+    # a test that was not made stays in the family
     assert stats.holm([0.02, None, 0.01]) == [pytest.approx(0.04), None, pytest.approx(0.03)]
+    assert stats.holm([]) == []
 
 
 @settings(deadline=None, max_examples=25)  # statsmodels collects garbage each time
@@ -265,27 +245,15 @@ def logits_of(confidence: np.ndarray) -> np.ndarray:
 
 def test_calibration_error_by_hand() -> None:
     # confidence 0.9 everywhere, every second answer correct: each bin is off by 0.4
-    labels = np.arange(60) % 2
-    found = stats.expected_calibration_error(labels, logits_of(np.full(60, 0.9)))
+    found = stats.expected_calibration_error(np.arange(60) % 2, logits_of(np.full(60, 0.9)))
     assert found == pytest.approx(0.4, abs=1e-6)
-
-
-def test_bins_keep_errors_of_opposite_sign_apart() -> None:
+    # two images of two bins; twice the logits, divided by two
+    labels, logits = np.zeros(2, int), 2 * logits_of(np.array([0.5, 0.9]))
+    found = stats.expected_calibration_error(labels, logits, 2.0)
+    assert found == pytest.approx((0.5 + 0.1) / 2, abs=1e-6)
     # 15 images of confidence 0.6, all correct, and 15 of 0.8, none: off by 0.4 and 0.8
     confidence, labels = np.repeat([0.6, 0.8], 15), np.repeat([0, 1], 15)
     mixed = np.arange(30).reshape(2, 15).T.ravel()
     found = stats.expected_calibration_error(labels[mixed], logits_of(confidence)[mixed])
     # the eighth of fifteen bins holds one of each: |0.4 − 0.8| / 2
     assert found == pytest.approx((14 * 0.4 + 14 * 0.8 + 0.4) / 30, abs=1e-6)
-
-
-def test_temperature_divides_the_logits() -> None:
-    labels, logits = np.zeros(20, int), logits_of(np.linspace(0.5, 0.9, 20))
-    assert stats.expected_calibration_error(labels, logits, 2.0) == pytest.approx(
-        stats.expected_calibration_error(labels, logits / 2), abs=1e-6
-    )
-
-
-def test_fewer_images_than_bins() -> None:
-    found = stats.expected_calibration_error(np.zeros(2, int), logits_of(np.array([0.5, 0.9])))
-    assert found == pytest.approx((0.5 + 0.1) / 2, abs=1e-6)

@@ -68,12 +68,6 @@ def test_stale_runs_are_said_with_reason_and_remedies(root: Path) -> None:
     assert "make alexnet STUDY=invented ARM=short SEEDS=0 FORCE=1" in text
 
 
-def test_all_done(root: Path) -> None:
-    assert status(root, "invented").endswith(
-        "invented: all runs are done: make report STUDY=invented\n"
-    )
-
-
 def test_named_studies_come_first(tmp_path: Path) -> None:
     fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
     fabricate.precision(tmp_path, {"alexnet": (0.4, 0.41)})
@@ -83,13 +77,9 @@ def test_named_studies_come_first(tmp_path: Path) -> None:
     assert lines[0].startswith("tuning: 3 of 7 runs to train so far, about")
     assert lines[1] == "precision: all runs are done"
     assert lines[2].startswith("invented: 1 of 1 runs to train")
-
-
-def test_a_damaged_log_of_a_search_is_shown(tmp_path: Path) -> None:
-    root = fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
     name = "stage1/alexnet-rate0.05-s100"
-    (root / f"results/log/tuning/{name}/run.jsonl").write_text("damaged\n", "utf-8")
-    assert states(status(root, "tuning"))[name] == "damaged"
+    (tmp_path / f"results/log/tuning/{name}/run.jsonl").write_text("damaged\n", "utf-8")
+    assert states(status(tmp_path, "tuning"))[name] == "damaged"
 
 
 # --------------------------------------------------------------------------------- costs
@@ -104,11 +94,11 @@ def test_estimate_from_finished_runs(tmp_path: Path) -> None:
     assert estimate_s(root, spec) == pytest.approx(20 * 0.27 + 0.5 * (2 + 1 + 2))
     text = status(root, "invented")
     assert "invented: 1 of 8 runs to train, about 8 s: make" in text  # 7.9
-
-
-def test_an_incomplete_run_costs_what_is_left(tmp_path: Path) -> None:
-    root = fabricate.study(tmp_path, Plan(arms=ARMS, incomplete=("short/vgg16-s1",)))
-    assert "about 4 s" in status(root, "invented")  # half of 7.9
+    fabricate.study(tmp_path, Plan(arms=ARMS, incomplete=("short/vgg16-s1",)))
+    assert "about 4 s" in status(root, "invented")  # what is left of it
+    fabricate.study(tmp_path, Plan(arms=ARMS))
+    done = "invented: all runs are done: make report STUDY=invented\n"
+    assert status(root, "invented").endswith(done)
 
 
 def test_estimate_from_step_times(tmp_path: Path) -> None:
@@ -147,25 +137,21 @@ def test_duration(seconds: float, text: str) -> None:
 
 
 def test_budget_text(tmp_path: Path) -> None:
-    """9.6 s: 64 steps of 0.15 s, 35.6 of 0.27, 24 of 0.4, 30 of 0.32."""
-    budget = {
-        "like": "resnet18", "timing": "invented", "session": 1, "processor": fabricate.PROCESSOR,
-        "steps": {"short": 30},
-    }  # fmt: skip
-    more = f"budget = {fabricate.toml(budget)}"
-    root = fabricate.study(tmp_path, Plan(arms=ARMS, more=more, only=0))
+    fabricate.budgeted(tmp_path)
     with pytest.raises(UserError, match="no time of alexnet"):
-        budget_text(root, "invented")
-    fabricate.timing(root)
-    text = budget_text(root, "invented")
+        budget_text(tmp_path, "invented")
+    fabricate.timing(tmp_path)
+    text = budget_text(tmp_path, "invented")
     assert "[arm.short] # 10 s of training" in text
     assert "steps = { alexnet = 64, vgg16 = 36, googlenet = 24, resnet18 = 30 }" in text
     assert "vgg16 +0.12 s" in text
 
 
-def test_a_study_without_a_budget(root: Path) -> None:
+def test_studies_without_a_budget_or_a_search(root: Path) -> None:
     with pytest.raises(UserError, match=r"invented\.toml: no \[budget\]"):
         budget_text(root, "invented")
+    with pytest.raises(UserError, match="tunes nothing"):
+        tuning_text(root, "invented")
 
 
 def test_tuning_text(tmp_path: Path) -> None:
@@ -181,8 +167,3 @@ def test_tuning_text(tmp_path: Path) -> None:
         "  stage2: waits for stage1",
         "try what is next: make experiments STUDY=tuning",
     ]
-
-
-def test_a_study_that_tunes_nothing(root: Path) -> None:
-    with pytest.raises(UserError, match="tunes nothing"):
-        tuning_text(root, "invented")
