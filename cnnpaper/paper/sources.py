@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnpaper.files import sha256_file
-from cnnpaper.log import PREDICTIONS_NAME, Run
+from cnnpaper.log import Run
 from cnnpaper.paper.ledger import Source
 
 
@@ -22,16 +22,11 @@ class Sources:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._known = cache(self._name_and_digest)
-        self._lines = cache(lines_of_keys)
+        self._digest, self._lines = cache(sha256_file), cache(lines_of_keys)
 
     def log(self, run: Run, what: str = "result") -> Source:
         """A line of a log: ``header``, ``epoch 2`` or ``result``."""
         return self.file(run.path, run.line_numbers[what])
-
-    def predictions(self, run: Run) -> Source:
-        """The predictions of a run, a file without lines."""
-        return self.file(run.path.with_name(PREDICTIONS_NAME))
 
     def toml(self, path: Path, *keys: str) -> Source:
         """The line of a TOML file that sets the first of ``keys`` that it has; else the file."""
@@ -40,19 +35,16 @@ class Sources:
 
     def file(self, path: Path, line: int | None = None) -> Source:
         """Any file of the repository, or a line of it."""
-        name, digest = self._known(path)
-        return Source(file=name, line=line, digest=digest)
-
-    def _name_and_digest(self, path: Path) -> tuple[str, str]:
-        digest = sha256_file(path) if path.is_file() else ""
-        return path.relative_to(self.root).as_posix(), digest
+        digest = self._digest(path) if path.is_file() else ""
+        return Source(file=path.relative_to(self.root).as_posix(), line=line, digest=digest)
 
 
 def lines_of_keys(path: Path) -> dict[str, int]:
     """Dotted key → line, from 1, on which a TOML file sets it; of a table, where it starts.
 
     What the lines up to this one set, and those before did not, this line sets: however it is
-    written, ``a.b = 1``, ``[a]`` and ``b = 1``, or ``a = {b = 1}``.
+    written, ``a.b = 1``, ``[a]`` and ``b = 1``, or ``a = {b = 1}``. Tables of an array have numbers
+    from 0: ``run.0.seed``.
     """
     text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
     lines = text.split("\n")
@@ -69,8 +61,9 @@ def lines_of_keys(path: Path) -> dict[str, int]:
     return found
 
 
-def _keys(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        yield prefix + key
-        if isinstance(value, dict):
+def _keys(values: Any, prefix: str = "") -> Iterator[str]:
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    for key, value in items:
+        yield f"{prefix}{key}"
+        if isinstance(value, dict | list):
             yield from _keys(value, f"{prefix}{key}.")
