@@ -29,10 +29,8 @@ PACKAGES = (
     "jinja2", "markupsafe", "matplotlib", "numpy", "pandas", "pikepdf", "pydantic", "scipy",
     "statsmodels", "tabulate",
 )  # fmt: skip
-"""Packages whose versions may change a figure, a table or the PDF."""
 PROGRAMS = ("xelatex", "xdvipdfmx")
-CLASSES = ("*.cls", "*.clo", "*.sty")
-"""In ``report/``: a class of somebody else, and what it reads."""
+CLASSES = ("*.cls", "*.clo", "*.sty")  # in `report/`: a class of somebody else, and what it reads
 Say = Callable[[str], None]
 
 

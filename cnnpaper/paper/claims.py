@@ -19,12 +19,9 @@ from cnnpaper.study import analysis
 
 LISTED = 6
 ENOUGH_SEEDS = 5
-SMALL = 0.01
-"""A difference below one point is called small."""
-ALIKE = 1.1
-"""Throughputs whose ratio is smaller are called alike."""
-MOST_TELLING = 3
-"""Superseded results of one network that make its span worth a sentence."""
+SMALL = 0.01  # a difference below one point is called small
+ALIKE = 1.1  # throughputs whose ratio is smaller are called alike
+MOST_TELLING = 3  # superseded results of one network that make its span worth a sentence
 
 
 class Claims:
@@ -110,10 +107,7 @@ class Claims:
 
     def accuracy_caption(self, arm: ArmFacts) -> Sentence:
         """What the table of an arm's accuracies shows."""
-        if arm.key:
-            title = self.words.say("accuracy_caption_arm", arm=arm.label)
-        else:
-            title = self.words.say("accuracy_caption")
+        title = self.words.say(f"accuracy_caption{'_arm' * bool(arm.key)}", arm=arm.label)
         kind = "accuracy_caption_one" if arm.complete.exact == 1 else "accuracy_caption_many"
         return sentences(title, self.words.say(kind, level=self.values.level()))
 
@@ -267,9 +261,8 @@ class Claims:
         row = next((row for row in self.found.timing if row.model == like), None)
         if row is None or not self.found.budget_s:
             return Sentence()
-        formula, sources, label = (
-            "median step × steps of the network", self.values.timed(row), self.words.label
-        )  # fmt: skip
+        formula, label = "median step × steps of the network", self.words.label
+        sources = self.values.timed(row)
         return self.say("budget", entries=self.phrases("budget_minutes", {
             label("arm", a): self.number(f"budget.{a}.minutes", seconds, MINUTES, formula, sources)
             for a, seconds in self.found.budget_s.items()
@@ -342,13 +335,9 @@ class Claims:
         for model in dict.fromkeys(trial.model for trial in first):
             scores = {t.path: t.val_acc for t in first if t.model == model}
             if len(scores) > 1:
-                span, sources = (
-                    max(scores.values()) - min(scores.values()),
-                    map(self.values.result, scores),
-                )
-                worth[self.name(model)] = self.number(
-                    f"tuning.{model}.range", span, TENTH_PERCENT, formula, sources
-                )
+                span, key = max(scores.values()) - min(scores.values()), f"tuning.{model}.range"
+                sources = map(self.values.result, scores)
+                worth[self.name(model)] = self.number(key, span, TENTH_PERCENT, formula, sources)
         if not worth or len(worth) > LISTED:
             return Sentence()
         return self.say("rates", entries=self.phrases("points_for", worth))
@@ -377,13 +366,11 @@ class Claims:
             return Sentence()
         entries = []
         for row in found.gains:
-            values, limits = self.values.of(row), {}
+            values, kind = self.values.of(row), "change_for"
+            parts = {"name": self.name(row.model), "value": values["difference"]}
             if interval := values["interval"]:
-                limits = {"low": interval.low, "high": interval.high}
-            entries.append(self.words.say(
-                "change_for_interval" if limits else "change_for", value=values["difference"],
-                name=self.name(row.model), **limits,
-            ))  # fmt: skip
+                kind, parts = f"{kind}_interval", parts | vars(interval)
+            entries.append(self.words.say(kind, **parts))
         shorter, longer = (self.words.label("arm", arm) for arm in found.gain_arms)
         entry = self.words.listing(entries)
         return self.say("gain", shorter=shorter, longer=longer, entries=entry)

@@ -44,10 +44,8 @@ SECTIONS = (
     "reproducibility",
 )  # fmt: skip
 """Templates of the body, in order; sections of one's own stand after one of them."""
-SAMPLES = 10
-"""Rows of the ledger that are printed; all of it is attached."""
-OTHER = {"en": "ko", "ko": "en"}
-"""The language of the second abstract."""
+SAMPLES = 10  # rows of the ledger that are printed; all of it is attached
+OTHER = {"en": "ko", "ko": "en"}  # the language of the second abstract
 
 
 class Shelf(dict[str, Any]):
@@ -120,7 +118,7 @@ class Composer:
         self.extras = Extras(
             self.report / "extra", self.face.name, self.ledger,
             names=[self.values.name(model) for model in data.study.networks],
-            taken=[*self.tables, *self.drawings, "runs", "epochs", "ledger", "figures", "tools"],
+            taken=[*self.tables, *self.drawings, "runs", "epochs", "ledger", "figures"],
         )  # fmt: skip
 
     def _values(self, language: str) -> Values:

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
 
 T = TypeVar("T", bound=Hashable)
-WEIGHTED = ("Conv2d", "Linear")
-"""Layers that the column "layers" counts."""
+WEIGHTED = ("Conv2d", "Linear")  # layers that the column "layers" counts
 LISTED_SEEDS = 6
 LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
     "en": {"parameters": ("millions", 1e-6, 2), "macs": ("millions", 1e-6, 0)},

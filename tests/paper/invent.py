@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,25 +25,7 @@ from cnnpaper.study.precision import Change, Precision
 from cnnpaper.study.stats import Summary
 
 HERE = Path(__file__).resolve().parents[2]
-RECIPE = """
-batch_size = 64
-peak_learning_rate = 0.05
-warmup_fraction = 0.2
-momentum = 0.9
-nesterov = true
-weight_decay = 5e-4
-weight_decay_on = "weights"
-label_smoothing = 0.1
-crop_padding = 4
-crop_mode = "reflect"
-flip = "alternating"
-clip_norm = 1.0
-memory_format = "channels_last"
-precision = "bfloat16"
-"""
-NAMES = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
-CITED = {"alexnet": "krizhevsky2012imagenet", "vgg16": "simonyan2015very",
-         "googlenet": "szegedy2015going"}  # fmt: skip
+NAMES = dict.fromkeys(("alexnet", "vgg16", "googlenet", "resnet18"), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +33,16 @@ class Shape:
     """What a study looks like."""
 
     models: Mapping[str, str] = field(default_factory=lambda: dict(NAMES))
-    """Network → printed name."""
+    """Network → printed name; "" for that of its file."""
     arms: Mapping[str, tuple[int, int]] = field(default_factory=lambda: {"short": (2, 5)})
     """Arm → epochs, seeds; the arm ``""`` is that of a study without arms."""
-    finished: int | None = None
-    """Runs that have a log, in the order of the study; None for all."""
-    diverged: frozenset[int] = frozenset()
-    """Numbers of runs."""
-    accuracies: Sequence[float] = (0.65, 0.78, 0.785, 0.8)
-    """Of the networks, in turn."""
+    finished: int | None = None  # runs that have a log, in the order of the study; None for all
+    diverged: frozenset[int] = frozenset()  # numbers of runs
+    accuracies: Sequence[float] = (0.65, 0.78, 0.785, 0.8)  # of the networks, in turn
     spread: float = 0.004
     data: str = "jpeg75"
     contrast: bool = True
-    extras: bool = True
-    """Timing, search, precision, calibration."""
+    extras: bool = True  # timing, search, precision, calibration
     name: str = "reference"
 
 
@@ -75,27 +54,15 @@ def repository(root: Path, shape: Shape) -> Path:
         outputs = shutil.ignore_patterns("*.pdf", "*.html", "*.png", "preview")
         shutil.copytree(HERE / "report", root / "report", ignore=outputs)
         shutil.copyfile(HERE / "pyproject.toml", root / "pyproject.toml")
-    (place / "recipe.toml").write_text(RECIPE, "utf-8")
-    for number, (model, name) in enumerate(shape.models.items()):
-        (place / f"{model}.toml").write_text(_network(model, name, number), "utf-8")
+    shutil.copy(HERE / "experiments" / "recipe.toml", place)
+    for model, name in shape.models.items():
+        own = HERE / "experiments" / f"{model}.toml"
+        text = (own if own.is_file() else own.with_name("resnet18.toml")).read_text("utf-8")
+        line = f"name = {json.dumps(name, ensure_ascii=False)}"
+        text = re.sub("^name = .*$", lambda _: line, text, flags=re.MULTILINE) if name else text  # noqa: B023
+        (place / f"{model}.toml").write_text(text, "utf-8")
     (place / "study" / f"{shape.name}.toml").write_text(_study(shape), "utf-8")
     return root
-
-
-def _network(model: str, name: str, number: int) -> str:
-    return f'''
-name = {json.dumps(name, ensure_ascii=False)}
-korean = "레즈넷 십팔"
-year = {2012 + number}
-venue = "CVPR"
-citation = "{CITED.get(model, "he2016deep")}"
-depth = {8 + number}
-builder = "resnet18"
-idea = "It isolated one idea, and showed by a wide margin that the idea mattered for images."
-stem = "The first convolution has stride one."
-idea_ko = "하나의 생각을 떼어 내어 보였다."
-stem_ko = "첫 합성곱의 보폭은 하나이다."
-'''
 
 
 def _study(shape: Shape) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +30,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "a part, some diverged": {"arms": ARMS, "finished": 30, "diverged": frozenset({1, 5, 6})},
     "one seed, synthetic": {"arms": {"": (3, 1)}, "contrast": False, "extras": False,
                             "data": "synthetic"},
-    "eight networks": {"models": {p.stem: "" for p in sorted(invent.HERE.glob("experiments/*.toml"))
-                                  if p.stem not in ("recipe", "cluster")},
+    "eight networks": {"models": dict.fromkeys(config.known_models(invent.HERE), ""),
                        "arms": {"": (25, 5)}, "contrast": False, "extras": False,
                        "data": "original", "name": "full"},
 }  # fmt: skip
@@ -41,14 +39,8 @@ READ = {"MAC": "맥", "XeTeX": "제텍"}
 
 
 def studied(root: Path, shape: dict[str, Any]) -> tuple[StudyData, Findings]:
-    """An invented study of the repository's own networks, that names studies of tuning and
-    precision."""
-    shape = {**shape, "models": {m: config.load_experiment(invent.HERE, m).name
-                                 for m in shape.get("models", invent.NAMES)}}  # fmt: skip
+    """An invented study that names studies of tuning and precision."""
     data, found = invent.study(root, invent.Shape(**shape))
-    for model in data.experiments:
-        shutil.copy(invent.HERE / "experiments" / f"{model}.toml", root / "experiments")
-        data.experiments[model] = config.load_experiment(root, model)
     empty = replace(data, logs={})
     return replace(data, tuning=empty, precision=empty), found
 
