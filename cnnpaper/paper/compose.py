@@ -23,10 +23,9 @@ from cnnpaper.paper.claims import Claims
 from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.extra import Extras
 from cnnpaper.paper.html import HtmlFace
-from cnnpaper.paper.ledger import Cite, Ledger, Value
+from cnnpaper.paper.ledger import Cite, Ledger, Sources, Value
 from cnnpaper.paper.publication import Extra, Publication, picked, read_publication
 from cnnpaper.paper.references import Bibliography
-from cnnpaper.paper.sources import Sources
 from cnnpaper.paper.tables import Tables
 from cnnpaper.paper.tabular import Column, Table, table
 from cnnpaper.paper.templates import Printer, environment, render

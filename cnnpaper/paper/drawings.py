@@ -52,11 +52,6 @@ class Drawing:
     def figure(self) -> Any:
         return self.draw()
 
-    @property
-    def width(self) -> str:
-        """In PDF points."""
-        return f"{self.figure.get_size_inches()[0] * 72:.1f}"
-
     def render(self, kind: Format) -> bytes:
         """The figure as ``pdf``, ``png`` or ``svg``; the same figure gives the same bytes."""
         from cnnpaper.figures.style import render

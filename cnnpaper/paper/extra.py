@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pikepdf
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
@@ -24,8 +23,6 @@ from cnnpaper.paper.html import data_uri, inline_svg
 from cnnpaper.paper.ledger import Ledger, Part, Sentence, Value
 from cnnpaper.paper.tabular import Cell, Column, Row, Table, table
 from cnnpaper.paper.words import without_names
-
-PNG_DPI = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +34,6 @@ class OwnFigure(Drawing):
     @property
     def kinds(self) -> tuple[Format, ...]:
         return tuple(kind for kind in super().kinds if self._path(kind).is_file())
-
-    @property
-    def width(self) -> str:
-        if self.file.endswith(".png"):
-            pixels = int.from_bytes(self.render("png")[16:20], "big")
-            return f"{pixels / PNG_DPI * 72:.1f}"
-        with pikepdf.open(self._path("pdf")) as pdf:
-            left, _, right, _ = pdf.pages[0].mediabox
-        return f"{float(right) - float(left):.1f}"
 
     def render(self, kind: Format) -> bytes:
         return self._path(kind).read_bytes()

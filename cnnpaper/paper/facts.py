@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cnnpaper.config import read_toml, run_name
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME, Header, Run
-from cnnpaper.paper.ledger import Form, Ledger, Part, Sentence, Source, Value, setting
-from cnnpaper.paper.sources import Sources
+from cnnpaper.paper.ledger import Form, Ledger, Part, Sentence, Source, Sources, Value, setting
 from cnnpaper.paper.words import Words
-from cnnpaper.study.analysis import entry_of
+from cnnpaper.study.analysis import Findings, entry_of
 from cnnpaper.study.imported import TextRun
 
 if TYPE_CHECKING:
@@ -53,12 +52,15 @@ class Facts:
     """Enters facts of a study into the ledger; templates and tables read them by name.
 
     Args:
-        data: the study, read and checked.
+        data: the study, read and checked; and what was found in it.
         words: of the edition's language.
     """
 
-    def __init__(self, data: StudyData, ledger: Ledger, sources: Sources, words: Words) -> None:
-        self.data, self.ledger, self.sources, self.words = data, ledger, sources, words
+    def __init__(
+        self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources, words: Words
+    ) -> None:
+        self.data, self.found, self.words = data, found, words
+        self.ledger, self.sources = ledger, sources
         self.root, self.study = data.root, data.study
         self.add, self.number, self.cell = ledger.add, ledger.number, ledger.cell
         self.arm = cache(self._arm)

@@ -6,16 +6,13 @@ computed is computed in :mod:`cnnpaper.study.analysis`; here it is rounded and g
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from cnnpaper.paper.facts import Facts, slug
-from cnnpaper.paper.ledger import ALPHA, COUNT, PERCENT, POINTS, Form, Ledger, PValue, Source, Value
-from cnnpaper.paper.sources import Sources
-from cnnpaper.paper.words import Words
+from cnnpaper.paper.ledger import ALPHA, COUNT, PERCENT, POINTS, Form, PValue, Source, Value
 from cnnpaper.study import analysis
-from cnnpaper.study.analysis import Findings, shown
-from cnnpaper.study.load import StudyData
+from cnnpaper.study.analysis import shown
 from cnnpaper.study.precision import Change
 
 SMALL_P = PValue()
@@ -101,12 +98,9 @@ FIELDS: dict[type, dict[str, Field]] = {
 class Values(Facts):
     """Facts of a study and what it found; entering a value twice gives the same value."""
 
-    def __init__(
-        self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources, words: Words
-    ) -> None:
-        super().__init__(data, ledger, sources, words)
-        self.found = found
-        self._shown = cache(lambda arm: shown(data, arm))
+    @cached_property
+    def _shown(self) -> dict[str, dict[str, list[str]]]:
+        return {arm or "": shown(self.data, arm or "") for arm in self.study.arms}
 
     def of(self, row: Any) -> dict[str, Any]:
         """The printed values of a finding by attribute; an interval has two, None stays None."""
@@ -147,7 +141,7 @@ class Values(Facts):
 
     def paths(self, arm: str, entry: str) -> list[str]:
         """The runs of one network (and variant) in one arm, of the seeds that all networks have."""
-        return self._shown(arm).get(entry, [])
+        return self._shown.get(arm, {}).get(entry, [])
 
     def mean(self, arm: str, entry: str, column: str) -> dict[str, Any]:
         """Mean over seeds of a column of the runs: ``mean``, ``n``, and, with several seeds, the

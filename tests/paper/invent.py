@@ -25,6 +25,7 @@ from cnnpaper.study.precision import Change, Precision
 from cnnpaper.study.stats import Summary
 
 HERE = Path(__file__).resolve().parents[2]
+_no_outputs = shutil.ignore_patterns("*.pdf", "*.html", "*.png", "preview")
 NAMES = dict.fromkeys(("alexnet", "vgg16", "googlenet", "resnet18"), "")
 
 
@@ -51,8 +52,7 @@ def repository(root: Path, shape: Shape) -> Path:
     place = root / "experiments"
     (place / "study").mkdir(parents=True, exist_ok=True)
     if not (root / "report").exists():
-        outputs = shutil.ignore_patterns("*.pdf", "*.html", "*.png", "preview")
-        shutil.copytree(HERE / "report", root / "report", ignore=outputs)
+        shutil.copytree(HERE / "report", root / "report", ignore=_no_outputs)
         shutil.copyfile(HERE / "pyproject.toml", root / "pyproject.toml")
     shutil.copy(HERE / "experiments" / "recipe.toml", place)
     for model, name in shape.models.items():
