@@ -35,24 +35,24 @@ def set_up(root: Path, *, record: Path | None = None, before: str = "") -> Path:
     """
     start = root / "stand_in.py"
     start.write_text(
-        "import json, os, runpy, sys\n"
-        f"record, names = {os.fspath(record) if record else None!r}, {VARIABLES!r}\n"
-        "if record:\n"
-        "    given = {n: os.environ[n] for n in names if os.environ.get(n)}\n"
-        "    with open(record, 'a') as file:\n"
-        "        print(json.dumps({'arguments': sys.argv[1:], 'variables': given}), file=file)\n"
-        "    sys.exit(0)\n"
-        "sys.path[0] = os.getcwd()\n"
-        f"{before}\n"
-        "assert sys.argv[1] == '-m'\n"
-        "sys.argv = sys.argv[2:]\n"
-        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n",
+        f"""import json, os, runpy, sys
+record, names = {os.fspath(record) if record else None!r}, {VARIABLES!r}
+if record:
+    given = {{n: os.environ[n] for n in names if os.environ.get(n)}}
+    with open(record, 'a') as file:
+        print(json.dumps({{'arguments': sys.argv[1:], 'variables': given}}), file=file)
+    sys.exit(0)
+sys.path[0] = os.getcwd()
+{before}
+assert sys.argv[1] == '-m'
+sys.argv = sys.argv[2:]
+runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
+""",
         "utf-8",
     )
+    python = f'#!/bin/sh\nexec "{sys.executable}" "{start}" "$@"\n'
     for name, groups in ENVIRONMENTS.items():
-        executable(
-            root / name / "bin" / "python", f'#!/bin/sh\nexec "{sys.executable}" "{start}" "$@"\n'
-        )
+        executable(root / name / "bin" / "python", python)
         made_from = f"{root.resolve()}\n{groups}\n" + (root / "uv.lock").read_text("utf-8")
         (root / name / "made-from").write_text(made_from, "utf-8")
     executable(root / "report" / "install-tex.sh", "")
@@ -69,14 +69,9 @@ def outside(**more: str) -> dict[str, str]:
 def shell(command: str, root: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Type ``command`` into a shell that stands in ``root``."""
     return subprocess.run(
-        ["sh", "-c", command],
-        cwd=root,
-        env=outside(**more),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+        ["sh", "-c", command], cwd=root, env=outside(**more), capture_output=True, text=True,
+        errors="replace", check=False,
+    )  # fmt: skip
 
 
 def recorded(path: Path) -> list[dict[str, object]]:

@@ -13,7 +13,8 @@ import re
 import shutil
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,21 +29,15 @@ PACKAGES = (
     "jinja2", "markupsafe", "matplotlib", "numpy", "pandas", "pikepdf", "pydantic", "scipy",
     "statsmodels", "tabulate",
 )  # fmt: skip
-"""Packages whose versions may change a figure, a table or the PDF."""
 PROGRAMS = ("xelatex", "xdvipdfmx")
-CLASSES = ("*.cls", "*.clo", "*.sty")
-"""In ``report/``: a class of somebody else, and what it reads."""
+CLASSES = ("*.cls", "*.clo", "*.sty")  # in `report/`: a class of somebody else, and what it reads
 Say = Callable[[str], None]
 
 
 def build_report(
-    root: Path,
-    study: str,
-    *,
-    edition: Edition = "en",
-    allow_stale: bool = False,
+    root: Path, study: str, *, edition: Edition = "en", allow_stale: bool = False,
     say: Say = print,
-) -> Path:
+) -> Path:  # fmt: skip
     """Build the paper of ``study`` and return where it lies.
 
     Args:
@@ -58,10 +53,10 @@ def build_report(
     """
     if edition not in EDITIONS:
         raise UserError(f"EDITION={edition}: no such edition; there are {', '.join(EDITIONS)}")
-    with _locked(root, study):
+    with locked(root, study):
         state = build_folder(root, study) / f"manifest-{edition}.json"
-        found, output = manifest(root, study, allow_stale), output_path(root, study, edition)
-        if known := _unchanged(state, found, output):
+        inputs, output = manifest(root, study, allow_stale), output_path(root, study, edition)
+        if known := _unchanged(state, inputs, output):
             say(f"nothing has changed: {known}")
             return output
         from cnnpaper.paper.compose import compose
@@ -73,10 +68,10 @@ def build_report(
         if study == "reference":
             _write_citation(root, document)
         summary = f"{output.relative_to(root)}{pages}, {document.summary}"
-        for line in document.warnings:
+        for line in (*document.warnings, summary):
             say(line)
-        say(summary)
-        _remember(state, found, output, summary)
+        made = {"inputs": inputs, "output": sha256_file(output), "summary": summary}
+        write_atomic(state, json.dumps(made, indent=1).encode())
     return output
 
 
@@ -84,7 +79,7 @@ def build_tables(root: Path, study: str, *, allow_stale: bool = False, say: Say 
     """Every table of a study as CSV and Markdown; returns their folder."""
     from cnnpaper.paper.compose import compose
 
-    with _locked(root, study):
+    with locked(root, study):
         document = compose(root, study, "en", allow_stale=allow_stale, draw=False)
         folder = _write_tables(root, study, document)
     say(f"{len(document.tables)} tables in {folder.relative_to(root)}")
@@ -95,7 +90,7 @@ def build_figures(root: Path, study: str, *, allow_stale: bool = False, say: Say
     """Every figure of a study as PDF, PNG and SVG; returns their folder."""
     from cnnpaper.paper.compose import compose
 
-    with _locked(root, study):
+    with locked(root, study):
         document = compose(root, study, "en", allow_stale=allow_stale)
         folder = build_folder(root, study) / "figures"
         for drawing in document.drawings.values():
@@ -103,9 +98,6 @@ def build_figures(root: Path, study: str, *, allow_stale: bool = False, say: Say
                 write_atomic(folder / f"{drawing.name}.{kind}", drawing.render(kind))
     say(f"{len(document.drawings)} figures in {folder.relative_to(root)}")
     return folder
-
-
-# ---------------------------------------------------------------------------------- places
 
 
 def build_folder(root: Path, study: str) -> Path:
@@ -120,11 +112,9 @@ def output_path(root: Path, study: str, edition: Edition = "en") -> Path:
     return root / "report" / f"{name}{ending}"
 
 
-def _locked(root: Path, study: str) -> Any:
+def locked(root: Path, study: str) -> AbstractContextManager[Any]:
+    """One process at a time builds the papers of a study."""
     return lock(build_folder(root, study) / "report.lock", what=f"the paper of study {study}")
-
-
-# ---------------------------------------------------------------------------------- manifest
 
 
 def input_files(root: Path, study: str) -> Iterator[Path]:
@@ -155,8 +145,8 @@ def _studies(root: Path, study: str) -> list[str]:
         return [study]
     budget = values.get("budget")
     timed = budget.get("timing") if isinstance(budget, dict) else None
-    named = [values.get("tuning"), values.get("precision"), timed]
-    return list(dict.fromkeys([study, *(name for name in named if isinstance(name, str))]))
+    named = [study, values.get("tuning"), values.get("precision"), timed]
+    return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def manifest(root: Path, study: str, allow_stale: bool) -> str:
@@ -164,43 +154,27 @@ def manifest(root: Path, study: str, allow_stale: bool) -> str:
     whole = hashlib.sha256()
     for path in input_files(root, study):
         whole.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
-    for name, value in {**tools(), "allow_stale": str(allow_stale)}.items():
-        whole.update(f"{name} {value}\n".encode())
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    for name in PROGRAMS:
+        found = shutil.which(name)
+        versions[name] = f"{found} {Path(found).stat().st_size}" if found else "missing"
+    for item in (platform.python_version(), f"allow_stale {allow_stale}", *versions.items()):
+        whole.update(f"{item}\n".encode())
     return whole.hexdigest()
 
 
-def tools() -> dict[str, str]:
-    """Versions of Python and the packages, and which programs of TeX are there."""
-    versions = {"python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in PACKAGES}
-    for name in PROGRAMS:
-        path = shutil.which(name)
-        real = Path(path).resolve() if path else None
-        versions[name] = f"{real} {real.stat().st_size}" if real else "missing"
-    return versions
-
-
-def _unchanged(state: Path, found: str, output: Path) -> str:
+def _unchanged(state: Path, inputs: str, output: Path) -> str:
     """The last build's summary, where its inputs and its output are still the same; else empty."""
     try:
         known = json.loads(state.read_text("utf-8"))
-        same = known["inputs"] == found and known["output"] == sha256_file(output)
+        same = known["inputs"] == inputs and known["output"] == sha256_file(output)
+        return str(known["summary"]) if same else ""
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return str(known.get("summary", "")) if same else ""
-
-
-def _remember(state: Path, found: str, output: Path, summary: str) -> None:
-    values = {"inputs": found, "output": sha256_file(output), "summary": summary}
-    write_atomic(state, json.dumps(values, indent=1).encode())
-
-
-# ---------------------------------------------------------------------------------- writing
 
 
 def _write_tables(root: Path, study: str, document: Document) -> Path:
-    folder = build_folder(root, study) / "tables"
-    _emptied(folder)
+    folder = _emptied(build_folder(root, study) / "tables")
     for name, data in document.attachments.items():
         write_atomic(folder / name, data)
     for table in document.tables.values():
@@ -215,21 +189,21 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def tex_files(root: Path, document: Document) -> Mapping[str, bytes]:
+def tex_files(root: Path, document: Document) -> dict[str, bytes]:
     """Everything that TeX reads, by name in its folder."""
+    report, own = root / "report", document.publication.class_file
     files = {name: text.encode() for name, text in document.files.items()}
-    files["cnnpaper.sty"] = (root / "report" / "layout" / "cnnpaper.sty").read_bytes()
-    name = document.publication.class_file
-    if name and not (root / "report" / name).is_file():
-        raise UserError(f"report/paper.toml: class_file = {name!r}: report/{name} is missing")
+    files["cnnpaper.sty"] = (report / "layout" / "cnnpaper.sty").read_bytes()
+    if own and not (report / own).is_file():
+        raise UserError(f"report/paper.toml: class_file = {own!r}: report/{own} is missing")
     for pattern in CLASSES:
-        files |= {path.name: path.read_bytes() for path in (root / "report").glob(f"[!.]{pattern}")}
+        files |= {path.name: path.read_bytes() for path in report.glob(f"[!.]{pattern}")}
     return files | {d.file: d.render(d.kinds[0]) for d in document.drawings.values()}
 
 
 def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
     """Run TeX, attach tables and ledger; returns the number of pages as text."""
-    folder = _emptied(build_folder(root, study) / f"tex-{document.language}")
+    folder = _emptied(build_folder(root, study) / f"tex-{document.words.language}")
     for name, data in tex_files(root, document).items():
         (folder / name).write_bytes(data)
     write_atomic(output, typeset(folder, document))
@@ -246,18 +220,14 @@ def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
 
 def typeset(folder: Path, document: Document) -> bytes:
     """The paper from the files in ``folder``, which TeX reads, with everything attached."""
-    from cnnpaper.paper import attach, tex
+    from cnnpaper.paper import tex
 
     pdf = tex.typeset(folder, document.epoch or 0)
-    versions = {**tex.versions(folder), **{name: metadata.version(name) for name in PACKAGES}}
     drawn = sorted(drawing.file for drawing in document.drawings.values())
     digests = {name: sha256_file(folder / name) for name in drawn}
-    attached = {
-        **document.attachments,
-        "tools.json": (json.dumps(versions, indent=1) + "\n").encode(),
-        "figures.json": (json.dumps(digests, indent=1) + "\n").encode(),
-    }
-    return attach.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
+    figures = {"figures.json": f"{json.dumps(digests, indent=1)}\n".encode()}
+    attached = document.attachments | figures
+    return tex.finish(pdf.read_bytes(), attached, dated=document.epoch is not None)
 
 
 def _write_citation(root: Path, document: Document) -> None:
@@ -273,8 +243,5 @@ def _write_citation(root: Path, document: Document) -> None:
 def _write_html(root: Path, study: str, document: Document, output: Path) -> str:
     from cnnpaper.paper import html
 
-    page, printed = document.files["paper.html"], document.printed.values()
-    write_atomic(
-        output, html.assemble(root, page, printed, document.attachments, document.words).encode()
-    )
+    write_atomic(output, html.assemble(root, document).encode())
     return ""

@@ -13,9 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pikepdf
-
-from cnnpaper.files import UserError, lock, tar_gz, write_atomic
+from cnnpaper.files import UserError, tar_gz, write_atomic
 from cnnpaper.paper import build, compose
 
 if TYPE_CHECKING:
@@ -39,13 +37,22 @@ def bundle(root: Path, study: str, *, allow_stale: bool = False, say: build.Say 
     """
     paper = build.build_report(root, study, allow_stale=allow_stale, say=say)
     folder = build.build_folder(root, study)
-    with lock(folder / "report.lock", what=f"the paper of study {study}"):
+    with build.locked(root, study):
         document = compose.compose(root, study, "en", allow_stale=allow_stale)
         files = contents(root, study, document)
         data = tar_gz({name: (d, 0o644) for name, d in files.items()}, document.epoch or 0)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="bundle-") as empty:
-            alone = _set_alone(Path(empty), data, document)
-        _compare(alone, paper)
+        with (
+            tempfile.TemporaryDirectory(dir=folder, prefix="bundle-") as empty,
+            tarfile.open(fileobj=io.BytesIO(data)) as archive,
+        ):
+            archive.extractall(empty, filter="data")
+            alone = build.typeset(Path(empty), document)
+        if alone != paper.read_bytes():
+            raise UserError(
+                f"the bundle, set in an empty folder, gives another paper than {paper.name}\n"
+                "is something read that belongs to no file of report/, such as a class of this "
+                "machine?"
+            )
         target = folder / "CNN_report.tar.gz"
         write_atomic(target, data)
     say(f"{target.relative_to(root)}: {len(files)} files; set alone, they give {paper.name}")
@@ -60,23 +67,6 @@ def contents(root: Path, study: str, document: Document) -> dict[str, bytes]:
         for name, data in build.tex_files(root, document).items()
     }
     files |= {f"anc/{name}": data for name, data in document.attachments.items()}
-    title = document.publication.title.get(document.language, "")
+    title = document.publication.title.get(document.words.language, "")
     files["README"] = README.format(title=title, study=study).encode()
     return files
-
-
-def _set_alone(empty: Path, data: bytes, document: Document) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(empty, filter="data")
-    return build.typeset(empty, document)
-
-
-def _compare(alone: bytes, paper: Path) -> None:
-    if alone == paper.read_bytes():
-        return
-    with pikepdf.open(io.BytesIO(alone)) as one, pikepdf.open(paper) as other:
-        pages = f"{len(one.pages)} pages, not {len(other.pages)}"
-    raise UserError(
-        f"the bundle, set in an empty folder, gives another paper than {paper.name} ({pages})\n"
-        "is something read that belongs to no file of report/, such as a class of this machine?"
-    )

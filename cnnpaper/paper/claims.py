@@ -1,47 +1,38 @@
 """Sentences that depend on results, each bound to the condition under which it is true.
 
 Ranking words stand only where the adjusted test of the primary contrast says so; everything else
-is an estimate. Every number is a value of the ledger; the words
-are those of the edition's language.
+is an estimate. Every number is a value of the ledger; the words are those of the edition's
+language. With more networks than :data:`LISTED` a sentence gives a range, a number, or nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cnnpaper.paper.facts import ArmFacts, Facts
-from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
+from cnnpaper.paper.facts import ArmFacts
+from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Form, Sentence, Value
 from cnnpaper.paper.tabular import Table
 from cnnpaper.paper.values import MINUTES, RATIO, TENTH_PERCENT, WHOLE_PERCENT, Values
-from cnnpaper.paper.words import Phrase, Words, sentences
+from cnnpaper.paper.words import Phrase, sentences
 from cnnpaper.study import analysis
 
 LISTED = 6
-"""With more networks a sentence gives the range instead of each."""
 ENOUGH_SEEDS = 5
-SMALL = 0.01
-"""A difference below one point is called small."""
-ALIKE = 1.1
-"""Throughputs whose ratio is smaller are called alike."""
-MOST_TELLING = 3
-"""Superseded results of one network that make its span worth a sentence."""
+SMALL = 0.01  # a difference below one point is called small
+ALIKE = 1.1  # throughputs whose ratio is smaller are called alike
+MOST_TELLING = 3  # superseded results of one network that make its span worth a sentence
 
 
 class Claims:
-    """Writes the sentences of one study in one language."""
+    """Writes the sentences of one study in the language of its values."""
 
-    def __init__(
-        self, facts: Facts, values: Values, words: Words, tables: Mapping[str, Table]
-    ) -> None:
-        self.facts, self.values, self.words, self.tables = facts, values, words, tables
-        self.data, self.study = facts.data, facts.study
+    def __init__(self, values: Values, tables: Mapping[str, Table]) -> None:
+        self.values, self.words, self.found = values, values.words, values.found
+        self.tables, self.data, self.study = tables, values.data, values.study
+        self.number, self.name = values.number, values.name
         self.record: list[tuple[str, str, str]] = []
         """Sentences said so far: kind, what they are about, and text."""
-
-    @property
-    def made(self) -> list[str]:
-        return [kind for kind, _, _ in self.record]
 
     def say(self, kind: str, **parts: Phrase) -> Sentence:
         found = self.words.say(kind, **parts)
@@ -49,158 +40,114 @@ class Claims:
         self.record.append((kind, subject, str(found)))
         return found
 
-    def name(self, model: str) -> str:
-        return self.facts.name(model)
+    def phrases(self, kind: str, values: Mapping[str, Value]) -> Sentence:
+        """A phrase for each value by name: ``77.61 % for ResNet-18 and 65.21 % for AlexNet``."""
+        return self.words.listing(
+            self.words.say(kind, name=name, value=value) for name, value in values.items()
+        )
+
+    def named(self, found: Iterable[Any], attribute: str) -> dict[str, Value]:
+        """One value of findings by the names of their networks."""
+        return {self.name(row.model): self.values.of(row)[attribute] for row in found}
 
     # ------------------------------------------------------------------------- runs
 
     def state(self) -> Sentence:
         """How many of the declared runs there are."""
-        facts = self.facts
-        counts = {"done": facts.done, "declared": facts.declared, "missing": facts.missing}
-        done, missing = len(self.data.logs), len(self.data.missing)
-        kind = "none" if not done else "some" if missing else "all_one" if done == 1 else "all"
-        return self.say(f"state_{kind}", **counts)
-
-    def networks(self) -> list[dict[str, Any]]:
-        """Name, paper, idea and stem of each network."""
-        return [
-            {
-                "name": self.name(model),
-                "cite": Cite((self.data.experiments[model].citation,)),
-                "idea": self.facts.prose(model, "idea"),
-                "stem": self.facts.prose(model, "stem"),
-            }
-            for model in self.study.networks
-        ]
+        facts, done = self.values, len(self.data.logs)
+        kind = "some" if self.data.missing else "all_one" if done == 1 else "all"
+        return self.say(f"state_{kind if done else 'none'}", done=facts.done,
+                        declared=facts.declared, missing=facts.missing)  # fmt: skip
 
     # ------------------------------------------------------------------------- abstract
 
     def abstract(self) -> Sentence:
         """What the abstract says of the results."""
-        counts = {"done": self.facts.done, "declared": self.facts.declared}
         if self.study.origin == "imported":
-            return Sentence(())
-        if not self.data.logs:
-            return self.say("abstract_none", **counts)
+            return Sentence()
         arm = self.leading_arm()
-        if arm is None:
-            return self.say("abstract_partial", **counts)
+        if arm is None or not self.data.logs:
+            kind = "abstract_partial" if self.data.logs else "abstract_none"
+            return self.say(kind, done=self.values.done, declared=self.values.declared)
         return sentences(self.accuracies(arm), self.primary(), self.ratios())
 
     def leading_arm(self) -> str | None:
         """The arm of the contrast, or else the first one that has accuracies."""
-        arms = [arm.key for arm in self.facts.arms]
+        arms = [arm.key for arm in self.values.arms]
         if self.study.contrast:
             arms.insert(0, self.study.contrast.arm)
         return next((arm for arm in arms if self.tested(arm)), None)
 
-    def tested(self, arm: str) -> list[str]:
-        """Networks of an arm that have a test accuracy."""
-        return [e for e in self.facts.entries(arm) if self.values.mean(arm, e, "test_acc")]
+    def tested(self, arm: str) -> dict[str, dict[str, Any]]:
+        """Networks of an arm that have a mean test accuracy, with it."""
+        found = {e: self.values.mean(arm, e, "test_acc") for e in self.values.entries(arm)}
+        return {entry: mean for entry, mean in found.items() if mean}
 
     # ------------------------------------------------------------------------- accuracy
 
     def accuracies(self, arm: str) -> Sentence:
         """Mean test accuracy of every network of an arm, or their range where they are many."""
-        entries = self.tested(arm)
-        means = [self.values.mean(arm, entry, "test_acc") for entry in entries]
-        values: list[Value] = [mean["mean"] for mean in means]
-        n: Value | None = means[0]["n"] if means else None
-        if n is None:
-            return Sentence(())
-        kind = "accuracies" + ("_one" if n.exact == 1 else "")
-        parts: dict[str, Phrase] = {"n": n}
-        if arm:
-            kind, parts["arm"] = f"{kind}_of_arm", self.words.label("arm", arm)
-        if len(values) > LISTED:
-            low, *_, high = sorted(values, key=lambda v: float(v.exact or 0))
-            parts["entries"] = self.words.say("range", low=low, high=high)
+        means = self.tested(arm)
+        if not means:
+            return Sentence()
+        n, name = next(iter(means.values()))["n"], self.values.entry_name
+        parts: dict[str, Phrase] = {"arm": self.words.label("arm", arm)} if arm else {}
+        if len(means) > LISTED:
+            low, *_, high = sorted((mean["mean"] for mean in means.values()), key=lambda v: v.exact)
+            entries = self.words.say("range", low=low, high=high)
         else:
-            parts["entries"] = self.words.listing(
-                self.words.say("percent_for", value=value, name=self.facts.entry_name(entry))
-                for entry, value in zip(entries, values, strict=True)
-            )
-        return self.say(kind, **parts)
+            entries = self.phrases("percent_for", {name(e): m["mean"] for e, m in means.items()})
+        kind = f"accuracies{'_one' * (n.exact == 1)}{'_of_arm' * bool(arm)}"
+        return self.say(kind, n=n, **parts, entries=entries)
 
-    def arms(self) -> list[dict[str, Any]]:
-        """Every arm as its part of the results has it."""
-        if not self.data.logs:
-            return []
-        return [self._arm(arm) for arm in self.facts.arms]
+    def arm(self, arm: ArmFacts) -> Sentence:
+        """What the results say of an arm, without the primary contrast."""
+        state, accuracies = self._arm_state(arm), self.accuracies(arm.key)
+        return sentences(state, accuracies, self._lost(arm), self._mixed(arm))
 
-    def _arm(self, arm: ArmFacts) -> dict[str, Any]:
-        key, plan = arm.key or "all", self.study.contrast
-        tables = self.tables
-        primary = plan is not None and plan.arm == arm.key
-        accuracy = tables.get(f"accuracy_{key}")
-        return {
-            "title": self.words.label("arm_title", arm.key or "none"),
-            "label": f"arm-{key}",
-            "text": sentences(
-                self._arm_state(arm), self.accuracies(arm.key), self._lost(arm), self._mixed(arm)
-            ),
-            "caption": self._accuracy_caption(arm) if accuracy else Sentence(()),
-            "table": accuracy,
-            "table_label": f"tab:accuracy-{key}",
-            "contrast": tables.get("contrast") if primary else None,
-            "primary": self.primary() if primary else Sentence(()),
-            "is_primary": primary,
-        }  # fmt: skip
-
-    def _accuracy_caption(self, arm: ArmFacts) -> Sentence:
-        title = self.words.say("accuracy_caption")
-        if arm.key:
-            title = self.words.say("accuracy_caption_arm", arm=arm.label)
-        if len(arm.complete) == 1:
-            return sentences(title, self.words.say("accuracy_caption_one"))
-        level = self.values.level()
-        return sentences(title, self.words.say("accuracy_caption_many", level=level))
+    def accuracy_caption(self, arm: ArmFacts) -> Sentence:
+        """What the table of an arm's accuracies shows."""
+        title = self.words.say(f"accuracy_caption{'_arm' * bool(arm.key)}", arm=arm.label)
+        kind = "accuracy_caption_one" if arm.complete.exact == 1 else "accuracy_caption_many"
+        return sentences(title, self.words.say(kind, level=self.values.level()))
 
     def _arm_state(self, arm: ArmFacts) -> Sentence:
-        counts = {"done": arm.done, "declared": arm.declared, "complete": arm.complete_count}
-        if not arm.complete:
-            return self.say("arm_none", **counts)
-        if arm.done.exact == arm.declared.exact:
-            return Sentence(())
-        return self.say("arm_some_one" if len(arm.complete) == 1 else "arm_some", **counts)
+        if arm.complete.exact and arm.done.exact == arm.declared.exact:
+            return Sentence()
+        kind = {0: "arm_none", 1: "arm_some_one"}.get(int(arm.complete.exact or 0), "arm_some")
+        return self.say(kind, done=arm.done, declared=arm.declared, complete=arm.complete)
 
     def _lost(self, arm: ArmFacts) -> Sentence:
         """Networks of which shown runs diverged."""
         out = []
-        for entry in self.facts.entries(arm.key):
-            count = self.values.diverged(arm.key, entry)
+        for entry in self.values.entries(arm.key):
+            count = self.values.diverged_of(arm.key, entry)
             if count.exact:
                 kind = "diverged_one" if count.exact == 1 else "diverged"
-                out.append(self.say(kind, name=self.facts.entry_name(entry), count=count))
+                out.append(self.say(kind, name=self.values.entry_name(entry), count=count))
         return sentences(*out)
 
     def _mixed(self, arm: ArmFacts) -> Sentence:
         """Seeds whose networks were trained on different processors."""
         seeds = [seed for key, seed in self.data.mixed_processors if key == arm.key]
         if not seeds:
-            return Sentence(())
+            return Sentence()
         logs = [
             self.data.logs[spec.path] for spec in self.data.specs
             if (spec.arm or "") == arm.key and spec.seed in seeds and spec.path in self.data.logs
         ]  # fmt: skip
-        count = self.facts.count(
-            f"{arm.key or 'all'}.mixed", len(seeds), self.facts.headers(logs),
-            "seeds whose networks were trained on different types of processor",
-        )  # fmt: skip
+        what = "seeds whose networks were trained on different types of processor"
+        headers = self.values.headers(logs)
+        count = self.values.count(f"{arm.key or 'all'}.mixed", len(seeds), headers, what)
         return self.say("mixed_one" if len(seeds) == 1 else "mixed", count=count)
 
     def few_seeds(self) -> Sentence:
         """How little the seeds say, where they are few."""
-        counts = [arm.complete_count for arm in self.facts.arms if arm.complete]
-        if not counts:
-            return Sentence(())
-        least = min(counts, key=lambda value: int(value.exact or 0))
-        if least.exact == 1:
-            return self.say("few_seeds_one")
-        if int(least.exact or 0) < ENOUGH_SEEDS:
-            return self.say("few_seeds", n=least)
-        return Sentence(())
+        counts = [arm.complete for arm in self.values.arms if arm.complete.exact]
+        least = min(counts, key=lambda count: int(count.exact or 0), default=None)
+        if least is None or int(least.exact or 0) >= ENOUGH_SEEDS:
+            return Sentence()
+        return self.say("few_seeds_one" if least.exact == 1 else "few_seeds", n=least)
 
     # ------------------------------------------------------------------------- contrast
 
@@ -215,21 +162,21 @@ class Claims:
     def primary(self) -> Sentence:
         """The primary contrast: it ranks where the adjusted test is significant, and only there."""
         if self.study.contrast is None:
-            return Sentence(())
-        rows = self.values.found.contrasts
+            return Sentence()
+        rows = self.found.contrasts
         if not rows:
             return self.say("contrast_none", arm=self.contrast_arm())
         if len(rows) <= LISTED:
             return sentences(*map(self._contrast, rows))
-        significant = [row for row in rows if row.significant]
-        source = self.facts.of_study("contrast")
+        significant, source = sum(row.significant for row in rows), self.values.of_study("contrast")
         return self.say(
             "contrast_count", baseline=self.contrast_baseline(),
-            count=self.facts.count("significant", len(significant), source, "contrasts"),
-            all=self.facts.count("contrasts", len(rows), source, "contrasts"),
+            count=self.values.count("significant", significant, source, "contrasts"),
+            all=self.values.count("contrasts", len(rows), source, "contrasts"),
         )  # fmt: skip
 
     def _contrast(self, row: analysis.Contrast) -> Sentence:
+        assert self.study.contrast is not None
         found = self.values.of(row)
         p: Value = found["p_holm"]
         parts = {
@@ -240,26 +187,23 @@ class Claims:
         }  # fmt: skip
         if row.significant:
             kind = "more" if row.difference > 0 else "less"
-            small = row.size < SMALL
-            return self.say(f"contrast_{kind}{'_small' if small else ''}", **parts)
+            return self.say(f"contrast_{kind}{'_small' * (row.size < SMALL)}", **parts)
         if found["detectable"] is None:
             return self.say("contrast_open", **parts)
-        arm = self.facts.arm(self.study.contrast.arm if self.study.contrast else "")
-        return self.say("contrast_open_power", **parts, n=arm.complete_count,
-                        detectable=found["detectable"])  # fmt: skip
+        n = self.values.arm(self.study.contrast.arm).complete
+        return self.say("contrast_open_power", **parts, n=n, detectable=found["detectable"])
 
     # ------------------------------------------------------------------------- time
 
     def budget_steps(self) -> Sentence:
         """The steps of the budget's network in each arm of equal time."""
         assert self.study.budget is not None
-        return self.words.listing(
-            self.words.say("budget_of", arm=self.words.label("arm", arm), steps=self.values.number(
-                f"budget.{arm}.steps", steps, Form(unit="steps"), "as the study file says",
-                self.facts.of_study("budget.steps"),
-            ))
+        form, formula = Form(unit="steps"), "as the study file says"
+        sources, label = self.values.of_study("budget.steps"), self.words.label
+        return self.phrases("budget_of", {
+            label("arm", arm): self.number(f"budget.{arm}.steps", steps, form, formula, sources)
             for arm, steps in self.study.budget.steps.items()
-        )  # fmt: skip
+        })  # fmt: skip
 
     def budget_like(self) -> str:
         assert self.study.budget is not None
@@ -268,51 +212,43 @@ class Claims:
     def ratios(self) -> Sentence:
         """Step times relative to the budget's network; ranked where the interval excludes 1."""
         like = self.study.budget.like if self.study.budget else None
-        rows = [row for row in self.values.found.timing if row.ratio and row.model != like]
+        rows = [row for row in self.found.timing if row.ratio and row.model != like]
         if not rows or like is None or len(rows) > LISTED:
-            return Sentence(())
+            return Sentence()
         entries = []
         for row in rows:
-            found = self.values.of(row)
-            limits = row.ratio_interval
-            clear = limits is not None and not limits[0] <= 1 <= limits[1]
-            kind = "ratio_of" if clear else "ratio_open"
-            entries.append(self.words.say(kind, ratio=found["ratio"], name=self.name(row.model)))
+            low, high = row.ratio_interval or (1.0, 1.0)
+            kind = "ratio_open" if low <= 1 <= high else "ratio_of"
+            entries.append(self.phrases(kind, self.named([row], "ratio")))
         return self.say("ratios", like=self.name(like), entries=self.words.listing(entries))
 
     def timing(self) -> Sentence:
         """Step times, and whether the machine was idle."""
-        found = self.values.found
-        kind = "timing_contended" if found.timing_contended else "timing_idle"
+        kind = "timing_contended" if self.found.timing_contended else "timing_idle"
         return sentences(self.ratios(), self.say(kind), self._shift())
 
     def _shift(self) -> Sentence:
         """How far step times of later sessions are from these."""
-        shifts = sorted(self.values.found.shifts, key=lambda shift: shift.ratio)
+        shifts = sorted(self.found.shifts, key=lambda shift: shift.ratio)
         if not shifts:
-            return Sentence(())
+            return Sentence()
         low, high = (
-            self.values.number(
-                f"timing.shift.{name}", shift.ratio, RATIO,
-                f"{name} ratio to this session's step time",
-                [self.facts.sources.file(self.data.timing_path, shift.line)],
-            )
+            self.number(f"timing.shift.{name}", shift.ratio, RATIO,
+                        f"{name} ratio to this session's step time", self.values.timed(shift))
             for name, shift in (("lowest", shifts[0]), ("highest", shifts[-1]))
         )  # fmt: skip
         return self.say("shift", low=low, high=high)
 
     def timing_caption(self) -> Sentence:
         """How the step times were measured."""
-        found = self.values.found
-        sources = self.values.of(found.timing[0])["step_s"].sources
+        found, sources = self.found, self.values.timed(self.found.timing[0])
+        counts = {"rounds": found.timing_rounds, "steps": found.timing_steps,
+                  "batch": found.timing_batch}  # fmt: skip
         parts: dict[str, Phrase] = {
-            name: self.values.number(f"timing.{name}", exact, COUNT, "as recorded", sources)
-            for name, exact in (
-                ("rounds", found.timing_rounds), ("steps", found.timing_steps),
-                ("batch", found.timing_batch),
-            )
-        }  # fmt: skip
-        machine = self.facts.add("timing.machine", found.timing_machine, sources)
+            name: self.number(f"timing.{name}", exact, COUNT, "as recorded", sources)
+            for name, exact in counts.items()
+        }
+        machine = self.values.add("timing.machine", found.timing_machine, sources)
         caption = self.words.say("timing_caption", machine=machine, **parts)
         if self.study.budget is None:
             return caption
@@ -321,66 +257,52 @@ class Claims:
 
     def budget(self) -> Sentence:
         """The time that the budget's network needs for its steps, in minutes."""
-        entries: list[Phrase] = []
         like = self.study.budget.like if self.study.budget else None
-        for row in (row for row in self.values.found.timing if row.model == like):
-            for arm, seconds in self.values.found.budget_s.items():
-                minutes = self.values.number(
-                    f"budget.{arm}.minutes",
-                    seconds,
-                    MINUTES,
-                    "median step × steps of the network",
-                    self.values.of(row)["step_s"].sources,
-                )
-                name = self.words.label("arm", arm)
-                entries.append(self.words.say("budget_minutes", arm=name, minutes=minutes))
-        if not entries:
-            return Sentence(())
-        return self.say("budget", entries=self.words.listing(entries))
+        row = next((row for row in self.found.timing if row.model == like), None)
+        if row is None or not self.found.budget_s:
+            return Sentence()
+        formula, label = "median step × steps of the network", self.words.label
+        sources = self.values.timed(row)
+        return self.say("budget", entries=self.phrases("budget_minutes", {
+            label("arm", a): self.number(f"budget.{a}.minutes", seconds, MINUTES, formula, sources)
+            for a, seconds in self.found.budget_s.items()
+        }))  # fmt: skip
 
     def throughput(self) -> Sentence:
         """Why step times differ: operations per second, and what takes the rest."""
-        rows = [row for row in self.values.found.timing if row.gmac_per_s]
+        rows = [row for row in self.found.timing if row.gmac_per_s]
         if len(rows) < 2 or len(rows) > LISTED:
-            return Sentence(())
-        entries = self.words.listing(
-            self.words.say("gmacs_for", value=self.values.of(row)["gmac_per_s"],
-                           name=self.name(row.model))
-            for row in rows
-        )  # fmt: skip
-        slow, *_, fast = sorted(rows, key=lambda row: row.gmac_per_s or 0.0)
-        apart = (fast.gmac_per_s or 0.0) > ALIKE * (slow.gmac_per_s or 0.0)
+            return Sentence()
+        speeds = {row.model: self.values.of(row)["gmac_per_s"] for row in rows}
+        entries = self.phrases("gmacs_for", self.named(rows, "gmac_per_s"))
+        slow, *_, fast = sorted(speeds, key=lambda model: speeds[model].exact)
+        apart = speeds[fast].exact > ALIKE * speeds[slow].exact
         out = [self.say("throughput" if apart else "throughput_alike", entries=entries)]
-        layers = {row.model: self.facts.network(row.model)["layers"] for row in rows}
-        own = layers[slow.model]
-        if own is not None and own.exact == max(int(v.exact or 0) for v in layers.values() if v):
-            run = self.facts.log_of(slow.model)
-            joins = {end for edge in run.header.network.edges for end in edge} if run else set()
-            branches = any(end.startswith("cat") for end in joins)
+        layers = {model: self.values.network(model)["layers"] for model in speeds}
+        own = layers[slow]
+        if own is not None and own.exact == max(v.exact for v in layers.values() if v):
+            run = self.values.log_of(slow)
+            edges = run.header.network.edges if run else ()
+            branches = any(end.startswith("cat") for edge in edges for end in edge)
             kind = "throughput_branches" if branches else "throughput_layers"
-            out.append(self.say(kind, name=self.name(slow.model), layers=own))
-        return sentences(*out, self._optimizer(rows))
+            out.append(self.say(kind, name=self.name(slow), layers=own))
+        return sentences(*out, self._optimizer({row.model: row for row in rows}))
 
-    def _optimizer(self, rows: list[analysis.StepTime]) -> Sentence:
+    def _optimizer(self, rows: dict[str, analysis.StepTime]) -> Sentence:
         """The network whose optimizer takes the largest share of a step."""
         shares = {
-            row.model: row.sections["optimizer"] / sum(row.sections.values())
-            for row in rows if row.sections.get("optimizer")
+            model: row.sections["optimizer"] / sum(row.sections.values())
+            for model, row in rows.items() if row.sections.get("optimizer")
         }  # fmt: skip
         if len(shares) < 2:
-            return Sentence(())
+            return Sentence()
         model = max(shares, key=lambda name: shares[name])
-        row = next(row for row in rows if row.model == model)
-        share = self.values.number(
-            f"timing.{model}.optimizer_share",
-            shares[model],
-            WHOLE_PERCENT,
-            "optimizer / sum of the sections",
-            self.values.of(row)["step_s"].sources,
-        )
-        sizes = {row.model: self.facts.network(row.model) for row in rows}
+        key, sources = f"timing.{model}.optimizer_share", self.values.timed(rows[model])
+        formula = "optimizer / sum of the sections"
+        share = self.number(key, shares[model], WHOLE_PERCENT, formula, sources)
+        sizes = {name: self.values.network(name) for name in rows}
         loads = {
-            name: float(size["parameters"].exact or 0) / float(size["macs"].exact or 1)
+            name: size["parameters"].exact / size["macs"].exact
             for name, size in sizes.items() if size["parameters"] and size["macs"]
         }  # fmt: skip
         most = len(loads) == len(rows) and max(loads, key=lambda name: loads[name]) == model
@@ -391,98 +313,78 @@ class Claims:
 
     def tuning(self) -> Sentence:
         """Which rate was chosen for which network."""
-        found = self.values.found
-        if not found.winners:
+        winners, formula = self.found.winners, "best validation accuracy of the last stage"
+        if not winners:
             return self.say("tuning_open")
-        entries = [
-            self.words.say("rate_for", name=self.name(model), value=self._rate(model, rate))
-            for model, rate in found.winners.items()
-        ]
-        if len(entries) > LISTED:
+        chosen = {}
+        for model, rate in winners.items():
+            trials = [t for t in self.found.trials if (t.model, t.rate) == (model, rate)]
+            sources, key = [self.values.result(t.path) for t in trials], f"tuning.winner.{model}"
+            chosen[self.name(model)] = self.values.add(key, rate, sources, formula=formula)
+        if len(chosen) > LISTED:
             return self.say("tuning_many")
-        finished = len(entries) == len({trial.model for trial in found.trials})
+        finished = len(winners) == len({trial.model for trial in self.found.trials})
         kind = "tuning" if finished else "tuning_some"
-        return self.say(kind, entries=self.words.listing(entries))
-
-    def _rate(self, model: str, rate: float) -> Value:
-        trials = [t for t in self.values.found.trials if t.model == model and t.rate == rate]
-        sources = [self.facts.result(trial.path) for trial in trials]
-        return self.facts.add(f"tuning.winner.{model}", rate, sources,
-                              formula="best validation accuracy of the last stage")  # fmt: skip
+        return self.say(kind, entries=self.phrases("rate_for", chosen))
 
     def rates(self) -> Sentence:
         """What the rate's choice is worth, in the first stage."""
-        trials = self.values.found.trials
-        if not trials:
-            return Sentence(())
+        trials = self.found.trials
         first = [trial for trial in trials if trial.stage == trials[0].stage]
-        entries = []
+        worth, formula = {}, "largest minus smallest val_acc over the rates"
         for model in dict.fromkeys(trial.model for trial in first):
-            own = [trial for trial in first if trial.model == model]
-            if len(own) < 2:
-                continue
-            scores = [trial.val_acc for trial in own]
-            sources = [self.facts.result(trial.path) for trial in own]
-            worth = self.values.number(
-                f"tuning.{model}.range",
-                max(scores) - min(scores),
-                TENTH_PERCENT,
-                "largest minus smallest val_acc over the rates",
-                sources,
-            )
-            entries.append(self.words.say("points_for", value=worth, name=self.name(model)))
-        if not entries or len(entries) > LISTED:
-            return Sentence(())
-        return self.say("rates", entries=self.words.listing(entries))
+            scores = {t.path: t.val_acc for t in first if t.model == model}
+            if len(scores) > 1:
+                span, key = max(scores.values()) - min(scores.values()), f"tuning.{model}.range"
+                sources = map(self.values.result, scores)
+                worth[self.name(model)] = self.number(key, span, TENTH_PERCENT, formula, sources)
+        if not worth or len(worth) > LISTED:
+            return Sentence()
+        return self.say("rates", entries=self.phrases("points_for", worth))
 
     def precision(self) -> Sentence:
         """Whether bfloat16 stands."""
-        found = self.values.found.precision
+        found = self.found.precision
         if found is None or found.bound is None:
             return self.say("precision_open")
-        sources = [self.facts.result(path) for row in found.changes for path in row.paths]
-        formula = "mean over pairs, bfloat16 minus float32"
-        parts = {
-            "mean": self.values.number("precision.mean", found.mean, POINTS, formula, sources),
-            "bound": self.values.number(
-                "precision.bound", found.bound, PERCENT,
-                f"one-sided lower limit of the {formula}", sources,
-            ),
-            "level": self.values.level(),
-        }  # fmt: skip
-        return self.say("precision_stands" if found.stands else "precision_falls", **parts)
+        sources = [self.values.result(path) for row in found.changes for path in row.paths]
+        mean = "mean over pairs, bfloat16 minus float32"
+        bound = f"one-sided lower limit of the {mean}"
+        return self.say(
+            "precision_stands" if found.stands else "precision_falls",
+            mean=self.number("precision.mean", found.mean, POINTS, mean, sources),
+            bound=self.number("precision.bound", found.bound, PERCENT, bound, sources),
+            level=self.values.level(),
+        )
 
     # ------------------------------------------------------------------------- discussion
 
     def gain(self) -> Sentence:
         """What the longer budget buys each network."""
-        found = self.values.found
+        found = self.found
         if not found.gains or found.gain_arms is None or len(found.gains) > LISTED:
-            return Sentence(())
+            return Sentence()
         entries = []
         for row in found.gains:
-            values, name = self.values.of(row), self.name(row.model)
-            value, limits = values["difference"], values["interval"]
-            if limits is None:
-                entries.append(self.words.say("change_for", value=value, name=name))
-            else:
-                entries.append(self.words.say("change_for_interval", value=value, name=name,
-                                              low=limits.low, high=limits.high))  # fmt: skip
+            values, kind = self.values.of(row), "change_for"
+            parts = {"name": self.name(row.model), "value": values["difference"]}
+            if interval := values["interval"]:
+                kind, parts = f"{kind}_interval", parts | vars(interval)
+            entries.append(self.words.say(kind, **parts))
         shorter, longer = (self.words.label("arm", arm) for arm in found.gain_arms)
         entry = self.words.listing(entries)
         return self.say("gain", shorter=shorter, longer=longer, entries=entry)
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""
-        rows = self.values.found.calibration
-        under = [self.name(row.model) for row in rows if row.temperature < 1]
-        over = [self.name(row.model) for row in rows if row.temperature > 1]
-        kind = "calibration_smoothing" if over else "calibration_smoothing_all"
+        rows = self.found.calibration
+        sides = {
+            "underconfident": [self.name(row.model) for row in rows if row.temperature < 1],
+            "overconfident": [self.name(row.model) for row in rows if row.temperature > 1],
+        }
+        kind = f"calibration_smoothing{'' if sides['overconfident'] else '_all'}"
         out = [self.say(kind)] if self.data.recipe.label_smoothing else []
-        if under:
-            out.append(self.say("underconfident", names=self.words.listing(under)))
-        if over:
-            out.append(self.say("overconfident", names=self.words.listing(over)))
+        out += [self.say(k, names=self.words.listing(names)) for k, names in sides.items() if names]
         better = [row for row in rows if row.ece_scaled < row.ece]
         kind = "all" if len(better) == len(rows) else "some" if better else "none"
         names = self.words.listing(self.name(row.model) for row in better)
@@ -490,28 +392,25 @@ class Claims:
 
     def history(self) -> Sentence:
         """How far apart the scores of one network were that only its recipe tells apart."""
-        spans: dict[str, list[tuple[int, float]]] = {}
-        for place, run in enumerate(self.facts.history.get("run", [])):
-            if run["model"] in self.study.networks:
-                spans.setdefault(run["model"], []).append((place, run["test_acc"]))
+        spans: dict[str, list[Value]] = {}
+        for place, run in enumerate(self.values.history.get("run", [])):
+            if (model := run["model"]) in self.study.networks:
+                key, path = f"history.{model}.{place}.test_acc", ("run", place, "test_acc")
+                value = self.values.quoted("history", key, *path, form=PERCENT)
+                spans.setdefault(model, []).extend([value] if value else [])
         out = []
         for model, scores in spans.items():
             if len(scores) < MOST_TELLING:
                 continue
-            sources = [
-                source for place, _ in scores
-                if (value := self.facts.quoted("history", f"history.{model}.{place}.test_acc",
-                                               "run", place, "test_acc", form=PERCENT))
-                for source in value.sources
-            ]  # fmt: skip
-            accuracies = [score for _, score in scores]
-            number, key = self.values.number, f"history.{model}"
-            span = number(f"{key}.span", max(accuracies) - min(accuracies), PERCENT,
-                          "largest minus smallest", sources)  # fmt: skip
-            recipes = number(f"{key}.recipes", len(scores), COUNT, "counted", sources)
-            parts: dict[str, Phrase] = {"name": self.name(model), "span": span, "recipes": recipes}
-            out.append(self.say("history_span", **parts))
-        readings = self.facts.quoted("history", "history.readings", "search", "readings")
+            sources = [source for value in scores for source in value.sources]
+            exact, key = [float(value.exact or 0) for value in scores], f"history.{model}"
+            span, spread = max(exact) - min(exact), "largest minus smallest"
+            out.append(self.say(
+                "history_span", name=self.name(model),
+                span=self.number(f"{key}.span", span, PERCENT, spread, sources),
+                recipes=self.number(f"{key}.recipes", len(scores), COUNT, "counted", sources),
+            ))  # fmt: skip
+        readings = self.values.quoted("history", "history.readings", "search", "readings")
         if out and readings is not None:
             out.append(self.say("history_readings", readings=readings))
         return sentences(*out)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,10 @@ from cnnpaper.paper import Edition
 from cnnpaper.paper.claims import Claims
 from cnnpaper.paper.drawings import Drawing, drawings
 from cnnpaper.paper.extra import Extras
-from cnnpaper.paper.facts import Facts, log_name
 from cnnpaper.paper.html import HtmlFace
-from cnnpaper.paper.ledger import Cite, Ledger, Value
+from cnnpaper.paper.ledger import Cite, Ledger, Sources, Value
 from cnnpaper.paper.publication import Extra, Publication, picked, read_publication
-from cnnpaper.paper.references import Bibliography, keys
-from cnnpaper.paper.sources import Sources
+from cnnpaper.paper.references import Bibliography
 from cnnpaper.paper.tables import Tables
 from cnnpaper.paper.tabular import Column, Table, table
 from cnnpaper.paper.templates import Printer, environment, render
@@ -41,20 +39,12 @@ if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
 
 SECTIONS = (
-    "introduction",
-    "related",
-    "networks",
-    "protocol",
-    "results",
-    "discussion",
-    "limitations",
+    "introduction", "related", "networks", "protocol", "results", "discussion", "limitations",
     "reproducibility",
-)
+)  # fmt: skip
 """Templates of the body, in order; sections of one's own stand after one of them."""
-SAMPLES = 10
-"""Rows of the ledger that are printed; all of it is attached."""
-OTHER = {"en": "ko", "ko": "en"}
-"""The language of the second abstract."""
+SAMPLES = 10  # rows of the ledger that are printed; all of it is attached
+OTHER = {"en": "ko", "ko": "en"}  # the language of the second abstract
 
 
 class Shelf(dict[str, Any]):
@@ -70,25 +60,17 @@ class Document:
 
     face: str
     words: Words
-    files: dict[str, str]
-    """Name → source: ``paper.tex`` and ``ledger.tex``, or ``paper.html``."""
+    files: dict[str, str]  # name → source: `paper.tex` and `ledger.tex`, or `paper.html`
     ledger: Ledger
     printed: dict[str, Value]
     tables: dict[str, Table]
     drawings: dict[str, Drawing]
-    attachments: dict[str, bytes]
-    """Name → content: CSVs and ``ledger.json``."""
+    attachments: dict[str, bytes]  # name → content: CSVs and `ledger.json`
     publication: Publication
-    epoch: int | None
-    """When the last run was started, seconds since 1970; None where no log says."""
+    epoch: int | None  # start of the last run, seconds since 1970; None where no log says
     summary: str
-    claims: tuple[str, ...] = ()
-    """Kinds of the sentences that compare, in order: the same in every edition."""
+    claims: tuple[str, ...]  # kinds of the sentences that compare: the same in every edition
     warnings: list[str] = field(default_factory=list)
-
-    @property
-    def language(self) -> str:
-        return self.words.language
 
 
 def compose(
@@ -118,45 +100,42 @@ class Composer:
     def __init__(
         self, data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
     ) -> None:
-        self.data, self.root = data, data.root
+        self.data, self.found = data, found
         self.language = "ko" if edition.startswith("ko") else "en"
-        self.report = self.root / "report"
-        self.words = self._words(self.language)
-        stale_mark = self.words.text("front.stale_mark")
-        html = "html" in edition
-        self.face = HtmlFace(self.words.formula, stale_mark) if html else TexFace()
-        self.publication = read_publication(self.root, data.study)
-        self.ledger, self.sources = Ledger(), Sources(self.root)
+        self.imported = data.study.origin == "imported"
+        self.report = data.root / "report"
+        self.publication = read_publication(data.root, data.study)
+        self.ledger, self.sources = Ledger(), Sources(data.root)
+        self.values = self._values(self.language)
+        self.words = self.values.words
+        self.face = HtmlFace(self.words.formula) if "html" in edition else TexFace()
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
-        stale = frozenset(log_name(path) for path in data.stale)
-        self.printer = Printer(self.face, self.bibliography, stale)
-        self.facts = Facts(data, self.ledger, self.sources, self.words)
-        self.values = Values(self.facts, found)
-        self.tables = Tables(self.facts, self.values, self.words).all()
-        self.claims = Claims(self.facts, self.values, self.words, self.tables)
-        self.drawings = drawings(self.facts, self.values, self.words) if draw else {}
+        self.printer = Printer(self.face, self.bibliography.parts)
+        self.tables = Tables(self.values).all()
+        self.claims = Claims(self.values, self.tables)
+        self.drawings = drawings(self.values) if draw else {}
         self.extras = Extras(
             self.report / "extra", self.face.name, self.ledger,
-            names=[self.facts.name(model) for model in data.study.networks],
-            taken=[*self.tables, *self.drawings, "runs", "epochs", "ledger", "figures", "tools"],
+            names=[self.values.name(model) for model in data.study.networks],
+            taken=[*self.tables, *self.drawings, "runs", "epochs", "ledger", "figures"],
         )  # fmt: skip
 
-    def _words(self, language: str) -> Words:
-        readings = {e.name: e.korean for e in self.data.experiments.values()}
-        return Words(self.report / language / "words.toml", readings if language == "ko" else {})
+    def _values(self, language: str) -> Values:
+        korean = {e.name: e.korean for e in self.data.experiments.values()}
+        words = Words(self.report / language / "words.toml", korean if language == "ko" else {})
+        return Values(self.data, self.found, self.ledger, self.sources, words)
 
     def document(self) -> Document:
         """All sources of the paper."""
-        env = environment(self.report, self.printer, self._macros(), words=self.words)
-        context = self._context(self.facts, self.claims, self.words)
+        env = environment(self.report, self.printer, self._macros())
+        context = self._context(self.claims)
         parts: dict[str, Any] = {"abstract": self._part(env, "abstract", context)}
         parts["second"] = self._second(env)
-        names = ["imported"] if self.data.study.origin == "imported" else list(SECTIONS)
-        parts["body"] = self._body(env, names, context)
-        parts["appendix"] = Markup("")
-        if self.data.study.origin != "imported":
-            parts["appendix"] = self._part(env, "appendix", context)
-        samples = self._samples()
+        parts["body"] = self._body(env, context)
+        parts["appendix"] = "" if self.imported else self._part(env, "appendix", context)
+        shown = [value for value in self.printer.printed.values() if value.sources]
+        shown = shown[:: max(1, len(shown) // SAMPLES)][:SAMPLES]
+        samples = self._samples(shown)
         parts["provenance"] = self._part(env, "provenance", {**context, "samples": samples})
         parts["references"] = [
             (entry.key, self.bibliography.reference(entry)) for entry in self.bibliography.entries()
@@ -164,31 +143,30 @@ class Composer:
         main = f"paper.{self.face.name}"
         files = {main: render(env, f"layout/{main}.j2", {**context, **parts})}
         if self.face.name == "tex":
-            files["ledger.tex"] = self._ledger_tex(samples)
-            files[main] = _tidy(files[main])
+            files = {main: _tidy(files[main]), "ledger.tex": self._ledger_tex(shown)}
         return Document(
             face=self.face.name, words=self.words, files=files, ledger=self.ledger,
-            printed=self.printer.printed, tables={**self.tables, **self.extras.tables},
-            drawings={**self.drawings, **self.extras.figures},
-            attachments=self._attachments(), publication=self.publication, epoch=self._epoch(),
-            summary=self._summary(),
-            claims=tuple(self.claims.made),
+            printed=self.printer.printed, tables=self.tables | self.extras.tables,
+            drawings=self.drawings | self.extras.figures, attachments=self._attachments(),
+            publication=self.publication, epoch=self._epoch(), summary=self._summary(),
+            claims=tuple(kind for kind, _, _ in self.claims.record),
         )  # fmt: skip
 
-    # ------------------------------------------------------------------------- pieces
-
-    def _part(self, env: Any, name: str, context: Mapping[str, Any]) -> Markup:
-        return self._finished(render(env, f"{self.language}/{name}.j2", context))
-
-    def _finished(self, text: str) -> Markup:
+    def _part(self, env: Any, name: str, context: Mapping[str, Any], folder: str = "") -> Markup:
+        text = render(env, f"{folder or self.language}/{name}.j2", context)
         return Markup(self.face.paragraphs(_joined(text)))
 
-    def _body(self, env: Any, names: list[str], context: Mapping[str, Any]) -> Markup:
+    def _body(self, env: Any, context: Mapping[str, Any]) -> Markup:
+        names = ["imported"] if self.imported else list(SECTIONS)
         parts = [(name, self._part(env, name, context)) for name in names]
         # those of one's own come last, when the ledger has every value, and stand in their places
+        asks = {"value": self.ledger.__getitem__, "own_table": self.extras.own_table,
+                "own_figure": self.extras.own_figure}  # fmt: skip
         for extra in reversed(self._sections(names)):
-            place = next(i for i, (name, _) in enumerate(parts) if name == extra.after)
-            parts.insert(place + 1, ("", self._extra(env, extra.file, context)))
+            own = f"{extra.file}.{self.language}"
+            file = own if (self.report / "extra" / f"{own}.j2").is_file() else extra.file
+            part = self._part(env, file, {**context, **asks}, "extra")
+            parts.insert([name for name, _ in parts].index(extra.after) + 1, ("", part))
         return Markup("\n\n").join(part for _, part in parts)
 
     def _sections(self, names: list[str]) -> list[Extra]:
@@ -202,33 +180,27 @@ class Composer:
         wanted = ("", self.data.study.name)
         return [e for e in self.publication.section if e.study in wanted and e.after in names]
 
-    def _extra(self, env: Any, file: str, context: Mapping[str, Any]) -> Markup:
-        own = f"extra/{file}.{self.language}.j2"
-        name = own if (self.report / own).is_file() else f"extra/{file}.j2"
-        asks = {n: getattr(self.extras, n) for n in ("value", "own_table", "own_figure")}
-        return self._finished(render(env, name, {**context, **asks}))
-
     def _second(self, env: Any) -> dict[str, Any]:
         """The other language's abstract, of one paragraph, and its words; nothing where the paper
         has no title in that language."""
         language = OTHER[self.language]
         if language not in self.publication.title:
             return {}
-        words = self._words(language)
-        facts = Facts(self.data, self.ledger, self.sources, words)
-        claims = Claims(facts, self.values, words, self.tables)
-        text = render(env, f"{language}/abstract.j2", self._context(facts, claims, words))
-        return {"language": language, "words": words, "abstract": Markup(_joined(text).strip())}
+        values = self._values(language)
+        text = render(env, f"{language}/abstract.j2", self._context(Claims(values, self.tables)))
+        abstract = Markup(_joined(text).strip())
+        return {"language": language, "words": values.words, "abstract": abstract}
 
     def _macros(self) -> dict[str, Any]:
         return {
-            "cite": lambda *names: Cite(keys(names)),
+            "cite": lambda *names: Cite(names),
             "citet": lambda name: Cite((name,), textual=True),
             "breakable": self.face.breakable,
             "reference": self._reference,
             "formulas": read_toml(self.report / "layout" / "formulas.toml"),
             "two_columns": self.publication.columns == 2,
             "face": self.face,
+            "words": self.words,
         }
 
     def _reference(self, label: str) -> tuple[str, str]:
@@ -236,13 +208,13 @@ class Composer:
         before, _, after = self.words.text(f"ref.{label.partition(':')[0]}").partition("{number}")
         return before, after
 
-    def _context(self, facts: Facts, claims: Claims, words: Words) -> dict[str, Any]:
-        """What the templates read."""
+    def _context(self, claims: Claims) -> dict[str, Any]:
+        """What the templates read, in the language of the claims."""
+        words, stale = claims.words, self.data.stale
         return {
-            "study": facts,
-            "texts": Texts(facts, words),
-            "values": self.values,
-            "ledger": self.ledger,
+            "study": claims.values,
+            "texts": Texts(claims.values),
+            "values": claims.values,
             "claims": claims,
             "words": words,
             "josa": words.josa,
@@ -252,72 +224,66 @@ class Composer:
             "publication": self.publication,
             "pick": lambda texts: picked(texts, words.language),
             "main": self.language,
-            "stale": sorted(self.data.stale),
-            "stale_why": [why for path in sorted(self.data.stale) for why in self.data.stale[path]],
-            "document": self,
+            "ledger_rows": self._ledger_rows,
+            "stale": sorted(stale),
+            "stale_why": [why for path in sorted(stale) for why in stale[path]],
         }
 
-    # ------------------------------------------------------------------------- provenance
-
-    def _samples(self) -> Table:
-        """Ten rows of the ledger, evenly spread over the values that the text prints."""
-        shown = [v for v in self.printer.printed.values() if v.sources]
-        step = max(1, len(shown) // SAMPLES)
+    def _samples(self, shown: list[Value]) -> Table:
+        """Rows of the ledger, evenly spread over the values that the text prints."""
         rows = [
-            [self.face.target(v.key), v.text, self.words.formula(v.formula), self._where(v)]
-            for v in shown[::step][:SAMPLES]
+            [self.face.target(v.key), v.text, self.words.formula(v.formula), *self._where(v)]
+            for v in shown
         ]
-        head = self.words.text
         columns = [
-            Column(key="key", head=head("table.key"), kind="wrap"),
-            Column(key="printed", head=head("table.printed")),
-            Column(key="computed", head=head("table.computed"), kind="wrap"),
-            Column(key="source", head=head("table.source"), kind="wrap"),
-        ]
-        return table("provenance", columns, rows, keys=[v.key for v in shown[::step][:SAMPLES]])
+            Column(key=key, head=self.words.text(f"table.{key}"),
+                   kind="number" if key == "printed" else "wrap")
+            for key in ("key", "printed", "computed", "source")
+        ]  # fmt: skip
+        return table("provenance", columns, rows)
 
-    def _ledger_tex(self, samples: Table) -> str:
+    def _ledger_tex(self, samples: list[Value]) -> str:
         r"""``\ledgerdef`` of every printed value: what a viewer shows, and where the link leads."""
-        rows = set(samples.notes["keys"])
+        rows = {value.key for value in samples}
         lines = ["% Made with the paper: description and target of every printed value."]
         for value in self.printer.printed.values():
-            how = self.words.formula(value.formula)
-            about = f"{value.key}: {how}; {self._where(value)}"
+            (where,) = self._where(value)
+            about = f"{value.key}: {self.words.formula(value.formula)}; {where}"
             target = f"ledger.{value.key}" if value.key in rows else "provenance"
             lines.append(rf"\ledgerdef{{{value.key}}}{{{pdf_string(about)}}}{{{target}}}")
         return "\n".join(lines) + "\n"
 
-    def _where(self, value: Value) -> str:
-        """The first source, and how many more there are."""
-        if not value.sources:
-            return self.words.text("value.code")
-        more = len(value.sources) - 1
-        return f"{value.sources[0]}{f' (+{more})' if more else ''}"
+    def _ledger_rows(self) -> Iterator[tuple[str, str, str, str, list[str]]]:
+        """Key, text, exact value, formula and sources of every value printed by now, for HTML."""
+        for value in sorted(self.printer.printed.values(), key=lambda value: value.key):
+            unit = self.words.label("unit", value.unit) if value.unit else ""
+            exact, how = f"{str(value.exact)[:24]} {unit}", self.words.formula(value.formula)
+            yield value.key, value.text, exact, how, self._where(value, 3)
+
+    def _where(self, value: Value, most: int = 1) -> list[str]:
+        """The first sources, with the number of further ones."""
+        found = [str(source) for source in value.sources] or [self.words.text("value.code")]
+        if len(found) > most:
+            found[most - 1] += f" (+{len(found) - most})"
+        return found[:most]
 
     def _attachments(self) -> dict[str, bytes]:
-        found = {
-            f"{item.name}.csv": item.csv().encode()
-            for item in {**self.tables, **self.extras.tables}.values()
-        }
-        for name in ("runs", "epochs"):
-            frame = getattr(self.data, name)
+        tables = {**self.tables, **self.extras.tables}
+        found = {f"{name}.csv": item.csv().encode() for name, item in tables.items()}
+        for name, frame in (("runs", self.data.runs), ("epochs", self.data.epochs)):
             found[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n").encode()
-        values = [
-            json.dumps(
-                {**value, "printed": value["key"] in self.printer.printed}, ensure_ascii=False
-            )
-            for value in self.ledger.dump()
-        ]
-        head = json.dumps(
-            {"study": self.data.study.name, "claims": self.claims.record}, ensure_ascii=False
+        values = ",\n".join(
+            json.dumps({**v, "printed": v["key"] in self.printer.printed}, ensure_ascii=False)
+            for v in self.ledger.dump()
         )
-        text = f'{head[:-1]}, "values": [\n' + ",\n".join(values) + "\n]}\n"
+        head = {"study": self.data.study.name, "claims": self.claims.record}
+        text = f'{json.dumps(head, ensure_ascii=False)[:-1]}, "values": [\n{values}\n]}}\n'
         return {**found, "ledger.json": text.encode()}
 
     def _summary(self) -> str:
         """What a line for people says of the paper's runs."""
         count = len(self.data.logs)
-        if self.data.study.origin == "imported":
+        if self.imported:
             return f"{count} imported run{'' if count == 1 else 's'}"
         return f"{count} of {len(self.data.specs)} declared runs"
 
@@ -332,19 +298,14 @@ class Composer:
 def flags(data: StudyData) -> dict[str, bool]:
     """What the templates ask before they say something."""
     study, logs = data.study, data.logs
-    statuses = {run.result.status for run in logs.values() if run.result}
-    tested = [run for run in logs.values() if run.result and run.result.test_acc is not None]
     names = " ".join(run.header.data.name or "" for run in logs.values()).lower()
     return {
         "several_networks": len(study.networks) > 1,
         "arms": bool(study.arm),
         "several_seeds": any(len(arm.seeds) > 1 for arm in study.arms.values()),
-        "several_arms": len(study.arm) > 1,
         "any": bool(logs),
         "all": not data.missing,
-        "tested": bool(tested),
         "reads_test": study.data.test_images > 0,
-        "diverged": "diverged" in statuses,
         "synthetic": study.data.set == "synthetic" or "synthetic" in names,
         "reencoded": study.data.set == "jpeg75",
         "original": study.data.set == "original",
@@ -353,16 +314,11 @@ def flags(data: StudyData) -> dict[str, bool]:
         "budget": study.budget is not None,
         "tuning": data.tuning is not None,
         "tuned": any(o.from_study for e in data.experiments.values() for o in e.override.values()),
-        "precision": data.precision is not None,
-        "timing": data.timing is not None,
-        "bfloat16": data.recipe.precision == "bfloat16",
         "smoothing": data.recipe.label_smoothing > 0,
         "clipping": data.recipe.clip_norm > 0,
         "augmented": data.recipe.crop_padding > 0,
         "alternating": data.recipe.flip == "alternating",
         "departures": any(e.override for e in data.experiments.values()),
-        "reference": study.name == "reference",
-        "verified": bool(data.verified),
     }
 
 

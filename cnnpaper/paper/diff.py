@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 import pikepdf
 
 from cnnpaper.files import UserError
-from cnnpaper.paper.ledger import Ledger, Value, fixed
+from cnnpaper.paper.ledger import Value, fixed
 
-FIGURES = "figures.json"
-"""Attached: SHA-256 of each figure's file by its name."""
 NUMBER = re.compile(r"(?<![\w.-])\d[\d,.]*\d|(?<![\w.-])\d")
 """A number in a sentence; not that of a name, ``ResNet-18``."""
+
+
+Claims = dict[tuple[str, str], dict[str, str]]
+"""Family of a sentence and what it is about → its words without numbers → the sentence."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,10 @@ class Paper:
 
     study: str
     values: dict[str, Value]
-    printed: set[str]
-    """Keys; the other values stand in attached tables only."""
-    claims: dict[tuple[str, str], tuple[str, str]]
-    """Kind and words without numbers → what it is about, and the sentence."""
+    printed: set[str]  # keys; the other values stand in attached tables only
+    claims: Claims
     tables: dict[str, bytes]
-    figures: dict[str, str]
+    figures: dict[str, str]  # name → SHA-256 of its file
 
 
 def read_paper(path: Path) -> Paper:
@@ -51,34 +51,35 @@ def read_paper(path: Path) -> Paper:
     if "ledger.json" not in files:
         raise UserError(f"{path}: no ledger is attached; give a paper that make report has built")
     try:
-        return _paper(files)
+        found = json.loads(files["ledger.json"])
+        printed = {row["key"]: row.pop("printed") for row in found["values"]}
+        return Paper(
+            study=found["study"],
+            values={row["key"]: Value(**{**row, "sources": ()}) for row in found["values"]},
+            printed={key for key, shown in printed.items() if shown},
+            claims=_by_subject(found["claims"]),
+            tables={name: data for name, data in files.items() if name.endswith(".csv")},
+            figures=json.loads(files.get("figures.json", b"{}")),
+        )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: its ledger.json is of another form ({error!r})") from None
 
 
-def _paper(files: dict[str, bytes]) -> Paper:
-    found = json.loads(files["ledger.json"])
-    values = [{k: v for k, v in value.items() if k != "printed"} for value in found["values"]]
-    claims = {}
-    for kind, *subject, text in found["claims"]:
-        claims[kind, NUMBER.sub("…", text)] = ("".join(subject), text)
-    return Paper(
-        study=found["study"],
-        values={value.key: value for value in Ledger.load(values)},
-        printed={value["key"] for value in found["values"] if value["printed"]},
-        claims=claims,
-        tables={name: data for name, data in files.items() if name.endswith(".csv")},
-        figures=json.loads(files.get(FIGURES, b"{}")),
-    )
+def _by_subject(record: list[tuple[str, str, str]]) -> Claims:
+    found: Claims = {}
+    for kind, subject, text in record:
+        about = kind.partition("_")[0], subject
+        found.setdefault(about, {})[NUMBER.sub("…", text)] = text
+    return found
 
 
 def diff(old: Path, new: Path) -> str:
     """The differences of two papers as Markdown; empty where there are none."""
     one, other = read_paper(old), read_paper(new)
-    printed = one.printed | other.printed
     values = {key: row for key, *row in _values(one.values, other.values)}
-    hidden = len(values.keys() - printed)
+    printed = one.printed | other.printed
     rows = [(f"`{key}`", *row) for key, row in values.items() if key in printed]
+    hidden = len(values) - len(rows)
     sections = {
         "Values": _table(("value", "old", "new", "difference"), rows),
         "": f"Values that only the attached tables have: {hidden} differ." if hidden else "",
@@ -91,9 +92,7 @@ def diff(old: Path, new: Path) -> str:
     return "\n\n".join(["# What changed in the paper", *found]) + "\n" if found else ""
 
 
-def _values(
-    old: Mapping[str, Value], new: Mapping[str, Value]
-) -> Iterator[tuple[str, str, str, str]]:
+def _values(old: dict[str, Value], new: dict[str, Value]) -> Iterator[tuple[str, str, str, str]]:
     """Values by key whose exact number or printed text differs; their sources may differ."""
     for key in {**old, **new}:
         a, b = old.get(key), new.get(key)
@@ -112,30 +111,22 @@ def _difference(a: Value | None, b: Value | None) -> str:
     return text if change < 0 else f"+{text}"
 
 
-def _claims(old: dict[Any, Any], new: dict[Any, Any]) -> Iterator[tuple[str, str, str]]:
-    """Sentences that compare: a number that changed in one does not change the claim.
-
-    Two kinds of one family about the same subject, ``contrast_more`` and ``contrast_open`` of
-    AlexNet, are one claim that flipped.
-    """
-    came = [claim for claim in new if claim not in old]
-    for claim in (claim for claim in old if claim not in new):
-        family, (subject, text) = claim[0].partition("_")[0], old[claim]
-        same = [c for c in came if (c[0].partition("_")[0], new[c][0]) == (family, subject)]
-        if not same:
-            yield "vanished", text, "–"
-            continue
-        found = next((c for c in same if c[0] == claim[0]), same[0])
-        came.remove(found)
-        yield "reworded" if found[0] == claim[0] else "flipped", text, new[found][1]
-    for claim in came:
-        yield "appeared", "–", new[claim][1]
+def _claims(old: Claims, new: Claims) -> Iterator[tuple[str, str, str]]:
+    """Sentences that compare, by what they are about; one whose numbers alone differ has not
+    changed."""
+    for about in {**old, **new}:
+        was, now = old.get(about, {}), new.get(about, {})
+        before = " ".join(text for words, text in was.items() if words not in now)
+        after = " ".join(text for words, text in now.items() if words not in was)
+        if before or after:
+            what = "appeared" if not before else "vanished" if not after else "changed"
+            yield what, before or "–", after or "–"
 
 
 def _files(old: Paper, new: Paper) -> Iterator[tuple[str, str]]:
-    pairs: list[tuple[str, dict[str, Any], dict[str, Any]]] = [("table", old.tables, new.tables)]
-    if old.figures and new.figures:
-        pairs.append(("figure", old.figures, new.figures))
+    pairs: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("table", old.tables, new.tables), ("figure", old.figures, new.figures),
+    ]  # fmt: skip
     for kind, one, other in pairs:
         for name in sorted({*one, *other}):
             if one.get(name) != other.get(name):

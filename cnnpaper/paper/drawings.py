@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -15,12 +15,10 @@ from scipy.special import softmax
 
 from cnnpaper import metrics
 from cnnpaper.config import run_name
-from cnnpaper.log import Predictions, Run
-from cnnpaper.paper.facts import Facts
+from cnnpaper.log import Run
 from cnnpaper.paper.html import inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
-from cnnpaper.study.analysis import shown
 from cnnpaper.study.imported import TextRun
 from cnnpaper.study.stats import CALIBRATION_BINS
 
@@ -36,12 +34,10 @@ class Drawing:
     """One figure."""
 
     name: str
-    draw: Callable[[], Any]
-    """Gives the matplotlib Figure."""
+    draw: Callable[[], Any]  # gives the matplotlib Figure
     title: str
     alt: str
-    wide: bool = True
-    """Takes both columns where the page has two."""
+    wide: bool = True  # takes both columns where the page has two
 
     @property
     def kinds(self) -> tuple[Format, ...]:
@@ -56,11 +52,6 @@ class Drawing:
     def figure(self) -> Any:
         return self.draw()
 
-    @property
-    def width(self) -> str:
-        """In PDF points."""
-        return f"{self.figure.get_size_inches()[0] * 72:.1f}"
-
     def render(self, kind: Format) -> bytes:
         """The figure as ``pdf``, ``png`` or ``svg``; the same figure gives the same bytes."""
         from cnnpaper.figures.style import render
@@ -72,24 +63,24 @@ class Drawing:
         return inline_svg(self.render("svg"), label, self.title, self.alt)
 
 
-def drawings(facts: Facts, values: Values, words: Words) -> dict[str, Drawing]:
+def drawings(values: Values) -> dict[str, Drawing]:
     """The figures that the study has something for."""
-    made = (
-        *_architectures(facts, words),
-        _step_time(facts, values, words),
-        _tuning(facts, values, words),
-        _accuracy(facts, values, words),
-        _learning_curves(facts, values, words),
-        _calibration(facts, values, words),
-    )
-    return {drawing.name: drawing for drawing in made if drawing is not None}
+    makers = (_architectures, _step_time, _tuning, _accuracy, _learning_curves, _calibration)
+    return {drawing.name: drawing for make in makers for drawing in make(values)}
 
 
-def _sheet(entries: list[str], facts: Facts, words: Words) -> Sheet:
+def _drawing(
+    name: str, values: Values, draw: Callable[..., Any], alt: str, *given: Any, caption: str = ""
+) -> Drawing:
+    title = values.words.text(f"figure.{caption or name}_caption")
+    return Drawing(name, partial(draw, *given), title, alt)
+
+
+def _sheet(entries: Iterable[str], values: Values) -> Sheet:
     from cnnpaper.figures.results import Sheet
 
-    names = {entry: facts.entry_name(entry) for entry in entries}
-    return Sheet(names=names, words=_words(words))
+    names = {entry: values.entry_name(entry) for entry in entries}
+    return Sheet(names=names, words=_words(values.words))
 
 
 def _words(words: Words) -> dict[str, str]:
@@ -98,153 +89,128 @@ def _words(words: Words) -> dict[str, str]:
     return {**ENGLISH, **words.table("figure")}
 
 
-def _architectures(facts: Facts, words: Words) -> Iterator[Drawing]:
+def _architectures(values: Values) -> Iterator[Drawing]:
     """The networks in one figure; if it is too high for a page, one each, for `make figures`."""
-    logs = {model: facts.log_of(model) for model in facts.study.networks}
-    networks = {facts.name(model): run.header.network for model, run in logs.items() if run}
+    logs = {model: values.log_of(model) for model in values.study.networks}
+    networks = {values.name(model): run.header.network for model, run in logs.items() if run}
     if len(networks) < len(logs) or not all(network.layers for network in networks.values()):
         return
     from cnnpaper.figures.architecture import architecture_alt, architectures
     from cnnpaper.figures.style import MAX_HEIGHT
 
-    known, caption = _words(words), words.text("figure.architectures_caption")
+    known, title = _words(values.words), values.words.text("figure.architectures_caption")
     alts = {name: architecture_alt(name, one, known) for name, one in networks.items()}
     figure = architectures(networks, known)
     if figure.get_figheight() * 25.4 <= MAX_HEIGHT:
-        yield Drawing("architectures", lambda: figure, caption, " ".join(alts.values()))
+        yield Drawing("architectures", lambda: figure, title, " ".join(alts.values()))
         return
     for model, (name, network) in zip(logs, networks.items(), strict=True):
         draw = partial(architectures, {name: network}, known)
-        yield Drawing(f"architecture-{model}", draw, caption, alts[name])
+        yield Drawing(f"architecture-{model}", draw, title, alts[name])
 
 
-def _step_time(facts: Facts, values: Values, words: Words) -> Drawing | None:
+def _step_time(values: Values) -> Iterator[Drawing]:
     """What a training step spends its time on."""
-    rows = [
-        {"model": time.model, "section": section, "seconds": seconds}
-        for time in values.found.timing
-        for section, seconds in time.sections.items()
-    ]
-    if not rows:
-        return None
+    sections = pd.DataFrame(
+        [
+            {"model": time.model, "section": section, "seconds": seconds}
+            for time in values.found.timing
+            for section, seconds in time.sections.items()
+        ]
+    )
+    if sections.empty:
+        return
     from cnnpaper.figures.results import step_time, step_time_alt
 
-    sections, sheet = pd.DataFrame(rows), _sheet(list(facts.study.networks), facts, words)
-    return Drawing(
-        "step_time",
-        lambda: step_time(sections, sheet),
-        words.text("figure.step_time_caption"),
-        step_time_alt(sections, sheet),
-    )
+    sheet = _sheet(values.study.networks, values)
+    alt = step_time_alt(sections, sheet)
+    yield _drawing("step_time", values, step_time, alt, sections, sheet)
 
 
-def _tuning(facts: Facts, values: Values, words: Words) -> Drawing | None:
+def _tuning(values: Values) -> Iterator[Drawing]:
     """Validation accuracy against peak learning rate."""
-    found, study = values.found, facts.data.tuning
+    found, study = values.found, values.data.tuning
     if study is None or not found.trials:
-        return None
+        return
     from cnnpaper.figures.results import rate_sensitivity, rate_sensitivity_alt
 
     lost = {path for path, run in study.logs.items() if run.result and run.result.val_acc is None}
-    trials = pd.DataFrame(
-        [
-            {"stage": t.stage, "model": t.model, "rate": t.rate, "val_acc": t.val_acc,
-             "diverged": t.path in lost}
-            for t in found.trials
-        ]
-    )  # fmt: skip
-    entries = [model for model in facts.study.networks if model in set(trials["model"])]
-    sheet = _sheet(entries, facts, words)
-    stages = {stage: words.label("stage", stage) for stage in dict.fromkeys(trials["stage"])}
+    trials = pd.DataFrame([{**vars(t), "diverged": t.path in lost} for t in found.trials])
+    sheet = _sheet((m for m in values.study.networks if m in set(trials["model"])), values)
+    stages = {stage: values.words.label("stage", stage) for stage in trials["stage"].unique()}
     alt = rate_sensitivity_alt(trials, found.winners, sheet)
-    return Drawing(
-        "tuning",
-        lambda: rate_sensitivity(trials, found.winners, stages, sheet),
-        words.text("figure.tuning_caption"),
-        alt,
-    )
+    yield _drawing("tuning", values, rate_sensitivity, alt, trials, found.winners, stages, sheet)
 
 
-def _accuracy(facts: Facts, values: Values, words: Words) -> Drawing | None:
+def _accuracy(values: Values) -> Iterator[Drawing]:
     """Test accuracy against training time, and the primary contrasts."""
-    data, found = facts.data, values.found
-    budget = data.study.budget
-    step_s = {line.model: line.step_s for line in found.timing}
-    seeds, means = [], []
-    for arm in data.study.arms:
-        for entry, paths in shown(data, arm or "").items():
-            summary = found.summaries.get((arm or "", entry, "test_acc"))
-            runs = data.runs.set_index("path").loc[paths] if paths else None
-            if summary is None or runs is None:
-                continue
-            model, steps = entry.partition("-")[0], float(runs["steps"].iloc[0])
-            low, high = summary.interval or (float("nan"), float("nan"))
-            means.append(
-                {"arm": arm or "", "model": entry, "mean": summary.mean, "low": low, "high": high,
-                 "minutes": step_s.get(model, float("nan")) * steps / 60}
-            )  # fmt: skip
-            seeds += [
-                {"arm": arm or "", "model": entry, "test_acc": row.test_acc,
-                 "diverged": row.status == "diverged"}
-                for row in runs.itertuples()
-            ]  # fmt: skip
-    if not means:
-        return None
+    seeds, means = _accuracies(values)
+    if means.empty:
+        return
     from cnnpaper.figures.results import (
         Accuracies,
         accuracy_at_equal_time,
         accuracy_at_equal_time_alt,
     )
 
-    plan = data.study.contrast
+    budget, plan = values.study.budget, values.study.contrast
     contrasts = [
         {"model": c.model, "difference": c.difference, "low": c.interval[0], "high": c.interval[1]}
-        for c in found.contrasts
+        for c in values.found.contrasts
     ]
-    there = dict.fromkeys(str(row["arm"]) for row in means)
+    arms = means["arm"].unique()
     accuracies = Accuracies(
-        seeds=pd.DataFrame(seeds),
-        means=pd.DataFrame(means),
-        arms={arm: words.label("arm", arm) for arm in there},
-        equal_time=[arm for arm in there if budget and arm in budget.steps],
+        seeds=seeds,
+        means=means,
+        arms={arm: values.words.label("arm", arm) for arm in arms},
+        equal_time=[arm for arm in arms if budget and arm in budget.steps],
         contrasts=pd.DataFrame(contrasts) if contrasts else None,
-        baseline=facts.name(plan.baseline) if plan else "",
+        baseline=values.name(plan.baseline) if plan else "",
     )
-    sheet = _sheet(list(dict.fromkeys(str(row["model"]) for row in means)), facts, words)
-    return Drawing(
-        "accuracy",
-        lambda: accuracy_at_equal_time(accuracies, sheet),
-        words.text("figure.accuracy_caption"),
-        accuracy_at_equal_time_alt(accuracies, sheet),
-    )
+    sheet = _sheet(means["model"].unique(), values)
+    alt = accuracy_at_equal_time_alt(accuracies, sheet)
+    yield _drawing("accuracy", values, accuracy_at_equal_time, alt, accuracies, sheet)
 
 
-def _learning_curves(facts: Facts, values: Values, words: Words) -> Drawing | None:
-    """Validation accuracy by epoch in the arm with the most epochs."""
-    data = facts.data
-    table = data.epochs
-    if table.empty:
-        return None
-    last = table.groupby("arm", observed=True)["epoch"].max()
-    arm = str(last.idxmax())
-    if last.max() < 2:  # two points are no curve
-        return None
+def _accuracies(values: Values) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every seed, and the mean of every network, in the arms that have a test accuracy."""
+    runs = values.data.runs.set_index("path")
+    step_s = {line.model: line.step_s for line in values.found.timing}
+    seeds, means = [], []
+    for (arm, entry, column), summary in values.found.summaries.items():
+        paths = values.paths(arm, entry)
+        if column != "test_acc" or not paths:
+            continue
+        own = runs.loc[paths]
+        low, high = summary.interval or (float("nan"), float("nan"))
+        seconds = step_s.get(entry.partition("-")[0], float("nan")) * float(own["steps"].iloc[0])
+        means.append({"arm": arm, "model": entry, "mean": summary.mean, "low": low, "high": high,
+                      "minutes": seconds / 60})  # fmt: skip
+        seeds += [
+            {"arm": arm, "model": entry, "test_acc": row.test_acc,
+             "diverged": row.status == "diverged"}
+            for row in own.itertuples()
+        ]  # fmt: skip
+    return pd.DataFrame(seeds), pd.DataFrame(means)
+
+
+def _learning_curves(values: Values) -> Iterator[Drawing]:
+    """Validation accuracy by epoch in the arm with the most epochs; two points are no curve."""
+    table, logs = values.data.epochs, values.data.logs
+    if table.empty or table["epoch"].max() < 2:
+        return
+    arm = str(table.groupby("arm", observed=True)["epoch"].max().idxmax())
     own = table[table["arm"] == arm].copy()
-    own["model"] = own["path"].map({path: _entry(run) for path, run in data.logs.items()})
-    lost = {path for path, run in data.logs.items() if _is_lost(run)}
-    own["diverged"] = own["path"].isin(lost)
+    own["model"] = [_entry(logs[path]) for path in own["path"]]
+    own["diverged"] = own["path"].isin({path for path, run in logs.items() if _is_lost(run)})
     from cnnpaper.figures.results import learning_curves, learning_curves_alt
 
-    sheet, caption = _sheet(facts.entries(arm), facts, words), "curves_caption"
-    if facts.texts:  # such logs do not say what their loss is
-        caption = "imported_curves_caption"
-        sheet = replace(sheet, words={**sheet.words, "validation_loss": words.text("figure.loss")})
-    return Drawing(
-        "learning_curves",
-        lambda: learning_curves(own, sheet),
-        words.text(f"figure.{caption}"),
-        learning_curves_alt(own, sheet),
-    )
+    sheet, caption = _sheet(values.entries(arm), values), "curves"
+    if values.texts:  # such logs do not say what their loss is
+        caption, loss = "imported_curves", values.words.text("figure.loss")
+        sheet = replace(sheet, words={**sheet.words, "validation_loss": loss})
+    alt = learning_curves_alt(own, sheet)
+    yield _drawing("learning_curves", values, learning_curves, alt, own, sheet, caption=caption)
 
 
 def _entry(run: Run) -> str:
@@ -258,39 +224,29 @@ def _is_lost(run: Run) -> bool:
     return run.result is not None and run.result.status == "diverged"
 
 
-def _calibration(facts: Facts, values: Values, words: Words) -> Drawing | None:
+def _calibration(values: Values) -> Iterator[Drawing]:
     """Accuracy by confidence on the test images, before and after temperature scaling."""
-    found, data = values.found, facts.data
     rows = []
-    for row in found.calibration:
-        known = [data.predictions[path] for path in row.paths]
-        for state in ("before", "after"):
+    for found in values.found.calibration:
+        known = [values.data.predictions[path] for path in found.paths]
+        divisors = [metrics.temperature(one.val_labels, one.val_logits) for one in known]
+        for state, each in ("before", [1.0] * len(known)), ("after", divisors):
             runs = [
-                reliability(one.test_labels, one.test_logits / _divisor(one, state))
-                for one in known
+                reliability(one.test_labels, one.test_logits / divisor)
+                for one, divisor in zip(known, each, strict=True)
             ]
-            bins = np.mean(runs, axis=0) if runs else ()
             rows += [
-                {"model": row.model, "state": state, "confidence": x, "accuracy": y}
-                for x, y in bins
+                {"model": found.model, "state": state, "confidence": x, "accuracy": y}
+                for x, y in (np.mean(runs, axis=0) if runs else ())
             ]
     if not rows:
-        return None
+        return
     from cnnpaper.figures.results import calibration, calibration_alt
 
-    sheet, errors = _sheet([row.model for row in found.calibration], facts, words), {
-        row.model: (row.ece, row.ece_scaled) for row in found.calibration
-    }  # fmt: skip
-    return Drawing(
-        "calibration",
-        lambda: calibration(pd.DataFrame(rows), sheet),
-        words.text("figure.calibration_caption"),
-        calibration_alt(errors, sheet),
-    )
-
-
-def _divisor(run: Predictions, state: str) -> float:
-    return metrics.temperature(run.val_labels, run.val_logits) if state == "after" else 1.0
+    errors = {row.model: (row.ece, row.ece_scaled) for row in values.found.calibration}
+    sheet = _sheet(errors, values)
+    alt = calibration_alt(errors, sheet)
+    yield _drawing("calibration", values, calibration, alt, pd.DataFrame(rows), sheet)
 
 
 def reliability(labels: Floats, logits: Floats) -> Floats:

@@ -36,13 +36,20 @@ def explain(root: Path, study: str, key: str) -> str:
     from cnnpaper.study.load import load
 
     data = load(root, study, allow_stale=True)
-    document = compose_data(data, analyse(data), "en", draw=False)
-    return explanation(data, document.ledger, key)
+    return explanation(data, compose_data(data, analyse(data), "en", draw=False).ledger, key)
 
 
 def explanation(data: StudyData, ledger: Ledger, key: str) -> str:
-    """The lines about the values that :func:`find_values` gives."""
-    found = find_values(ledger, key)
+    """The lines about the value of ``key``, or about those that are printed as ``key``."""
+    key = key.strip()
+    plain = key.removesuffix("%").strip().replace("-", MINUS)
+    found = [ledger[key]] if key in ledger else [v for v in ledger if v.text in (key, plain)]
+    if not found:
+        near = ", ".join(ledger.nearest(key)) or "none"
+        raise UserError(
+            f"KEY={key}: no value of the paper has this key, and none is printed like this\n"
+            f"nearest keys: {near}"
+        )
     blocks = ["\n".join(_chain(data, value)) for value in found[:MOST_VALUES]]
     if len(found) > MOST_VALUES:
         others = ", ".join(value.key for value in found[MOST_VALUES:])
@@ -50,31 +57,12 @@ def explanation(data: StudyData, ledger: Ledger, key: str) -> str:
     return "\n\n".join(blocks)
 
 
-def find_values(ledger: Ledger, key: str) -> list[Value]:
-    """The value of ``key``, or those that are printed as ``key``.
-
-    Raises:
-        UserError: there is none.
-    """
-    key = key.strip()
-    if key in ledger:
-        return [ledger[key]]
-    plain = key.removesuffix("%").strip().replace("-", MINUS)
-    found = [value for value in ledger if value.text in (key, plain)]
-    if not found:
-        near = ", ".join(ledger.nearest(key)) or "none"
-        raise UserError(
-            f"KEY={key}: no value of the paper has this key, and none is printed like this\n"
-            f"nearest keys: {near}"
-        )
-    return found
-
-
 def _chain(data: StudyData, value: Value) -> Iterator[str]:
-    unit = f" ({value.unit})" if value.unit else ""
+    # twelve significant digits are far more than anything prints
+    exact = f"{value.exact:.12g}" if isinstance(value.exact, float) else repr(value.exact)
     yield value.key
     yield f"  printed   {value.text}"
-    yield f"  exact     {_exact(value)}{unit}"
+    yield f"  exact     {exact}{f' ({value.unit})' if value.unit else ''}"
     yield f"  computed  {value.formula}"
     for source in value.sources[:MOST_SOURCES]:
         yield f"  from      {source}   (SHA-256 {source.digest[:12]}…)"
@@ -86,21 +74,16 @@ def _chain(data: StudyData, value: Value) -> Iterator[str]:
         yield f"  and {len(value.sources) - MOST_SOURCES} more lines, in the ledger"
     if not value.sources:
         yield "  from      the code: a constant of the method"
-    files = {source.file for source in value.sources}
-    files |= {file.rpartition("/")[0] for file in files}
+    files = {data.root / source.file for source in value.sources}
+    files |= {file.parent for file in files if file.suffix in (".jsonl", ".npz")}
     behind = [
         (study, run)
         for study in filter(None, (data, data.tuning, data.precision))
         for run in study.logs.values()
-        if _place(run).relative_to(data.root).as_posix() in files
+        if {run.path, run.path.parent} & files
     ]
     for study, run in behind[:MOST_SOURCES]:
         yield from _run(study, run)
-
-
-def _place(run: Run) -> Path:
-    """What a run has for itself: its folder, or its text file."""
-    return run.path if run.header.fingerprint is None else run.path.parent
 
 
 def _relevant(line: str, value: Value) -> str:
@@ -117,12 +100,7 @@ def _run(data: StudyData, run: Run) -> Iterator[str]:
         yield f"  run       {run.name}, imported from a text log"
         return
     path = run.path.parent.relative_to(data.root / "results" / "log").as_posix()
-    verified = "verified" if path in data.verified else "fresh"
-    state = "stale" if path in data.stale else verified
+    fresh = "verified" if path in data.verified else "fresh"
+    state = "stale" if path in data.stale else fresh
     yield f"  run       {path}, fingerprint {fingerprint.short(header.fingerprint)} ({state})"
     yield f"  made by   {again(header)}, at commit {(header.commit or 'unknown')[:12]}"
-
-
-def _exact(value: Value) -> str:
-    """Twelve significant digits: far more than anything prints."""
-    return f"{value.exact:.12g}" if isinstance(value.exact, float) else repr(value.exact)

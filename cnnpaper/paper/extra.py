@@ -13,18 +13,16 @@ import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pikepdf
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.drawings import Drawing, Format
 from cnnpaper.paper.html import data_uri, inline_svg
 from cnnpaper.paper.ledger import Ledger, Part, Sentence, Value
-from cnnpaper.paper.tabular import Cell, Column, Table, table
+from cnnpaper.paper.tabular import Cell, Column, Row, Table, table
 from cnnpaper.paper.words import without_names
-
-PNG_DPI = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +35,6 @@ class OwnFigure(Drawing):
     def kinds(self) -> tuple[Format, ...]:
         return tuple(kind for kind in super().kinds if self._path(kind).is_file())
 
-    @property
-    def width(self) -> str:
-        if self.file.endswith(".png"):
-            pixels = int.from_bytes(self.render("png")[16:20], "big")
-            return f"{pixels / PNG_DPI * 72:.1f}"
-        with pikepdf.open(self._path("pdf")) as pdf:
-            left, _, right, _ = pdf.pages[0].mediabox
-        return f"{float(right) - float(left):.1f}"
-
     def render(self, kind: Format) -> bytes:
         return self._path(kind).read_bytes()
 
@@ -57,12 +46,6 @@ class OwnFigure(Drawing):
 
     def _path(self, kind: Format) -> Path:
         return self.folder / f"{self.name}.{kind}"
-
-    def check(self, kinds: tuple[Format, ...]) -> None:
-        """Raises: UserError: it is there in none of the kinds."""
-        if not set(kinds) & set(self.kinds):
-            names = " nor ".join(f"report/extra/{self.name}.{kind}" for kind in kinds)
-            raise UserError(f"own_figure: neither {names} is there")
 
 
 class Extras:
@@ -78,23 +61,19 @@ class Extras:
     def __init__(
         self, folder: Path, face: str, ledger: Ledger, names: Iterable[str], taken: Iterable[str]
     ) -> None:
-        self.folder, self.face, self.ledger = folder, face, ledger
+        self.folder, self.ledger = folder, ledger
+        self.kinds: tuple[Format, ...] = ("pdf", "png") if face == "tex" else ("svg", "png")
         self.names, self.taken = tuple(names), frozenset(taken)
         self.tables: dict[str, Table] = {}
         self.figures: dict[str, Drawing] = {}
-
-    def value(self, key: str) -> Value:
-        """Raises: UserError: the ledger has no such key."""
-        try:
-            return self.ledger[key]
-        except KeyError as error:
-            raise UserError(f"the ledger has no value {error.args[0]}") from None
 
     def own_figure(self, name: str, *, title: str, alt: str, wide: bool = False) -> OwnFigure:
         """A picture of ``report/extra``, with what it is called and what it shows."""
         self._free(name)
         found = OwnFigure(name, lambda: None, title, alt, wide, folder=self.folder)
-        found.check(("pdf", "png") if self.face == "tex" else ("svg", "png"))
+        if not set(self.kinds) & set(found.kinds):
+            files = " nor ".join(f"report/extra/{name}.{kind}" for kind in self.kinds)
+            raise UserError(f"own_figure: neither {files} is there")
         self.figures[name] = found
         return found
 
@@ -108,16 +87,16 @@ class Extras:
         path, shown = self.folder / f"{name}.csv", f"report/extra/{name}.csv"
         if not path.is_file():
             raise UserError(f"own_table: {shown} is missing")
-        rows: list[list[Cell]] = []
+        rows: list[Row] = []
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            for cells in reader:
-                try:
+            try:
+                for cells in reader:
                     rows.append([self._cell(cell.strip()) for cell in cells])
                     if len(cells) != len(rows[0]):
                         raise ValueError(f"{len(cells)} cells under {len(rows[0])} headings")
-                except (UserError, ValueError, csv.Error) as error:
-                    raise UserError(f"{shown}:{reader.line_num}: {error}") from None
+            except (UserError, ValueError, csv.Error) as error:
+                raise UserError(f"{shown}:{reader.line_num}: {error}") from None
         if len(rows) < 2:
             raise UserError(f"{shown}: a line of headings and one of cells are needed")
         self.tables[name] = table(name, _columns(rows), rows[1:])
@@ -130,28 +109,23 @@ class Extras:
     def _cell(self, text: str) -> Cell:
         parts: list[Part] = []
         for literal, key, _, _ in string.Formatter().parse(text):
-            if re.search(r"\d", self._without_names(literal)):
+            plain = literal
+            for name in self.names:
+                plain = plain.replace(name, "")
+            if re.search(r"\d", without_names(plain)):
                 raise UserError(
                     f"a number is typed here: “{literal}”; give a value of the ledger as {{key}}"
                 )
             parts += [literal] if literal else []
-            parts += [self.value(key)] if key is not None else []
-        if len(parts) < 2:
-            part = parts[0] if parts else None
-            return part
-        return Sentence(tuple(parts))
-
-    def _without_names(self, text: str) -> str:
-        for name in self.names:
-            text = text.replace(name, "")
-        return without_names(text)
+            parts += [self.ledger[key]] if key is not None else []
+        return Sentence(tuple(parts)) if len(parts) > 1 else next(iter(parts), None)
 
 
-def _columns(rows: list[list[Cell]]) -> list[Column]:
+def _columns(rows: list[Row]) -> list[Column]:
     found = []
     for place, head in enumerate(rows[0]):
-        cells = [row[place] for row in rows[1:]]
-        kind = "number" if all(isinstance(cell, Value | None) for cell in cells) else "text"
+        number = all(isinstance(row[place], Value | None) for row in rows[1:])
+        kind: Any = "number" if number else "text"
         key = re.sub(r"\W+", "_", str(head).lower()).strip("_") or f"column_{place + 1}"
-        found.append(Column(key=key, head=str(head or ""), kind=kind))  # type: ignore[arg-type]
+        found.append(Column(key=key, head=str(head or ""), kind=kind))
     return found

@@ -4,27 +4,28 @@ the numbers of others that stand in ``report/*.toml``.
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cnnpaper.config import Recipe, RunSpec, read_toml, run_name
+from cnnpaper.config import read_toml, run_name
 from cnnpaper.files import UserError
-from cnnpaper.log import LOG_NAME, Run
-from cnnpaper.paper.ledger import Exact, Form, Ledger, Part, Sentence, Source, Value, setting
-from cnnpaper.paper.sources import Sources
+from cnnpaper.log import LOG_NAME, PREDICTIONS_NAME, Header, Run
+from cnnpaper.paper.ledger import Form, Ledger, Part, Sentence, Source, Sources, Value, setting
 from cnnpaper.paper.words import Words
-from cnnpaper.study.analysis import entry_of
+from cnnpaper.study.analysis import Findings, entry_of
 from cnnpaper.study.imported import TextRun
 
 if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
 
-WEIGHTED = ("Conv2d", "Linear")
-"""Layers that the column "layers" counts."""
+T = TypeVar("T", bound=Hashable)
+WEIGHTED = ("Conv2d", "Linear")  # layers that the column "layers" counts
 LISTED_SEEDS = 6
 LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
     "en": {"parameters": ("millions", 1e-6, 2), "macs": ("millions", 1e-6, 0)},
@@ -39,91 +40,69 @@ OFF_AT_ZERO = ("clip_norm", "crop_padding")
 class ArmFacts:
     """One arm of a study, as far as it came."""
 
-    key: str
-    """As in the study file; ``""`` for a study without arms."""
+    key: str  # as in the study file; "" for a study without arms
+    name: str  # of its values and tables; "all" for a study without arms
     label: str
     declared: Value
-    done: Value
-    """Runs with a log: finished or diverged."""
-    epochs: Value | None
-    """Where the arm's length is a number of epochs."""
-    complete: tuple[int, ...]
-    """Seeds that all networks have."""
-    complete_count: Value
+    done: Value  # runs with a log: finished or diverged
+    complete: Value  # seeds that all networks have
 
 
 class Facts:
     """Enters facts of a study into the ledger; templates and tables read them by name.
 
     Args:
-        data: the study, read and checked.
+        data: the study, read and checked; and what was found in it.
         words: of the edition's language.
     """
 
-    def __init__(self, data: StudyData, ledger: Ledger, sources: Sources, words: Words) -> None:
-        self.data, self.ledger, self.sources, self.words = data, ledger, sources, words
+    def __init__(
+        self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources, words: Words
+    ) -> None:
+        self.data, self.found, self.words = data, found, words
+        self.ledger, self.sources = ledger, sources
         self.root, self.study = data.root, data.study
+        self.add, self.number, self.cell = ledger.add, ledger.number, ledger.cell
         self.arm = cache(self._arm)
         self.study_file = self.root / "experiments" / "study" / f"{self.study.name}.toml"
+        logs, missing, named = data.logs.values(), len(data.missing), self.of_study("networks")
+        lost = [run for run in logs if run.result and run.result.status == "diverged"]
+        read = [self.sources.file(run.path, run.line_numbers.get("reading"))
+                for run in logs for _ in run.readings]  # fmt: skip
+        self.declared = self.count("declared", len(data.specs), named, "runs")
+        self.done = self.count("done", len(logs), self.headers(), "runs with a result")
+        self.missing = self.count("missing", missing, named, "runs without a log")
+        lines = [self.sources.log(run) for run in lost]
+        self.diverged = self.count("diverged", len(lost), lines, "runs that diverged")
+        self.readings = self.count("readings", len(read), read, "readings of the test images")
 
     # ------------------------------------------------------------------------- helpers
 
-    def add(
-        self,
-        key: str,
-        exact: Exact,
-        sources: Iterable[Source],
-        *,
-        text: str | None = None,
-        unit: str | None = None,
-        formula: str = "as recorded",
-    ) -> Value:
-        """Enter a value whose text is the plain setting unless given."""
-        assert exact is not None or text is not None
-        shown = setting(exact) if text is None and exact is not None else text
-        assert shown is not None
-        return self.ledger.add(key, exact, text=shown, unit=unit, formula=formula, sources=sources)
-
     def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
         """A number of things, counted."""
-        formula = f"{what}, counted"
-        return self.ledger.number(
-            f"count.{key}", number, Form(unit=what), formula=formula, sources=sources
-        )
+        return self.number(f"count.{key}", number, Form(unit=what), f"{what}, counted", sources)
 
     def of_study(self, *keys: str) -> list[Source]:
         """The line of the study file that sets the first of ``keys`` that it has."""
         return [self.sources.toml(self.study_file, *keys)]
 
+    def of_network(self, model: str, *keys: str) -> list[Source]:
+        """The same of a network's file."""
+        return [self.sources.toml(self.root / "experiments" / f"{model}.toml", *keys)]
+
     def headers(self, logs: Iterable[Run] | None = None) -> list[Source]:
         runs = self.data.logs.values() if logs is None else logs
         return [self.sources.log(run, "header") for run in runs]
 
+    def _distinct(self, of: Callable[[Header], Iterable[T | None]]) -> dict[T, list[Source]]:
+        """What headers say, each thing once, and the first header that says it."""
+        found: dict[T, list[Source]] = {}
+        for run in self.data.logs.values():
+            for item in filter(None, of(run.header)):
+                found.setdefault(item, self.headers([run]))
+        return found
+
     # ------------------------------------------------------------------------- runs
-
-    @cached_property
-    def declared(self) -> Value:
-        return self.count("declared", len(self.data.specs), self.of_study("networks"), "runs")
-
-    @cached_property
-    def done(self) -> Value:
-        return self.count("done", len(self.data.logs), self.headers(), "runs with a result")
-
-    @cached_property
-    def missing(self) -> Value:
-        count = len(self.data.missing)
-        return self.count("missing", count, self.of_study("networks"), "runs without a log")
-
-    @cached_property
-    def diverged(self) -> Value:
-        logs = [run for run in self.data.logs.values() if _status(run) == "diverged"]
-        sources = [self.sources.log(run) for run in logs]
-        return self.count("diverged", len(logs), sources, "runs that diverged")
-
-    @cached_property
-    def networks(self) -> Value:
-        sources = self.of_study("networks")
-        return self.count("networks", len(self.study.networks), sources, "networks")
 
     @cached_property
     def texts(self) -> dict[str, TextRun]:
@@ -135,11 +114,9 @@ class Facts:
     def names(self) -> Sentence:
         return self.words.listing(self.name(m) for m in self.study.networks)
 
-    def name(self, model: str, variant: str = "") -> str:
-        """A network's name, with the variant of its run."""
+    def name(self, model: str) -> str:
         known = self.data.experiments.get(model)  # imported logs may be of others
-        name = model if known is None else known.name
-        return f"{name} {variant}" if variant else name
+        return model if known is None else known.name
 
     def entries(self, arm: str) -> list[str]:
         """The networks of an arm, with the variant of their runs where they have one:
@@ -151,7 +128,7 @@ class Facts:
         if entry in self.texts:
             return self.texts[entry].label
         model, _, variant = entry.partition("-")
-        return self.name(model, variant)
+        return f"{self.name(model)} {variant}" if variant else self.name(model)
 
     @cached_property
     def arms(self) -> list[ArmFacts]:
@@ -159,28 +136,20 @@ class Facts:
 
     def _arm(self, key: str) -> ArmFacts:
         """One arm; ``""`` is the one of a study without arms."""
-        arm = self.study.arms[key or None]
-        prefix = key or "all"
-        where = f"arm.{key}." if key else ""
+        arm, prefix, where = self.study.arms[key or None], key or "all", f"arm.{key}." * bool(key)
         sources = self.of_study(f"{where}seeds", f"arm.{key}")
         specs = [spec for spec in self.data.specs if (spec.arm or "") == key]
         logs = [self.data.logs[spec.path] for spec in specs if spec.path in self.data.logs]
-        complete = tuple(self.data.complete_seeds(key))
-        epochs = None
+        made, complete = self.headers(logs), len(self.data.complete_seeds(key))
         if arm.epochs is not None:
             length = self.of_study(f"{where}epochs", f"arm.{key}")
-            epochs = self.add(f"{prefix}.epochs", arm.epochs, length, unit="epochs")
+            self.add(f"{prefix}.epochs", arm.epochs, length, unit="epochs")
         return ArmFacts(
-            key=key,
-            label=self.words.label("arm", key) if key else "",
+            key, prefix, self.words.label("arm", key) if key else "",
             declared=self.count(f"{prefix}.declared", len(specs), sources, "runs"),
-            done=self.count(f"{prefix}.done", len(logs), self.headers(logs), "runs with a result"),
-            epochs=epochs,
-            complete=complete,
-            complete_count=self.count(
-                f"{prefix}.complete", len(complete), self.headers(logs),
-                "seeds that all networks have",
-            ),
+            done=self.count(f"{prefix}.done", len(logs), made, "runs with a result"),
+            complete=self.count(f"{prefix}.complete", complete, made,
+                                "seeds that all networks have"),
         )  # fmt: skip
 
     def seeds(self, key: str) -> Sentence:
@@ -203,31 +172,20 @@ class Facts:
             if study is not None and path in study.logs:
                 run = study.logs[path]
                 return self.sources.file(run.path, run.line_numbers.get("result"))
-        return self.sources.file(self.root / log_name(path))
+        return self.sources.file(self.root / "results" / "log" / path / LOG_NAME)
 
     def predictions(self, path: str) -> Source:
-        """The predictions of a run of this study."""
-        return self.sources.predictions(self.data.logs[path])
+        """The predictions of a run of this study, a file without lines."""
+        return self.sources.file(self.data.logs[path].path.with_name(PREDICTIONS_NAME))
 
     @cached_property
     def date(self) -> Value | None:
         """The day on which the last run was started; None where no log says."""
-        known = [(r.header.started, r) for r in self.data.logs.values() if r.header.started]
+        known = self._distinct(lambda header: [header.started])
         if not known:
             return None
-        last, run = max(known, key=lambda pair: pair[0])
-        formula = "day on which the last run was started"
-        return self.add("study.date", last, self.headers([run]), text=last[:10], formula=formula)
-
-    @cached_property
-    def readings(self) -> Value:
-        """How often test images were read: lines of the logs."""
-        sources = [
-            self.sources.file(run.path, run.line_numbers.get("reading"))
-            for run in self.data.logs.values()
-            for _ in run.readings
-        ]
-        return self.count("readings", len(sources), sources, "readings of the test images")
+        last, formula = max(known), "day on which the last run was started"
+        return self.add("study.date", last, known[last], text=last[:10], formula=formula)
 
     # ------------------------------------------------------------------------- data
 
@@ -235,10 +193,10 @@ class Facts:
     def images(self) -> dict[str, Value]:
         """Numbers of images."""
         return {
-            name: self.ledger.number(
+            name: self.number(
                 f"data.{name}", getattr(self.study.data, f"{name}_images"), Form(unit="images"),
-                formula="as the study file says, or its default",
-                sources=self.of_study(f"data.{name}_images", "data"),
+                "as the study file says, or its default",
+                self.of_study(f"data.{name}_images", "data"),
             )
             for name in ("train", "validation", "test")
         }  # fmt: skip
@@ -246,48 +204,31 @@ class Facts:
     @cached_property
     def digest(self) -> Value | None:
         """The first twelve digits of the digest of the images."""
-        digest, sources = self.study.data.digest, self.of_study("data.digest")
-        for run in self.data.logs.values():
-            if digest is None and run.header.data.digest:
-                digest, sources = run.header.data.digest, self.headers([run])
-        if digest is None:
-            return None
-        return self.add("data.digest", digest, sources, text=digest[:12])
+        found = self._distinct(lambda header: [header.data.digest])
+        if self.study.data.digest is not None:
+            found = {self.study.data.digest: self.of_study("data.digest")}
+        given = next(iter(found.items()), None)
+        return self.add("data.digest", *given, text=given[0][:12]) if given else None
 
     @cached_property
     def address(self) -> Value | None:
         """Where the images can be fetched, if a log says."""
-        run = next((r for r in self.data.logs.values() if r.header.data.address), None)
-        if run is None or run.header.data.address is None:
-            return None
-        return self.add("data.address", run.header.data.address, self.headers([run]))
+        found = self._distinct(lambda header: [header.data.address])
+        return self.add("data.address", *next(iter(found.items()))) if found else None
 
     # ------------------------------------------------------------------------- recipe
-
-    def recipe_of(self, model: str) -> Recipe:
-        """As the model's first run has it, or would."""
-        spec: RunSpec | None = next((s for s in self.data.specs if s.model == model), None)
-        if spec is not None and not self.study.grid:
-            return spec.recipe
-        values = self.data.recipe.model_dump()
-        for override in (self.study.override, self.data.experiments[model].override):
-            values.update({key: entry.value for key, entry in override.items()})
-        return Recipe.model_validate(values)
 
     def recipe_value(self, key: str, model: str | None = None) -> Value:
         """One key of the recipe, as one network has it, with the file that decides it."""
         own = self.data.experiments[model].override if model else {}
-        recipe = self.recipe_of(model) if model else self.data.recipe
-        value = getattr(recipe, key)
-        if key in own:
-            path, name = self.root / "experiments" / f"{model}.toml", f"override.{key}"
+        value, place = getattr(self.data.recipe, key), f"recipe.{key}"
+        sources = [self.sources.toml(self.root / "experiments" / "recipe.toml", key)]
+        if model and key in own:
+            value, place = own[key].value, f"{model}.{place}"
+            sources = self.of_network(model, f"override.{key}")
         elif key in self.study.override:
-            path, name = self.study_file, f"override.{key}"
-        else:
-            path, name = self.root / "experiments" / "recipe.toml", key
-        shared = f"recipe.{key}"
-        place = f"{model}.{shared}" if key in own else shared
-        return self.add(place, value, [self.sources.toml(path, name)], text=self.shown(key, value))
+            value, sources = self.study.override[key].value, self.of_study(f"override.{key}")
+        return self.add(place, value, sources, text=self.shown(key, value))
 
     def shown(self, key: str, value: bool | int | float | str) -> str:
         """A setting as printed; zero means that nothing is done, for those that it switches off."""
@@ -299,14 +240,12 @@ class Facts:
 
     def prose(self, model: str, name: str) -> Sentence:
         """``idea`` or ``stem`` of a network in the edition's language."""
-        experiment = self.data.experiments[model]
-        translated = f"{name}_{self.words.language}"
+        experiment, translated = self.data.experiments[model], f"{name}_{self.words.language}"
         field = translated if getattr(experiment, translated, "") else name
-        path = self.root / "experiments" / f"{model}.toml"
-        source = self.sources.toml(path, field)
-        return self.quote(getattr(experiment, field), f"{model}.{name}", source)
+        text, sources = getattr(experiment, field), self.of_network(model, field)
+        return self.quote(text, f"{model}.{name}", sources)
 
-    def quote(self, text: str, key: str, source: Source) -> Sentence:
+    def quote(self, text: str, key: str, sources: list[Source]) -> Sentence:
         """Prose of a TOML file, with typographic signs; a number in it is a value of that line,
         but for the size of a kernel, ``3×3``."""
         text = " ".join(text.split()).replace("'", "’").replace(" -- ", " – ")
@@ -314,7 +253,7 @@ class Facts:
         for place, part in enumerate(re.split(r"(?<![\w×-])(\d+(?:[.,]\d+)*)(?![\d×])", text)):
             if place % 2:
                 name = f"{key}.{place // 2 + 1}"
-                parts.append(self.add(name, part, [source], text=part, formula="as the file says"))
+                parts.append(self.add(name, part, sources, formula="as the file says"))
             elif part:
                 parts.append(part)
         return Sentence(tuple(parts))
@@ -323,12 +262,11 @@ class Facts:
         """Departures of networks from the recipe: model, key, value and reason."""
         found: list[tuple[str, str, Value, Sentence | str]] = []
         for model, experiment in self.data.experiments.items():
-            path = self.root / "experiments" / f"{model}.toml"
             for key, entry in experiment.override.items():
                 value = self.recipe_value(key, model)
                 why: Sentence | str = self.words.text("value.tuned")
                 if entry.why:
-                    place = self.sources.toml(path, f"override.{key}.why", f"override.{key}")
+                    place = self.of_network(model, f"override.{key}.why", f"override.{key}")
                     why = self.quote(entry.why, f"{value.key}.why", place)
                 found.append((model, key, value, why))
         return found
@@ -341,33 +279,31 @@ class Facts:
         runs = [run for study in studies if study is not None for run in study.logs.values()]
         return next((r for r in runs if r.header.model == model and r.header.network.layers), None)
 
-    def network(self, model: str) -> dict[str, Value | None]:
-        """Year, depth, layers, parameters and multiply-accumulates of one network."""
-        path, experiment = self.root / "experiments" / f"{model}.toml", self.data.experiments[model]
-        found: dict[str, Value | None] = dict.fromkeys(("depth", "layers", "parameters", "macs"))
-        found["year"] = self.add(
-            f"{model}.year", experiment.year, [self.sources.toml(path, "year")],
-            text=str(experiment.year),
-        )  # fmt: skip
+    def network(self, model: str) -> dict[str, Any]:
+        """Year, depth, layers, parameters and multiply-accumulates of one network: a value each,
+        or None where it is unknown."""
+        experiment = self.data.experiments[model]
+        found: dict[str, Any] = dict.fromkeys(("depth", "layers", "parameters", "macs"))
+        year, of_year = experiment.year, self.of_network(model, "year")
+        found["year"] = self.add(f"{model}.year", year, of_year, text=str(year))
         if experiment.depth is not None:
-            found["depth"] = self.add(
-                f"{model}.depth", experiment.depth, [self.sources.toml(path, "depth")],
-                formula="weighted layers on the longest path, by convention",
-            )  # fmt: skip
+            depth, formula = experiment.depth, "weighted layers on the longest path, by convention"
+            sources = self.of_network(model, "depth")
+            found["depth"] = self.add(f"{model}.depth", depth, sources, formula=formula)
         run = self.log_of(model)
         if run is None:
             return found
         sources, network = self.headers([run]), run.header.network
         layers = sum(layer.type in WEIGHTED for layer in network.layers)
         formula = "convolutions and linear layers, branches and projections included"
-        found["layers"] = self.ledger.number(
-            f"{model}.layers", layers, Form(unit="layers"), formula=formula, sources=sources
+        found["layers"] = self.number(
+            f"{model}.layers", layers, Form(unit="layers"), formula, sources
         )
         for name, (_, scale, decimals) in LARGE[self.words.language].items():
-            found[name] = self.ledger.cell(
+            found[name] = self.cell(
                 f"{model}.{name}", getattr(network, name), Form(decimals, scale, name),
-                formula="measured from the network", sources=sources,
-            )  # type: ignore[assignment]  # fmt: skip
+                "measured from the network", sources,
+            )  # fmt: skip
         return found
 
     # ------------------------------------------------------------------------- machine
@@ -375,35 +311,35 @@ class Facts:
     @cached_property
     def machines(self) -> list[Sentence]:
         """Each kind of machine that made runs, as a phrase."""
-        found: dict[str, Sentence] = {}
-        for run in self.data.logs.values():
-            machine = run.header.machine
-            name = machine.gpu or machine.cpu
-            identity = f"{name} {machine.threads}"
-            if name is None or identity in found:
+
+        found = self._distinct(lambda h: [(h.machine.gpu, h.machine.cpu, h.machine.threads)])
+        kinds = {(gpu or cpu, None if gpu else n): s for (gpu, cpu, n), s in found.items()}
+        out: list[Sentence] = []
+        for (name, threads), sources in kinds.items():
+            if name is None:
                 continue
-            key, source = f"machine.{len(found) + 1}", self.headers([run])
-            named = self.add(f"{key}.name", name, source)
-            if machine.threads is None or machine.gpu:
-                found[identity] = Sentence((named,))
+            key = f"machine.{len(out) + 1}"
+            named = self.add(f"{key}.name", name, sources)
+            if threads is None:
+                out.append(Sentence((named,)))
                 continue
-            threads = self.add(f"{key}.threads", machine.threads, source, unit="threads")
-            kind = "machine_one" if machine.threads == 1 else "machine"
-            found[identity] = self.words.say(kind, name=named, threads=threads)
-        return list(found.values())
+            value = self.add(f"{key}.threads", threads, sources, unit="threads")
+            kind = "machine_one" if threads == 1 else "machine"
+            out.append(self.words.say(kind, name=named, threads=value))
+        return out
 
     @cached_property
     def packages(self) -> list[Sentence]:
         """Names and versions of the packages that made the runs; several where they differ."""
-        versions: dict[str, dict[str, Source]] = {}
-        for run in self.data.logs.values():
-            for name, version in run.header.packages.items():
-                versions.setdefault(name, {}).setdefault(version, self.headers([run])[0])
-        return [
-            Sentence((f"{name} ", self.add(f"version.{slug(name)}", text, found.values())))
-            for name, found in versions.items()
-            for text in [", ".join(found)]
-        ]
+        versions: dict[str, dict[str, list[Source]]] = {}
+        for (name, version), source in self._distinct(lambda h: h.packages.items()).items():
+            versions.setdefault(name, {})[version] = source
+        out = []
+        for name, each in versions.items():
+            sources = itertools.chain(*each.values())
+            value = self.add(f"version.{slug(name)}", ", ".join(each), sources)
+            out.append(Sentence((f"{name} ", value)))
+        return out
 
     @cached_property
     def version(self) -> Value:
@@ -417,13 +353,10 @@ class Facts:
     @cached_property
     def commits(self) -> list[Value]:
         """Commits of the code that made the runs, twelve digits each."""
-        found: dict[str, Source] = {}
-        for run in self.data.logs.values():
-            if run.header.commit:
-                found.setdefault(run.header.commit, self.headers([run])[0])
+        found = self._distinct(lambda header: [header.commit])
         return [
-            self.add(f"commit.{number}", commit, [source], text=commit[:12])
-            for number, (commit, source) in enumerate(found.items(), start=1)
+            self.add(f"commit.{number}", commit, sources, text=commit[:12])
+            for number, (commit, sources) in enumerate(found.items(), start=1)
         ]
 
     # ------------------------------------------------------------------------- others
@@ -443,46 +376,18 @@ class Facts:
     ) -> Value | None:
         """A number of ``report/FILE.toml``, as it stands there unless a form is given; None where
         it is not there."""
-        value: Any = getattr(self, file)
-        for part in path:
-            try:
-                value = value[part]
-            except (LookupError, TypeError):
-                return None
+        try:
+            value: Any = functools.reduce(operator.getitem, path, getattr(self, file))
+        except (LookupError, TypeError):
+            return None
         where = self.root / "report" / f"{file}.toml"
-        if any(isinstance(part, int) for part in path):
-            source = self.sources.file(where, _line_of_table(where, path))
-        else:
-            source = self.sources.toml(where, ".".join(map(str, path)))
+        sources = [self.sources.toml(where, ".".join(map(str, path)))]
         formula = "as its source states it"
         if form is None:
-            return self.add(key, value, [source], formula=formula)
-        return self.ledger.number(key, value, form, formula=formula, sources=[source])
-
-
-def _status(run: Run) -> str | None:
-    return None if run.result is None else run.result.status
+            return self.add(key, value, sources, formula=formula)
+        return self.number(key, value, form, formula, sources)
 
 
 def slug(name: str) -> str:
     """A name as part of a key of the ledger."""
     return "".join(c if c.isalnum() and c.isascii() else "_" for c in name.lower())
-
-
-def _line_of_table(path: Path, keys: tuple[str | int, ...]) -> int | None:
-    """The line of ``[[name]]`` number ``keys[1]``, or of its key ``keys[2]``."""
-    text = path.read_text("utf-8").split("\n")
-    starts = [n for n, line in enumerate(text, 1) if line.strip() == f"[[{keys[0]}]]"]
-    index = keys[1]
-    assert isinstance(index, int)
-    if index >= len(starts):
-        return None
-    for number in range(starts[index], len(text)):
-        if text[number].split("=")[0].strip() == str(keys[-1]):
-            return number + 1
-    return starts[index]
-
-
-def log_name(path: str) -> str:
-    """A run's log, as the ledger names it."""
-    return f"results/log/{path}/{LOG_NAME}"

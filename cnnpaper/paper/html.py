@@ -6,14 +6,19 @@ import base64
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
-from cnnpaper.paper.words import Words
+from cnnpaper.paper.templates import Face
+
+if TYPE_CHECKING:
+    from cnnpaper.paper.compose import Document
 
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
@@ -23,38 +28,31 @@ REF = re.compile(r"\ue000([\w:.-]+)\ue001")
 LABELLED = re.compile(r'<(?:h[23]|figure|section)[^>]*\bid="([\w:.-]+)"[^>]*data-number="([\w-]+)"')
 
 
-class HtmlFace:
-    """How text, values and citations look in HTML."""
+class HtmlFace(Face):
+    """How text, values and citations look in HTML; ``about`` puts into the words of the edition how
+    a value was computed."""
 
-    name = "html"
+    name, break_here = "html", Markup("<wbr>")
 
-    def __init__(self, about: Callable[[str], str] = str, stale: str = "stale") -> None:
-        self.about, self.stale = about, stale
-        """How a value was computed, in the words of the edition; the mark of stale values."""
+    def __init__(self, about: Callable[[str], str] = str) -> None:
+        self.about = about
 
     def escape(self, text: str) -> Markup:
-        """Any string as HTML that shows this string; control characters are left out."""
+        """Control characters are left out."""
         composed = unicodedata.normalize("NFC", text)
         kept = "".join(c for c in composed if c in "\n\t" or unicodedata.category(c)[0] != "C")
         return Markup(html.escape(kept, quote=True))
 
-    def value(self, value: Value, *, stale: bool) -> Markup:
-        mark = f"<sup>{self.escape(self.stale)}</sup>" if stale else ""
-        about = self.escape(self.about(value.formula))
-        start = f'<a class="v" href="#v.{value.key}" title="{about}">'
-        return Markup(f"{start}{self.escape(value.text)}</a>{mark}")
+    def value(self, value: Value) -> Markup:
+        link = Markup('<a class="v" href="#v.{}" title="{}">{}</a>')
+        about, text = self.escape(self.about(value.formula)), self.escape(value.text)
+        return link.format(value.key, about, text)
 
     def cite(self, key: str, text: str) -> Markup:
-        return Markup(f'<a href="#cite.{key}">{self.escape(text)}</a>')
-
-    def breakable(self, text: str) -> Markup:
-        """A path or a command, which may break after its punctuation."""
-        pieces = re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
-        return Markup("<wbr>").join(self.escape(piece) for piece in pieces)
+        return Markup('<a href="#cite.{}">{}</a>').format(key, self.escape(text))
 
     def target(self, key: str) -> Markup:
-        """A key of the ledger, as a link to its row."""
-        return Markup(f'<a href="#v.{key}">') + self.breakable(key) + Markup("</a>")
+        return Markup('<a href="#v.{}">{}</a>').format(key, self.breakable(key))
 
     def ref(self, label: str) -> Markup:
         """A reference, whose number :func:`numbered` fills in."""
@@ -62,10 +60,8 @@ class HtmlFace:
 
     def paragraphs(self, text: str) -> str:
         """Pieces between empty lines as paragraphs, unless they are blocks already."""
-        pieces = (piece.strip() for piece in re.split(r"\n[ \t]*\n", text))
-        return "\n".join(
-            piece if BLOCKS.match(piece) else f"<p>{piece}</p>" for piece in pieces if piece
-        )
+        found = filter(None, map(str.strip, re.split(r"\n[ \t]*\n", text)))
+        return "\n".join(part if BLOCKS.match(part) else f"<p>{part}</p>" for part in found)
 
 
 def numbered(text: str) -> str:
@@ -74,31 +70,28 @@ def numbered(text: str) -> str:
     Raises:
         UserError: a reference to something that is not there, or two with one label.
     """
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     numbers: dict[str, str] = {}
     appendix = text.find("<!-- appendix -->")
     for match in LABELLED.finditer(text):
         label, kind = match.groups()
         if label in numbers:
             raise UserError(f"two parts of the paper are labelled {label!r}")
-        group = "appendix" if kind == "sec" and 0 <= appendix < match.start() else kind
-        counts[group] = counts.get(group, 0) + 1
-        if group == "sec":
+        if kind == "sec" and 0 <= appendix < match.start():
+            kind = "appendix"
+        counts[kind] += 1
+        numbers[label] = str(counts[kind])
+        if kind == "sec":
             counts["sub"] = 0
-        numbers[label] = _number(group, counts)
+        elif kind == "sub":
+            numbers[label] = f"{counts['sec']}.{counts['sub']}"
+        elif kind == "appendix":
+            numbers[label] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[counts[kind] - 1]
     for label in REF.findall(text):
         if label not in numbers:
             raise UserError(f"the paper refers to {label!r}, which is not there")
     text = REF.sub(lambda match: numbers[match[1]], text)
     return re.sub(r"<!--n:([\w:.-]+)-->", lambda match: numbers.get(match[1], ""), text)
-
-
-def _number(group: str, counts: dict[str, int]) -> str:
-    if group == "appendix":
-        return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[counts[group] - 1]
-    if group == "sub":
-        return f"{counts.get('sec', 0)}.{counts['sub']}"
-    return str(counts[group])
 
 
 def inline_svg(data: bytes, label: str, title: str, alt: str) -> Markup:
@@ -108,18 +101,17 @@ def inline_svg(data: bytes, label: str, title: str, alt: str) -> Markup:
     prefix = re.sub(r"\W", "-", label)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
     text = re.sub(r'(href="|url\()#([^")]+)', rf"\1#{prefix}-\2", text)
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     # a title that matplotlib wrote would be read aloud twice
-    text = re.sub(r"<title>.*?</title>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<(metadata|title)>.*?</\1>\s*", "", text, flags=re.DOTALL)
     head, _, rest = text.partition(">")
     head = re.sub(r'\s(?:width|height|role)="[^"]*"', "", head)
     width = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ', head)
     size = f' style="max-width:{float(width[1]) * 1.25:.0f}px"' if width else ""
+    attributes = f' role="img" aria-labelledby="{prefix}-title" aria-describedby="{prefix}-desc"'
     about = (
         f'<title id="{prefix}-title">{html.escape(title)}</title>'
         f'<desc id="{prefix}-desc">{html.escape(alt)}</desc>'
     )
-    attributes = f' role="img" aria-labelledby="{prefix}-title" aria-describedby="{prefix}-desc"'
     return Markup(f"{head}{attributes}{size}>{about}{rest}")
 
 
@@ -130,13 +122,13 @@ KEPT = rf"(?<={HANGUL})(?=\()|(?<=[)\]’”])(?={HANGUL})|(?<=[A-Za-z]-)(?=\d)"
 
 def kept_together(text: str) -> str:
     """Word joiners in Korean text, so that its lines break at spaces only."""
-    pieces = re.split(r"(<[^>]*>)", text)
-    for place in range(0, len(pieces), 2):
-        if re.search(HANGUL, pieces[place]):
-            after = place and pieces[place - 1] == "</math>"
+    parts = re.split(r"(<[^>]*>)", text)
+    for place in range(0, len(parts), 2):
+        if re.search(HANGUL, parts[place]):
+            after = place and parts[place - 1] == "</math>"
             wanted = rf"{KEPT}|\A(?={HANGUL})" if after else KEPT
-            pieces[place] = re.sub(wanted, "\N{WORD JOINER}", pieces[place])
-    return "".join(pieces)
+            parts[place] = re.sub(wanted, "\N{WORD JOINER}", parts[place])
+    return "".join(parts)
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -144,39 +136,16 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}"
 
 
-def assemble(
-    root: Path, page: str, printed: Iterable[Value], attachments: Mapping[str, bytes], words: Words
-) -> str:
+def assemble(root: Path, document: Document) -> str:
     """The page numbered, with all printed values and the attached files at its end."""
-    text = kept_together(numbered(page))
-    rows = "\n".join(_rows(printed, words))
     files = "\n".join(
         f'<li><a download="{name}" href="{data_uri(data, _kind(name))}">{name}</a></li>'
-        for name, data in sorted(attachments.items())
+        for name, data in sorted(document.attachments.items())
     )
     style = (root / "report" / "layout" / "paper.css").read_text("utf-8")
-    return (
-        text.replace("<!-- ledger -->", rows)
-        .replace("<!-- files -->", files)
-        .replace("<!-- style -->", style)
-    )
+    text = kept_together(numbered(document.files["paper.html"]))
+    return text.replace("<!-- files -->", files).replace("<!-- style -->", style)
 
 
 def _kind(name: str) -> str:
     return "application/json" if name.endswith(".json") else "text/csv"
-
-
-def _rows(printed: Iterable[Value], words: Words) -> Iterator[str]:
-    """The ledger's rows of all printed values."""
-    for value in sorted(printed, key=lambda v: v.key):
-        sources = "<br>".join(html.escape(str(source)) for source in value.sources[:3])
-        more = len(value.sources) - 3
-        origin = sources or html.escape(words.text("value.code"))
-        exact = html.escape(str(value.exact)[:24])
-        unit = html.escape(words.label("unit", value.unit) if value.unit else "")
-        yield (
-            f'<tr id="v.{value.key}"><th scope="row"><code>{value.key}</code></th>'
-            f"<td>{html.escape(value.text)}</td><td>{exact} {unit}</td>"
-            f"<td>{html.escape(words.formula(value.formula))}</td>"
-            f"<td>{origin}{f' (+{more})' if more > 0 else ''}</td></tr>"
-        )

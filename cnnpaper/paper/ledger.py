@@ -10,30 +10,90 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
+
+from cnnpaper.files import UserError, sha256_file
+from cnnpaper.log import Run
 
 Exact: TypeAlias = float | int | str | None
 
 KEY = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 MINUS = "\N{MINUS SIGN}"
+ALPHA, SMALLEST_P = 0.05, 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Where a value was read."""
 
-    file: str
-    """Relative to the root of the repository, with slashes."""
-    line: int | None
-    """From 1; None for a file without lines (predictions) or for the whole file."""
-    digest: str
-    """SHA-256 of the file's bytes."""
+    file: str  # relative to the root of the repository, with slashes
+    line: int | None  # from 1; None for a file without lines (predictions) or for the whole file
+    digest: str  # SHA-256 of the file's bytes
 
     def __str__(self) -> str:
         return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class Sources:
+    """Names the lines of logs and experiment files; every file is hashed once.
+
+    Args:
+        root: of the repository; files are named relative to it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._digest, self._lines = cache(sha256_file), cache(lines_of_keys)
+
+    def log(self, run: Run, what: str = "result") -> Source:
+        """A line of a log: ``header``, ``epoch 2`` or ``result``."""
+        return self.file(run.path, run.line_numbers[what])
+
+    def toml(self, path: Path, *keys: str) -> Source:
+        """The line of a TOML file that sets the first of ``keys`` that it has; else the file."""
+        lines = self._lines(path) if path.is_file() else {}
+        return self.file(path, next((lines[key] for key in keys if key in lines), None))
+
+    def file(self, path: Path, line: int | None = None) -> Source:
+        """Any file of the repository, or a line of it."""
+        digest = self._digest(path) if path.is_file() else ""
+        return Source(file=path.relative_to(self.root).as_posix(), line=line, digest=digest)
+
+
+def lines_of_keys(path: Path) -> dict[str, int]:
+    """Dotted key → line, from 1, on which a TOML file sets it; of a table, where it starts.
+
+    What the lines up to this one set, and those before did not, this line sets: however it is
+    written, ``a.b = 1``, ``[a]`` and ``b = 1``, or ``a = {b = 1}``. Tables of an array have numbers
+    from 0: ``run.0.seed``.
+    """
+    text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+    lines = text.split("\n")
+    found: dict[str, int] = {}
+    start = 1
+    for number in range(1, len(lines) + 1):
+        try:
+            values = tomllib.loads("\n".join(lines[:number]))
+        except tomllib.TOMLDecodeError:
+            continue  # within a value of several lines
+        for key in _keys(values):
+            found.setdefault(key, start)
+        start = number + 1
+    return found
+
+
+def _keys(values: Any, prefix: str = "") -> Iterator[str]:
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    for key, value in items:
+        yield f"{prefix}{key}"
+        if isinstance(value, dict | list):
+            yield from _keys(value, f"{prefix}{key}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +103,12 @@ class Value:
     A value printed in two forms has two keys, so a key has one text.
     """
 
-    key: str
-    """``short.resnet18.test_acc``: lower case, digits, ``_``, ``.`` and ``-``."""
-    text: str
-    """As printed, plain Unicode without markup and without its unit: ``77.61``."""
-    exact: Exact
-    """Before rounding; fractions stay fractions: 0.7761."""
-    unit: str | None
-    """Of ``exact``: ``fraction``, ``s``, ``bytes``, ``images``; None for a pure number."""
-    scale: float
-    """``exact`` times this is the number that ``text`` rounds: 100 for a percentage."""
-    formula: str
-    """For people: ``mean over seeds of test_acc`` or ``as recorded``."""
+    key: str  # `short.resnet18.test_acc`: lower case, digits, `_`, `.` and `-`
+    text: str  # as printed, plain Unicode without markup and without its unit: `77.61`
+    exact: Exact  # before rounding; fractions stay fractions: 0.7761
+    unit: str | None  # of `exact`: `fraction`, `s`, `bytes`, `images`; None for a pure number
+    scale: float  # `exact` times this is the number that `text` rounds: 100 for a percentage
+    formula: str  # for people: `mean over seeds of test_acc` or `as recorded`
     sources: tuple[Source, ...]
 
     @property
@@ -62,9 +116,8 @@ class Value:
         """In the printed unit, twelve significant digits; None for a text."""
         if isinstance(self.exact, str | bool) or self.exact is None:
             return None
-        if isinstance(self.exact, int) and self.scale == 1:
-            return self.exact
-        return float(f"{self.exact * self.scale:.12g}")
+        whole = isinstance(self.exact, int) and self.scale == 1
+        return self.exact if whole else float(f"{self.exact * self.scale:.12g}")
 
     def __str__(self) -> str:
         return self.text
@@ -75,11 +128,10 @@ class Cite:
     """A citation; the keys are those of ``report/references.bib``."""
 
     keys: tuple[str, ...]
-    textual: bool = False
-    """True: ``He et al. (2016)``; False: ``(He et al., 2016)``."""
+    textual: bool = False  # `He et al. (2016)`, else `(He et al., 2016)`
 
     def __str__(self) -> str:
-        return f"[{', '.join(self.keys)}]"
+        return ", ".join(self.keys)
 
 
 Part: TypeAlias = str | Value | Cite
@@ -89,14 +141,10 @@ Part: TypeAlias = str | Value | Cite
 class Sentence:
     """Text with values in it; the paper prints the parts one after the other."""
 
-    parts: tuple[Part, ...]
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        return tuple(part for part in self.parts if isinstance(part, Value))
+    parts: tuple[Part, ...] = ()
 
     def __str__(self) -> str:
-        """As plain text, citations as ``[key]``: for tests and for people."""
+        """As plain text, for tests and for people."""
         return "".join(map(str, self.parts))
 
     def __bool__(self) -> bool:
@@ -119,34 +167,26 @@ class Form:
     """How a number is printed."""
 
     decimals: int = 0
-    scale: float = 1.0
-    """The exact number times this is what is printed."""
-    unit: str | None = None
-    """Of the exact number."""
-    signed: bool = False
-    """A plus before a positive number, as differences have it."""
+    scale: float = 1.0  # the exact number times this is what is printed
+    unit: str | None = None  # of the exact number
+    signed: bool = False  # a plus before a positive number, as differences have it
 
     def text(self, exact: float) -> str:
         found = fixed(float(exact), self.decimals, scale=self.scale)
-        positive = not found.startswith(MINUS) and set(found) & set("123456789")
-        return f"+{found}" if self.signed and positive else found
+        return f"+{found}" if self.signed and exact > 0 and re.search("[1-9]", found) else found
 
 
-@dataclass(frozen=True)
 class PValue(Form):
-    """Three decimals, below 0.001 with its sign: ``< 0.001``; one that rounds to ``alpha`` from
-    below has four."""
-
-    alpha: float = 0.05
+    """Three decimals, below 0.001 with its sign: ``< 0.001``; one that rounds to 0.05 from below
+    has four."""
 
     def text(self, exact: float) -> str:
         if exact < SMALLEST_P:
             return f"< {fixed(SMALLEST_P, 3)}"
         found = fixed(exact, 3)
-        return fixed(exact, 4) if exact < self.alpha and found == fixed(self.alpha, 3) else found
+        return fixed(exact, 4) if exact < ALPHA and found == fixed(ALPHA, 3) else found
 
 
-SMALLEST_P = 0.001
 COUNT = Form()
 PERCENT = Form(2, 100.0, "fraction")
 """Two decimals: exact for 10,000 images."""
@@ -163,70 +203,64 @@ class Ledger:
         self,
         key: str,
         exact: Exact,
-        *,
-        text: str,
-        formula: str,
         sources: Iterable[Source],
+        *,
+        text: str | None = None,
+        formula: str = "as recorded",
         unit: str | None = None,
         scale: float = 1.0,
     ) -> Value:
-        """Enter a value and return it; the same value may be entered again under its key.
+        """Enter a value, printed as the setting that it is unless a text is given, and return it;
+        the same value may be entered again under its key.
 
         Raises:
             ValueError: the key is malformed, the text empty, or the key holds something else.
         """
-        if not KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is not a key of the ledger: a-z, 0-9, '_', '.', '-'")
-        if not text.strip():
-            raise ValueError(f"{key}: a value needs a text")
+        if text is None and exact is not None:
+            text = setting(exact)
+        if not KEY.fullmatch(key) or not text or not text.strip():
+            raise ValueError(f"{key!r} is not a key (a-z, 0-9, '_', '.', '-'), or has no text")
         value = Value(
-            key=key,
-            text=text,
-            exact=exact,
-            unit=unit,
-            scale=scale,
-            formula=formula,
+            key=key, text=text, exact=exact, unit=unit, scale=scale, formula=formula,
             sources=tuple(dict.fromkeys(sources)),
-        )
+        )  # fmt: skip
         known = self._values.setdefault(key, value)
         if known != value:
             raise ValueError(f"{key} is in the ledger already, as {known.text!r}, now {text!r}")
         return known
 
     def number(
-        self, key: str, exact: float, form: Form = COUNT, *, formula: str, sources: Iterable[Source]
+        self, key: str, exact: float, form: Form, formula: str, sources: Iterable[Source]
     ) -> Value:
         """Enter a number that is printed in this form."""
-        return self.add(
-            key, exact, text=form.text(exact), unit=form.unit, scale=form.scale, formula=formula,
-            sources=sources,
-        )  # fmt: skip
+        text, unit, scale = form.text(exact), form.unit, form.scale
+        return self.add(key, exact, sources, text=text, formula=formula, unit=unit, scale=scale)
 
     def cell(
-        self, key: str, exact: float | tuple[float, float] | None, form: Form, *, formula: str,
+        self, key: str, exact: float | tuple[float, float] | None, form: Form, formula: str,
         sources: Iterable[Source],
     ) -> Value | Interval | None:  # fmt: skip
         """Enter a number, or the two limits of an interval; None is entered nowhere."""
         if exact is None:
             return None
         if not isinstance(exact, tuple):
-            return self.number(key, exact, form, formula=formula, sources=sources)
+            return self.number(key, exact, form, formula, sources)
         sources = tuple(sources)
         low, high = (
-            self.number(f"{key}.{end}", limit, form, formula=f"{end} limit, {formula}",
-                        sources=sources)
+            self.number(f"{key}.{end}", limit, form, f"{end} limit, {formula}", sources)
             for end, limit in zip(("low", "high"), exact, strict=True)
-        )  # fmt: skip
+        )
         return Interval(low, high)
 
     def __getitem__(self, key: str) -> Value:
         """The value of ``key``.
 
         Raises:
-            KeyError: there is none; the message has the nearest keys.
+            UserError: there is none; the message has the nearest keys.
         """
         if key not in self._values:
-            raise KeyError(f"{key}; nearest: {', '.join(self.nearest(key)) or 'none'}")
+            near = ", ".join(self.nearest(key)) or "none"
+            raise UserError(f"the ledger has no value {key}; nearest: {near}")
         return self._values[key]
 
     def __contains__(self, key: object) -> bool:
@@ -234,9 +268,6 @@ class Ledger:
 
     def __iter__(self) -> Iterator[Value]:
         return iter(self._values.values())
-
-    def __len__(self) -> int:
-        return len(self._values)
 
     def nearest(self, key: str) -> list[str]:
         """Up to three keys that look like ``key``."""
@@ -248,25 +279,11 @@ class Ledger:
         Floats keep twelve significant digits: far more than anything prints, and the same on every
         processor, where the last bits of a matrix product are not.
         """
-        return [{**asdict(value), "exact": _json_safe(value.exact)} for value in self]
-
-    @classmethod
-    def load(cls, values: Iterable[Mapping[str, Any]]) -> Ledger:
-        """The ledger that :meth:`dump` gave."""
-        ledger = cls()
-        for value in values:
-            sources = (Source(**source) for source in value["sources"])
-            ledger.add(**{**value, "sources": sources})
-        return ledger
-
-
-def _json_safe(exact: Exact) -> Exact:
-    if isinstance(exact, float):
-        return float(f"{exact:.12g}") if math.isfinite(exact) else str(exact)
-    return exact
-
-
-# ----------------------------------------------------------------------------- numbers as text
+        found = [asdict(value) for value in self]
+        for row in found:
+            if isinstance(exact := row["exact"], float):
+                row["exact"] = float(f"{exact:.12g}") if math.isfinite(exact) else str(exact)
+        return found
 
 
 def fixed(value: float, decimals: int, *, scale: float = 1.0) -> str:
@@ -277,17 +294,14 @@ def fixed(value: float, decimals: int, *, scale: float = 1.0) -> str:
     >>> fixed(-0.125, 2)
     '−0.12'
     """
-    quantum = Decimal(1).scaleb(-decimals)
     product = Decimal(repr(float(value))) * Decimal(repr(float(scale)))
-    rounded = product.quantize(quantum, rounding=ROUND_HALF_EVEN)
+    rounded = product.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN)
     text = f"{abs(rounded):,f}"
     return MINUS + text if rounded < 0 else text
 
 
-def setting(value: bool | int | float | str) -> str:
-    """A value of a configuration as printed: ``0.0005``, ``64``, ``yes``, ``channels_last``."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+def setting(value: int | float | str) -> str:
+    """A value of a configuration as printed: ``0.0005``, ``64``, ``channels_last``."""
     if isinstance(value, float):
         text = f"{value:.10f}".rstrip("0").rstrip(".")
         return f"{value:g}" if text == "0" and value else text

@@ -18,8 +18,7 @@ class Author(Model):
     """One author."""
 
     name: str = Field(min_length=1)
-    family: str = ""
-    """The family name within ``name``, of a person; without it the author is an organisation."""
+    family: str = ""  # the family name within `name`; without it this is an organisation
     affiliation: str = ""
     mail: str = ""
 
@@ -27,12 +26,9 @@ class Author(Model):
 class Extra(Model):
     """A section of one's own: ``report/extra/FILE.j2`` in its place."""
 
-    file: Name
-    """In Korean editions ``FILE.ko.j2``, where it is there."""
-    after: Name
-    """A section of ``report/en``."""
-    study: str = ""
-    """The paper that has it; without it those of all studies."""
+    file: Name  # in Korean editions `FILE.ko.j2`, where it is there
+    after: Name  # a section of `report/en`
+    study: str = ""  # the paper that has it; without it those of all studies
 
 
 class Titles(Model):
@@ -50,16 +46,13 @@ class Publication(Model):
     """By language. An edition in another one takes the first; a second abstract stands in each."""
     subtitle: Languages = Field(default_factory=dict)
     study: dict[str, Titles] = Field(default_factory=dict)
-    """By name of the study."""
     author: tuple[Author, ...] = ()
     keywords: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     licence: Languages | str = ""
-    """By language, or one for all."""
     acknowledgement: Languages = Field(default_factory=dict)
     columns: int = Field(default=1, ge=1, le=2)
     page_limit: int | None = Field(default=None, ge=1)
-    class_file: str = ""
-    """A LaTeX class in ``report/``; empty for ``article``."""
+    class_file: str = ""  # a LaTeX class in `report/`; empty for `article`
     section: tuple[Extra, ...] = ()
 
     def authors(self) -> str:
@@ -88,13 +81,12 @@ def read_publication(root: Path, study: Study) -> Publication:
         found = Publication(
             title=dict.fromkeys(found.title, said.title or f"Training logs: {study.name}"),
             author=tuple(Author(name=name) for name in said.authors),
-            keywords=dict.fromkeys(found.keywords, ()), columns=found.columns,
-            class_file=found.class_file,
+            columns=found.columns, class_file=found.class_file,
         )  # fmt: skip
     cifar = study.data.set in ("original", "jpeg75")
     keywords = {
         language: tuple(word for word in words if cifar or "CIFAR" not in word)
-        for language, words in {"en": (), "ko": (), **found.keywords}.items()
+        for language, words in found.keywords.items()
     }
     return found.model_copy(
         update={
@@ -114,7 +106,7 @@ def picked(texts: Languages | str, language: str) -> str:
 def citation(root: Path, publication: Publication, year: str | None) -> str:
     """``CITATION.cff``: the program as ``pyproject.toml`` has it, the paper as this file has it."""
     project = read_toml(root / "pyproject.toml")["project"]
-    paper: dict[str, Any] = {
+    paper = {
         "type": "report", "title": next(iter(publication.title.values())),
         "authors": [_cff(author) for author in publication.author],
         "year": int(year) if year else None, "notes": picked(publication.licence, "en"),
@@ -125,19 +117,21 @@ def citation(root: Path, publication: Publication, year: str | None) -> str:
         "type": "software", "title": project["name"], "abstract": project["description"],
         "authors": project["authors"], "version": project["version"],
         "license": project["license"], "keywords": publication.keywords.get("en", ()),
-        "preferred-citation": {key: value for key, value in paper.items() if value},
+        "preferred-citation": _given(paper),
     }  # fmt: skip
     # JSON is YAML: a line for each key, and what is within it on that line
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     return "\n".join(["# Made by make report from report/paper.toml; do not edit.", *lines]) + "\n"
 
 
-def _cff(author: Author) -> dict[str, str]:
+def _cff(author: Author) -> dict[str, Any]:
     """An organisation has no affiliation there."""
     if not author.family:
-        found = {"name": author.name, "email": author.mail}
-    else:
-        given = " ".join(author.name.replace(author.family, "").split()).strip(" ,")
-        found = {"family-names": author.family, "given-names": given,
-                 "affiliation": author.affiliation, "email": author.mail}  # fmt: skip
-    return {key: value for key, value in found.items() if value}
+        return _given({"name": author.name, "email": author.mail})
+    given = " ".join(author.name.replace(author.family, "").split()).strip(" ,")
+    return _given({"family-names": author.family, "given-names": given,
+                   "affiliation": author.affiliation, "email": author.mail})  # fmt: skip
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value}

@@ -9,8 +9,8 @@ stands in a column of its own, an interval in two.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +23,8 @@ ABSENT = "–"
 LINES, LINE, NARROW = 52, 100, 44
 """Lines of a table that fit on a page below its caption; characters of a line across the page, and
 of a table that fits into one of two columns."""
+LONGEST_NAMES = {"network": 24, "paper": 34, "source": 34}
+"""Columns of names, and the characters that stay on one line there."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +36,18 @@ class Marked:
 
 
 Cell: TypeAlias = Value | Interval | Marked | Sentence | Cite | str | None
+Printed: TypeAlias = Value | Sentence | Cite | str
+Row: TypeAlias = Sequence[Cell]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One column: what its heading is called in the CSV and on the page."""
 
-    key: str
-    """``test_acc_percent``: of the CSV, with its unit."""
-    head: str = ""
-    """As printed; ``|`` separates lines."""
-    kind: Literal["text", "number", "wrap"] = "number"
-    """``wrap``: a text that may take several lines."""
-    group: str = ""
-    """Title above several columns."""
+    key: str  # `test_acc_percent`: of the CSV, with its unit
+    head: str = ""  # as printed; `|` separates lines
+    kind: Literal["text", "number", "wrap"] = "number"  # `wrap`: a text of several lines
+    group: str = ""  # title above several columns
 
     @property
     def lines(self) -> list[str]:
@@ -68,15 +68,12 @@ class Group:
 class Table:
     """One table of the paper."""
 
-    name: str
-    """Of its file: ``accuracy_short.csv``."""
+    name: str  # of its file: `accuracy_short.csv`
     columns: tuple[Column, ...]
     cells: tuple[tuple[Cell, ...], ...]
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    """What the caption says besides."""
 
     @cached_property
-    def rows(self) -> list[list[Value | Sentence | Cite | str]]:
+    def rows(self) -> list[list[Printed]]:
         """The cells as printed."""
         return [[printed(cell) for cell in row] for row in self.cells]
 
@@ -89,10 +86,10 @@ class Table:
         """Runs of columns with the same group; empty where no column has any."""
         found: list[tuple[str, int, int]] = []
         for place, column in enumerate(self.columns, start=1):
+            first = place
             if found and column.group and found[-1][0] == column.group:
-                found[-1] = (column.group, found[-1][1], place)
-            else:
-                found.append((column.group, place, place))
+                first = found.pop()[1]
+            found.append((column.group, first, place))
         if not any(title for title, _, _ in found):
             return []
         return [Group(t, str(a), str(b), str(b - a + 1)) for t, a, b in found]
@@ -105,27 +102,25 @@ class Table:
     @property
     def _fixed(self) -> int:
         """Characters of a line, without columns that wrap."""
-        widths = [
+        return sum(
             max(map(len, (*column.lines, *(str(row[i]) for row in self.rows)))) + 2
             for i, column in enumerate(self.columns)
             if column.kind != "wrap"
-        ]
-        return sum(widths)
+        )
 
     @property
     def wide(self) -> bool:
         """Takes both columns where the page has two."""
         return self.wraps or self._fixed > NARROW
 
-    def parts(self) -> list[list[list[Any]]]:
+    def parts(self) -> list[list[list[Printed]]]:
         """The rows, in pieces that fit on a page each."""
-        sizes = [[len(str(cell)) for cell in row] for row in self.rows]
         wraps = [i for i, column in enumerate(self.columns) if column.kind == "wrap"]
         room = max(8, (LINE - self._fixed) // max(1, len(wraps)))
-        out: list[list[list[Any]]] = [[]]
+        out: list[list[list[Printed]]] = [[]]
         height = 0
-        for row, widths in zip(self.rows, sizes, strict=True):
-            lines = max([1, *(math.ceil(widths[i] / room) for i in wraps)])
+        for row in self.rows:
+            lines = max([1, *(math.ceil(len(str(row[i])) / room) for i in wraps)])
             if out[-1] and height + lines > LINES:
                 out.append([])
                 height = 0
@@ -133,15 +128,11 @@ class Table:
             height += lines
         return out
 
-    # ------------------------------------------------------------------------- as data
-
     def frame(self) -> pd.DataFrame:
         """Numbers and texts by the keys of the columns, with columns for limits and marks."""
         columns: dict[str, list[Any]] = {}
         for place, column in enumerate(self.columns):
-            cells = [row[place] for row in self.cells]
-            for key, values in _data_columns(column, cells).items():
-                columns[key] = values
+            columns |= _data_columns(column, [row[place] for row in self.cells])
         return pd.DataFrame(columns)
 
     def csv(self) -> str:
@@ -152,14 +143,14 @@ class Table:
     def markdown(self) -> str:
         """With the printed texts."""
         heads = [" ".join(column.lines) for column in self.columns]
-        rows = [[_plain(cell) for cell in row] for row in self.rows]
+        rows = [[str(cell).replace("|", "\\|") for cell in row] for row in self.rows]
         sides = ["right" if column.kind == "number" else "left" for column in self.columns]
         frame = pd.DataFrame(rows, columns=heads)
         text: str = frame.to_markdown(index=False, colalign=sides, disable_numparse=True)
         return text + "\n"
 
 
-def printed(cell: Cell) -> Value | Sentence | Cite | str:
+def printed(cell: Cell) -> Printed:
     """A cell as it stands on the page."""
     if cell is None:
         return ABSENT
@@ -172,53 +163,27 @@ def printed(cell: Cell) -> Value | Sentence | Cite | str:
 
 def _data_columns(column: Column, cells: Sequence[Cell]) -> dict[str, list[Any]]:
     if any(isinstance(cell, Interval) for cell in cells):
-        limits = [cell if isinstance(cell, Interval) else None for cell in cells]
-        return {
-            f"{column.key}_low": [None if c is None else _number(c.low) for c in limits],
-            f"{column.key}_high": [None if c is None else _number(c.high) for c in limits],
-        }
+        limits = [(c.low, c.high) if isinstance(c, Interval) else (None, None) for c in cells]
+        low, high = ([each and each.number for each in end] for end in zip(*limits, strict=True))
+        return {f"{column.key}_low": low, f"{column.key}_high": high}
     plain = [cell.value if isinstance(cell, Marked) else cell for cell in cells]
+    values = [cell.number if isinstance(cell, Value) else None for cell in plain]
     numbers = column.kind == "number" and all(
-        cell is None or (isinstance(cell, Value) and cell.number is not None) for cell in plain
+        cell is None or value is not None for cell, value in zip(plain, values, strict=True)
     )
-    out: dict[str, list[Any]] = {column.key: [_number(c) if numbers else _text(c) for c in plain]}
+    texts = [None if cell is None else str(cell) for cell in plain]
+    out: dict[str, list[Any]] = {column.key: values if numbers else texts}
     if any(isinstance(cell, Marked) for cell in cells):
-        marks = [cell.mark if isinstance(cell, Marked) else None for cell in cells]
-        out[f"{column.key}_mark"] = marks
+        out[f"{column.key}_mark"] = [c.mark if isinstance(c, Marked) else None for c in cells]
     return out
 
 
-def _number(cell: Cell) -> float | int | None:
-    return cell.number if isinstance(cell, Value) else None
-
-
-def _text(cell: Cell) -> str | None:
-    if cell is None:
-        return None
-    return ", ".join(cell.keys) if isinstance(cell, Cite) else str(cell)
-
-
-def _plain(cell: Value | Sentence | Cite | str) -> str:
-    return (", ".join(cell.keys) if isinstance(cell, Cite) else str(cell)).replace("|", "\\|")
-
-
-def table(
-    name: str,
-    columns: Iterable[Column],
-    rows: Iterable[Sequence[Cell]],
-    **notes: Any,
-) -> Table:
+def table(name: str, columns: Iterable[Column], rows: Iterable[Row]) -> Table:
     """A table from rows of cells, whose names of networks wrap where they are long."""
     cells = tuple(tuple(row) for row in rows)
-    return Table(name, tuple(_wrapped(columns, cells)), cells, notes)
-
-
-LONGEST_NAMES = {"network": 24, "paper": 34, "source": 34}
-"""Columns of names, and the characters that stay on one line there."""
-
-
-def _wrapped(columns: Iterable[Column], cells: Sequence[Sequence[Cell]]) -> Iterable[Column]:
+    shown = []
     for place, column in enumerate(columns):
         longest = max((len(str(printed(row[place]))) for row in cells), default=0)
         wrap = longest > LONGEST_NAMES.get(column.key, longest)
-        yield Column(**{**vars(column), "kind": "wrap"}) if wrap else column
+        shown.append(replace(column, kind="wrap") if wrap else column)
+    return Table(name, tuple(shown), cells)

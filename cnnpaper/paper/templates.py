@@ -27,7 +27,7 @@ from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Cite, Sentence, Value
 from cnnpaper.paper.words import without_names
 
-_NUMBER_IN_STRING = re.compile(r"(?<![\w.:/#-])[\d.,]*\d")
+_NUMBER_IN_STRING = r"(?<![\w.:/#-])[\d.,]*\d"
 """A digit of a string in an expression, unless a letter is before it: ``he2016deep`` is a key."""
 
 
@@ -36,31 +36,40 @@ class Face(Protocol):
 
     name: str
     """``tex`` or ``html``: of its macros, ``report/layout/macros.NAME.j2``."""
+    break_here: Markup
+    """Where a line may end."""
 
     def escape(self, text: str) -> Markup:
         """Any string as source that prints this string and does nothing else."""
 
-    def value(self, value: Value, *, stale: bool) -> Markup:
+    def value(self, value: Value) -> Markup:
         """A value's text, linked to its provenance."""
 
     def cite(self, key: str, text: str) -> Markup:
         """``text``, linked to an entry of the bibliography."""
 
+    def target(self, key: str) -> Markup:
+        """A key of the ledger, joined to the links of its value."""
 
-class Citations(Protocol):
-    """The bibliography, as far as printing needs it."""
+    def breakable(self, text: str) -> Markup:
+        """A path or a command, which may break after its punctuation."""
+        pieces = re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
+        return self.break_here.join(map(self.escape, pieces))
 
-    def parts(self, cite: Cite) -> Iterable[str | tuple[str, str]]:
-        """A citation in pieces: a text, or (key, text) for a link."""
+    def paragraphs(self, text: str) -> str:
+        """Text whose paragraphs are separated by empty lines."""
+        return text
+
+
+Citations = Callable[[Cite], Iterable[str | tuple[str, str]]]
+"""A citation in pieces: a text, or (key, text) for a link."""
 
 
 class Printer:
     """Turns what a template prints into source of a face, and notes what was printed."""
 
-    def __init__(
-        self, face: Face, citations: Citations, stale: frozenset[str] = frozenset()
-    ) -> None:
-        self.face, self.citations, self.stale = face, citations, stale
+    def __init__(self, face: Face, citations: Citations) -> None:
+        self.face, self.citations = face, citations
         self.printed: dict[str, Value] = {}
         """By key, in the order in which they were first printed."""
 
@@ -78,15 +87,13 @@ class Printer:
             return self.face.escape(thing)
         if isinstance(thing, Value):
             self.printed.setdefault(thing.key, thing)
-            old = any(source.file in self.stale for source in thing.sources)
-            return self.face.value(thing, stale=old)
+            return self.face.value(thing)
         if isinstance(thing, Sentence):
-            return Markup("").join(self(part) for part in thing.parts)
+            return Markup("").join(map(self, thing.parts))
         if isinstance(thing, Cite):
-            pieces = self.citations.parts(thing)
             return Markup("").join(
                 self.face.escape(piece) if isinstance(piece, str) else self.face.cite(*piece)
-                for piece in pieces
+                for piece in self.citations(thing)
             )
         raise TypeError(
             f"{thing!r} is no value of the ledger and no text, so the paper does not print it"
@@ -101,26 +108,24 @@ class Prose(Extension):
         return re.sub(r"^[ \t]*%%[ \t]*(.*?)[ \t]*$", r"[% \1 %]", source, flags=re.MULTILINE)
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        raw = stream.name is None or stream.name.startswith("layout/")
         printer: Printer = self.environment.finalize  # type: ignore[assignment]
+        if stream.name is None or stream.name.startswith("layout/"):
+            yield from stream
+            return
         for token in stream:
-            if raw:
-                yield token
-            elif token.type == "data":
-                _refuse(token, without_names(token.value), r"\d", stream)
-                yield Token(token.lineno, "data", str(_escaped(printer.face, token.value)))
-            else:
-                if token.type == "string":
-                    _refuse(token, without_names(token.value), _NUMBER_IN_STRING, stream)
-                if token.type == "tilde":
-                    raise jinja2.TemplateSyntaxError(
-                        "'~' joins texts before they are escaped: print them one after the other",
-                        token.lineno, stream.name,
-                    )  # fmt: skip
-                yield token
+            if token.type == "data":
+                _refuse(token, r"\d", stream)
+                token = Token(token.lineno, "data", _escaped(printer.face, token.value))
+            elif token.type == "string":
+                _refuse(token, _NUMBER_IN_STRING, stream)
+            elif token.type == "tilde":
+                message = "'~' joins texts before they are escaped: print them one after the other"
+                raise jinja2.TemplateSyntaxError(message, token.lineno, stream.name)
+            yield token
 
 
-def _refuse(token: Token, text: str, pattern: str | re.Pattern[str], stream: TokenStream) -> None:
+def _refuse(token: Token, pattern: str, stream: TokenStream) -> None:
+    text = without_names(token.value)
     found = re.search(pattern, text)
     if found is None:
         return
@@ -135,8 +140,6 @@ def _refuse(token: Token, text: str, pattern: str | re.Pattern[str], stream: Tok
 
 def _escaped(face: Face, text: str) -> str:
     """Text of a template with its lines kept: an empty one is a new paragraph."""
-    if "\n" not in text:
-        return str(face.escape(text))
     lines = text.split("\n")
     ends = {0, len(lines) - 1}  # a blank there stands beside what is printed
     return "\n".join(
@@ -145,40 +148,30 @@ def _escaped(face: Face, text: str) -> str:
     )
 
 
-def environment(
-    folder: Path, printer: Printer, macros: Mapping[str, Any], **context: Any
-) -> jinja2.Environment:
+def environment(folder: Path, printer: Printer, macros: Mapping[str, Any]) -> jinja2.Environment:
     """Templates of ``folder`` (``report/``), printing through ``printer``.
 
     Args:
-        macros: functions that the templates and the layout's macros may call.
-        context: what the macros read besides.
+        macros: what the templates and the layout's macros may call and read.
     """
     env = jinja2.Environment(
-        block_start_string="[%",
-        block_end_string="%]",
-        variable_start_string="[[",
-        variable_end_string="]]",
-        comment_start_string="[#",
-        comment_end_string="#]",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=printer,
-        loader=jinja2.FileSystemLoader(folder),
-        extensions=[Prose],
-    )
+        block_start_string="[%", block_end_string="%]", variable_start_string="[[",
+        variable_end_string="]]", comment_start_string="[#", comment_end_string="#]",
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=True,
+        undefined=jinja2.StrictUndefined, finalize=printer,
+        loader=jinja2.FileSystemLoader(folder), extensions=[Prose],
+    )  # fmt: skip
+
+    def join(things: Iterable[Any], separator: str = ", ") -> Markup:
+        return Markup(printer(separator)).join(map(printer, things))
+
     env.filters.clear()  # none is needed, and some make a string of a number
-    env.filters.update(join=_join(printer), id=_id, raw=Markup, trim=lambda text: text.strip())
+    env.filters.update(join=join, id=_id, raw=Markup, trim=lambda text: text.strip())
     env.globals.clear()
-    env.globals.update(macros, **context)
+    env.globals.update(macros)
     name = f"layout/macros.{printer.face.name}.j2"
-    module = _guarded(name, lambda: env.get_template(name).module)
-    env.globals.update(
-        {key: value for key, value in vars(module).items() if not key.startswith("_")}
-    )
+    module = vars(_guarded(name, lambda: env.get_template(name).module))
+    env.globals.update({key: value for key, value in module.items() if not key.startswith("_")})
     return env
 
 
@@ -191,14 +184,6 @@ def _id(text: str) -> Markup:
     if not re.fullmatch(r"[\w.:-]+", text, re.ASCII):
         raise ValueError(f"{text!r} cannot be a label")
     return Markup(text)
-
-
-def _join(printer: Printer) -> Callable[..., Markup]:
-    def join(things: Iterable[Any], separator: str = ", ") -> Markup:
-        """The things printed one after the other, ``separator`` between them."""
-        return Markup(printer(separator)).join(printer(thing) for thing in things)
-
-    return join
 
 
 def render(env: jinja2.Environment, name: str, context: Mapping[str, Any]) -> str:
@@ -220,14 +205,11 @@ def _guarded(name: str, make: Callable[[], Any]) -> Any:
     except jinja2.TemplateSyntaxError as error:
         where = f"report/{error.name or name}:{error.lineno}"
         raise UserError(f"{where}: {error.message}") from None
-    except UserError as error:
-        place = _place(error, name)
-        raise UserError(f"{place}: {error}" if place else str(error)) from None
     except (
-        *(TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError),
-        jinja2.UndefinedError,
+        *(UserError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError),
+        *(RecursionError, jinja2.UndefinedError),
     ) as error:
-        raise UserError(f"{_place(error, name) or f'report/{name}'}: {error}") from error
+        raise UserError(f"{_place(error, name)}: {error}") from error
 
 
 def _place(error: BaseException, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The face of TeX, and XeLaTeX in one folder: without a shell, its log in words.
+"""The face of TeX, XeLaTeX in one folder without a shell, its log in words, and the finished PDF.
 
 What TeX only warns of is an error here, with the name of the table or figure where it happened: an
 overfull box, a float that is too large or lost, a missing glyph, an undefined reference.
@@ -6,34 +6,27 @@ overfull box, a float that is too large or lost, a missing glyph, an undefined r
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
+import pikepdf
 from markupsafe import Markup
 
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
+from cnnpaper.paper.templates import Face
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "\N{NO-BREAK SPACE}": "~",
-    "\N{THIN SPACE}": r"\,",
-    "\N{NARROW NO-BREAK SPACE}": r"\,",
-}
+SPECIAL = {char: rf"\{char}" for char in "{}$&#%_"} | {
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "\N{NO-BREAK SPACE}": "~", "\N{THIN SPACE}": r"\,", "\N{NARROW NO-BREAK SPACE}": r"\,",
+}  # fmt: skip
 """No ligatures stand here: the fonts are loaded without TeX's, so ``--`` and quotes stay."""
 MATH = {
     "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma",
@@ -46,16 +39,14 @@ LONGEST_WORD, BROKEN_EVERY, LONGEST_LINK = 28, 14, 20
 since a link that is broken over two pages confuses the driver."""
 
 
-class TexFace:
+class TexFace(Face):
     """How text, values and citations look in TeX."""
 
-    name = "tex"
+    name, break_here = "tex", Markup(r"\allowbreak{}")
 
     def escape(self, text: str) -> Markup:
-        r"""Any string as TeX that prints this string and does nothing else.
-
-        What starts like an option, ``[…]`` or ``*``, is kept apart from the command that may stand
-        before it, such as the ``\\`` of the table's row above.
+        r"""What starts like an option, ``[…]`` or ``*``, is kept apart from the command that may
+        stand before it, such as the ``\\`` of the table's row above.
 
         Raises:
             UserError: a control or format character, by its name.
@@ -70,48 +61,34 @@ class TexFace:
         apart = "{}" if composed.lstrip().startswith(("[", "*")) else ""
         return Markup(apart + " ".join(_escape_word(word) for word in composed.split(" ")))
 
-    def value(self, value: Value, *, stale: bool) -> Markup:
+    def value(self, value: Value) -> Markup:
         head, blank, tail = value.text.partition(" ")
         if len(value.text) <= LONGEST_LINK:
             head, blank, tail = value.text, "", ""
-        text = rf"\ledger{{{value.key}}}{{{self.escape(head)}}}{blank}{self.escape(tail)}"
-        return Markup(text + (r"\stalemark{}" if stale else ""))
+        link = rf"\ledger{{{value.key}}}{{{self.escape(head)}}}"
+        return Markup(link + blank + self.escape(tail))
 
     def cite(self, key: str, text: str) -> Markup:
         return Markup(rf"\hyperlink{{cite.{key}}}{{\mbox{{{self.escape(text)}}}}}")
 
-    def breakable(self, text: str) -> Markup:
-        """A path or a command, which may break after its punctuation."""
-        pieces = re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
-        return Markup(r"\allowbreak{}").join(self.escape(piece) for piece in pieces)
-
     def target(self, key: str) -> Markup:
-        """A key of the ledger where the links to it lead."""
         return Markup(rf"\target{{ledger.{key}}}") + self.breakable(key)
-
-    def paragraphs(self, text: str) -> str:
-        """Empty lines separate paragraphs already."""
-        return text
 
 
 def _escape_word(word: str) -> str:
+    chars = [
+        rf"\ensuremath{{{MATH[char]}}}" if char in MATH else SPECIAL.get(char, char)
+        for char in word
+    ]
     step = BROKEN_EVERY if len(word) > LONGEST_WORD else len(word) + 1
-    parts = [word[start : start + step] for start in range(0, len(word), step)]
-    return r"\allowbreak{}".join("".join(map(_escape_char, part)) for part in parts)
-
-
-def _escape_char(char: str) -> str:
-    if char in MATH:
-        return rf"\ensuremath{{{MATH[char]}}}"
-    return SPECIAL.get(char, char)
+    parts = ("".join(chars[start : start + step]) for start in range(0, len(word), step))
+    return TexFace.break_here.join(map(Markup, parts))
 
 
 def pdf_string(text: str) -> str:
     """A string of PDF, in hexadecimal digits."""
     return f"<FEFF{text.encode('utf-16-be').hex().upper()}>"
 
-
-# ---------------------------------------------------------------------------------- XeLaTeX
 
 MAIN = "paper"
 """Name of the main file, without its ending."""
@@ -139,12 +116,8 @@ CAUSES = (
      "punctuation"),
     (r"font.*(not found|cannot be found)|Font .* not loadable", "a font is missing: the paper "
      "needs Latin Modern (lmodern) and Nanum (fonts-nanum)"),
-    (r"Missing \$ inserted", "mathematics outside of $…$: a '_' or '^' that was not escaped"),
-    (r"Misplaced alignment tab|Extra alignment tab", "a '&' too many in a table, or not escaped"),
     (r"Environment .* undefined", "an environment that no package defines"),
-    (r"(Runaway argument|Paragraph ended before|File ended while)", "a '}' is missing"),
-    (r"Too many }'s|Extra }", "a '}' too many"),
-    (r"Too many unprocessed floats", "more tables and figures than pages can take"),
+    (r"Runaway argument|Paragraph ended before|File ended while", "a '}' is missing"),
     (r"Unable to load picture or PDF file", "a figure is missing or damaged"),
     (r"No space left", "the disk is full"),
 )  # fmt: skip
@@ -191,63 +164,28 @@ def refused(log: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def versions(folder: Path) -> dict[str, str]:
-    """What set the page: programs and packages of TeX by version.
-
-    The bytes of a PDF are those of another one only where these are the same.
-    """
-    log = _read(folder / f"{MAIN}.log")
-    banner = re.search(r"^This is XeTeX, Version (\S+)", log, re.MULTILINE)
-    kernel = re.search(r"^LaTeX2e <([^>]+)>", log, re.MULTILINE)
-    driver = subprocess.run(["xdvipdfmx", "--version"], capture_output=True, text=True, check=False)
-    number = re.search(r"Version (\S+)", driver.stdout)
-    found = {"XeTeX": banner, "LaTeX": kernel, "xdvipdfmx": number}
-    styles = re.findall(
-        r"^Package: (?!cnnpaper)(\S+) (\d{4}[-/]\d\d[-/]\d\d(?: v?\d[\w.]*)?)", log, re.MULTILINE
-    )
-    return {name: match[1] if match else "unknown" for name, match in found.items()} | dict(styles)
-
-
 def _latexmk(folder: Path, epoch: int, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
         "latexmk", "-norc", "-xelatex", "-bibtex-", "-interaction=nonstopmode", "-halt-on-error",
         "-file-line-error", "-no-shell-escape", *options, f"{MAIN}.tex",
     ]  # fmt: skip
+    # no user's macros, no shell, no time of its own
+    keep = ("PATH", "HOME", "TMPDIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME")
+    environment = {name: os.environ[name] for name in keep if name in os.environ} | {
+        "LC_ALL": "C.UTF-8", "TZ": "UTC", "SOURCE_DATE_EPOCH": str(epoch),
+        "FORCE_SOURCE_DATE": "1", "openin_any": "p", "openout_any": "p", "shell_escape": "f",
+        "max_print_line": "10000",  # or the log breaks its lines at 79 characters
+        "error_line": "254", "half_error_line": "238",
+    }  # fmt: skip
     try:
         return subprocess.run(
-            command,
-            cwd=folder,
-            env=tex_environment(epoch),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
             timeout=TIME_LIMIT_S,
-            check=False,
-        )
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise UserError(
-            f"TeX was stopped after {TIME_LIMIT_S} seconds; it ran in {folder}"
-        ) from None
-
-
-def tex_environment(epoch: int) -> dict[str, str]:
-    """Environment in which TeX runs: no user's macros, no shell, no time of its own."""
-    keep = ("PATH", "HOME", "TMPDIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME")
-    return {
-        **{name: os.environ[name] for name in keep if name in os.environ},
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": str(epoch),
-        "FORCE_SOURCE_DATE": "1",
-        "openin_any": "p",
-        "openout_any": "p",
-        "shell_escape": "f",
-        "max_print_line": "10000",  # or the log breaks its lines at 79 characters
-        "error_line": "254",
-        "half_error_line": "238",
-    }
+        message = f"TeX was stopped after {TIME_LIMIT_S} seconds; it ran in {folder}"
+        raise UserError(message) from None
 
 
 def _read(path: Path) -> str:
@@ -266,12 +204,12 @@ def explain(log: str, output: str, folder: Path) -> str:
     file, line, message = match[1], int(match[2]), match[3]
     if said and "Emergency stop" in message:  # the reason stands above it
         message = said[1]
-    lines = _read(folder / file).splitlines()
-    text = lines[line - 1].strip() if 0 < line <= len(lines) else ""
     undefined = re.search(rf"^l\.{line} .*?(\\\w+)\s*$", log, re.MULTILINE)
-    shown = f" {undefined[1]}" if undefined and "Undefined control" in message else ""
-    head = f"{folder / file}:{line}: TeX says: {message}{shown}"
-    return "\n".join([head, *([f"  {text[:160]}"] if text else []), _cause(message), end])
+    if undefined and "Undefined control" in message:
+        message += f" {undefined[1]}"
+    text = "\n".join(_read(folder / file).splitlines()[line - 1 : line]).strip()[:160]
+    head = f"{folder / file}:{line}: TeX says: {message}"
+    return "\n".join(filter(None, [head, text and f"  {text}", _cause(message), end]))
 
 
 def _cause(message: str) -> str:
@@ -282,3 +220,30 @@ def _cause(message: str) -> str:
         if re.search(pattern, message, re.IGNORECASE):
             return f"likely cause: {meaning}"
     return "likely cause: a mistake in a template of report/ near this line"
+
+
+MIME = {"json": "application/json", "csv": "text/csv"}
+
+
+def finish(pdf: bytes, attachments: Mapping[str, bytes], *, dated: bool) -> bytes:
+    """``pdf`` with files attached; the same input gives the same bytes.
+
+    Args:
+        pdf: as TeX's driver wrote it.
+        attachments: name → content.
+        dated: False where no log says when the runs were made: the PDF then bears no date either.
+    """
+    with pikepdf.open(io.BytesIO(pdf)) as document:
+        for name, data in sorted(attachments.items()):
+            kind = MIME[name.rpartition(".")[2]]
+            document.attachments[name] = pikepdf.AttachedFileSpec(
+                document, data, filename=name, mime_type=kind, creation_date="", mod_date=""
+            )
+        document.docinfo["/Producer"] = "cnnpaper"
+        for key in () if dated else ("/CreationDate", "/ModDate"):
+            if key in document.docinfo:
+                del document.docinfo[key]
+        out = io.BytesIO()
+        packed = pikepdf.ObjectStreamMode.generate
+        document.save(out, deterministic_id=True, object_stream_mode=packed, compress_streams=True)
+    return out.getvalue()

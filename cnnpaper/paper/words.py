@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from cnnpaper.config import read_toml
 from cnnpaper.files import UserError
-from cnnpaper.paper.ledger import Cite, Part, Sentence, Value
+from cnnpaper.paper.ledger import Cite, Part, Sentence
 
 Phrase: TypeAlias = Part | Sentence
 
@@ -53,14 +53,13 @@ PARTICLES: dict[str, tuple[str, str, str]] = {
 
 FIRST_SYLLABLE, LAST_SYLLABLE, FINALS, RIEUL = 0xAC00, 0xD7A3, 28, 8
 """Hangul syllables in Unicode: 28 finals each, none first; ``로`` follows ㄹ as it does a vowel."""
-DIGITS = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True))
-"""The last digit is enough: 십, 백, 천, 만 and 억 end in consonants, as 영 does."""
-LETTERS = {
+SPOKEN = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True)) | {
     "a": "에이", "b": "비", "c": "시", "d": "디", "e": "이", "f": "에프", "g": "지", "h": "에이치",
     "i": "아이", "j": "제이", "k": "케이", "l": "엘", "m": "엠", "n": "엔", "o": "오", "p": "피",
     "q": "큐", "r": "아르", "s": "에스", "t": "티", "u": "유", "v": "브이", "w": "더블유",
     "x": "엑스", "y": "와이", "z": "제트", "%": "퍼센트",
 }  # fmt: skip
+"""The last digit is enough: 십, 백, 천, 만 and 억 end in consonants, as 영 does."""
 ENDINGS = {"net": "넷", "Net": "넷", "ng": "응", "le": "을"}
 """Ends of words, which are not spelt out as abbreviations are: 이미지넷, 황, 구글."""
 UNREAD = re.compile(r"(?:\s*\([^()]*\)|[\s.,’”'\"\])])+$")
@@ -76,8 +75,7 @@ def particle(reading: str, kind: str) -> str:
     consonant, vowel, unknown = PARTICLES[kind]
     text = UNREAD.sub("", reading)
     word = next((spoken for end, spoken in ENDINGS.items() if text.endswith(end)), "")
-    last = text[-1:].lower()
-    spoken = word or DIGITS.get(last) or LETTERS.get(last) or last
+    spoken = word or SPOKEN.get(text[-1:].lower(), text[-1:])
     code = ord(spoken[-1]) if spoken else 0
     if not FIRST_SYLLABLE <= code <= LAST_SYLLABLE:
         return unknown
@@ -93,13 +91,12 @@ class Words:
         readings: of names in this language: ``ResNet-18`` → ``레즈넷 십팔``.
 
     Raises:
-        UserError: the file is missing or no TOML.
+        UserError: the file is missing or no TOML, or a number is typed in it.
     """
 
     def __init__(self, path: Path, readings: Mapping[str, str] | None = None) -> None:
-        self.path = path
+        self.path, self.readings = path, readings or {}
         self.values = read_toml(path)
-        self.readings = dict(readings or {})
         self.language: str = self.text("language")
         for table, entries in self.values.items():
             for key, text in entries.items() if isinstance(entries, dict) else ():
@@ -128,8 +125,8 @@ class Words:
 
     def label(self, kind: str, key: str) -> str:
         """The entry ``kind.key`` where there is one, else the key itself, without underscores."""
-        found = self.values.get(kind, {}).get(key)
-        return self.text(f"{kind}.{key}") if found is not None else key.replace("_", " ")
+        known = key in self.values.get(kind, {})
+        return self.text(f"{kind}.{key}") if known else key.replace("_", " ")
 
     def formula(self, text: str) -> str:
         """How a value was computed, in this language: the ledger has it in English.
@@ -152,61 +149,51 @@ class Words:
         Raises:
             UserError: no such sentence, or it has a place that was not given.
         """
-        out: list[Part] = []
-        template = self.text(f"sentence.{kind}")
-        for literal, place, _, _ in string.Formatter().parse(template):
-            out += [literal] if literal else []
-            if place is not None:
-                out += self._filled(kind, place, parts)
-        return Sentence(tuple(out))
-
-    def _filled(self, kind: str, place: str, parts: Mapping[str, Phrase]) -> list[Part]:
-        name, _, suffix = place.rpartition("_")
-        follows = suffix in PARTICLES and name in parts and place not in parts
-        if not follows:
-            name = place
-        if name not in parts:
-            raise UserError(f"{self.path}: sentence.{kind}: there is no {{{place}}} to print")
-        part = parts[name]
-        if follows:
-            return list(self.josa(part, suffix).parts)
-        return list(part.parts) if isinstance(part, Sentence) else [part]
+        out = Sentence()
+        for literal, place, _, _ in string.Formatter().parse(self.text(f"sentence.{kind}")):
+            out += Sentence((literal,) if literal else ())
+            if place is None:
+                continue
+            name, _, suffix = place.rpartition("_")
+            if place in parts:
+                out += _sentence(parts[place])
+            elif suffix in PARTICLES and name in parts:
+                out += self.josa(parts[name], suffix)
+            else:
+                raise UserError(f"{self.path}: sentence.{kind}: there is no {{{place}}} to print")
+        return out
 
     def josa(self, part: Phrase, kind: str) -> Sentence:
         """A phrase with the particle (조사) that follows it, as templates print it."""
-        found = part.parts if isinstance(part, Sentence) else (part,)
-        return Sentence((*found, particle(self.reading(part), kind)))
+        return _sentence(part) + particle(self.reading(part), kind)
 
     def reading(self, part: Phrase) -> str:
         """How a phrase is read, as far as its end tells the particle."""
         if isinstance(part, Sentence):
             return "".join(map(self.reading, part.parts))
-        if isinstance(part, Cite):
-            return ""
-        text = part.text if isinstance(part, Value) else part
-        return self.readings.get(text, text)
+        return "" if isinstance(part, Cite) else self.readings.get(str(part), str(part))
 
-    def listing(self, items: Iterable[Phrase], join: str = "and") -> Sentence:
-        """``a``, ``a and b``, ``a, b, and c``: a list as a sentence of this language has it.
+    def listing(self, items: Iterable[Phrase]) -> Sentence:
+        """``a``, ``a and b``, ``a, b, and c``: a list as a sentence of this language has it."""
+        parts = [_sentence(item) for item in items]
+        if len(parts) < 2:
+            return joined(parts, "")
+        last = self.text("join.and" if len(parts) == 2 else "join.and_last")
+        return joined(parts[:-1], self.text("join.comma")) + last + parts[-1]
 
-        Args:
-            join: ``and`` or ``or``.
-        """
-        parts = [item if isinstance(item, Sentence) else Sentence((item,)) for item in items]
-        two, last = self.text(f"join.{join}"), self.text(f"join.{join}_last")
-        out = Sentence(())
-        for index, part in enumerate(parts):
-            if index:
-                final = two if len(parts) == 2 else last
-                out += final if index == len(parts) - 1 else self.text("join.comma")
-            out += part
-        return out
+
+def _sentence(part: Phrase) -> Sentence:
+    return part if isinstance(part, Sentence) else Sentence((part,))
+
+
+def joined(parts: Iterable[Sentence], separator: str) -> Sentence:
+    """Sentences one after the other, with a separator between; empty ones are left out."""
+    out = Sentence()
+    for part in filter(None, parts):
+        out = out + separator + part if out else part
+    return out
 
 
 def sentences(*found: Sentence) -> Sentence:
-    """Several sentences, one after the other, with spaces between; empty ones are left out."""
-    out = Sentence(())
-    for item in found:
-        if item.parts:
-            out += item if not out.parts else Sentence((" ", *item.parts))
-    return out
+    """Several sentences with spaces between."""
+    return joined(found, " ")

@@ -10,10 +10,11 @@ import pytest
 
 from cnnpaper.paper import compose as compose_module
 from cnnpaper.paper.compose import Document, compose_data
+from cnnpaper.study.load import StudyData
 from tests.paper import invent
 
 ARMS = {"short": (2, 5), "equal": (2, 3), "long": (6, 3)}
-Composed = tuple[invent.Study, Document]
+Composed = tuple[StudyData, Document]
 
 
 @pytest.fixture
@@ -29,15 +30,15 @@ def compose(tmp_path: Path) -> Callable[..., Composed]:
 
 
 @pytest.fixture
-def tiny_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edition: str) -> Path:
-    """A repository of one small study, whose logs are invented as it is read; a test module says
-    by a fixture ``edition`` which of its papers that is."""
-    shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
-                         extras=False, name="tiny")  # fmt: skip
-    data, found = invent.study(tmp_path, shape)
+def tiny_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Path]:
+    """A repository of one small study, whose logs are invented as an edition of it is built."""
 
-    def made(*_: Any, draw: bool = True, **__: Any) -> Document:
-        return compose_data(data, found, edition, draw=draw)  # type: ignore[arg-type]
+    def make(edition: Any) -> Path:
+        shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
+                             extras=False, name="tiny")  # fmt: skip
+        data, found = invent.study(tmp_path, shape)
+        made = lambda *_, draw=True, **__: compose_data(data, found, edition, draw=draw)  # noqa: E731
+        monkeypatch.setattr(compose_module, "compose", made)
+        return tmp_path
 
-    monkeypatch.setattr(compose_module, "compose", made)
-    return tmp_path
+    return make

@@ -7,6 +7,8 @@ objects, whose lines are numbered as a real log's would be.
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,48 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cnnpaper import config, log
-from cnnpaper.study.analysis import (
-    Budget,
-    Calibration,
-    Contrast,
-    Findings,
-    Gain,
-    StepTime,
-    Trial,
-)
-from cnnpaper.study.load import epochs_table
+from cnnpaper.study import analysis, load
+from cnnpaper.study.analysis import Contrast, Findings, StepTime, Trial
+from cnnpaper.study.load import StudyData
 from cnnpaper.study.precision import Change, Precision
 from cnnpaper.study.stats import Summary
 
-COLUMNS = ["path", "arm", "model", "variant", "seed", "steps", "status", "val_acc", "test_acc",
-           "train_s", "total_s"]  # fmt: skip
 HERE = Path(__file__).resolve().parents[2]
-RECIPE = """
-batch_size = 64
-peak_learning_rate = 0.05
-warmup_fraction = 0.2
-momentum = 0.9
-nesterov = true
-weight_decay = 5e-4
-weight_decay_on = "weights"
-label_smoothing = 0.1
-crop_padding = 4
-crop_mode = "reflect"
-flip = "alternating"
-clip_norm = 1.0
-memory_format = "channels_last"
-precision = "bfloat16"
-"""
-NAMES = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
-CITED = {
-    "alexnet": "krizhevsky2012imagenet",
-    "vgg16": "simonyan2015very",
-    "googlenet": "szegedy2015going",
-    "resnet18": "he2016deep",
-}
+_no_outputs = shutil.ignore_patterns("*.pdf", "*.html", "*.png", "preview")
+NAMES = dict.fromkeys(("alexnet", "vgg16", "googlenet", "resnet18"), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,116 +34,54 @@ class Shape:
     """What a study looks like."""
 
     models: Mapping[str, str] = field(default_factory=lambda: dict(NAMES))
-    """Network → printed name."""
+    """Network → printed name; "" for that of its file."""
     arms: Mapping[str, tuple[int, int]] = field(default_factory=lambda: {"short": (2, 5)})
     """Arm → epochs, seeds; the arm ``""`` is that of a study without arms."""
-    finished: int | None = None
-    """Runs that have a log, in the order of the study; None for all."""
-    diverged: frozenset[int] = frozenset()
-    """Numbers of runs."""
-    accuracies: Sequence[float] = (0.65, 0.78, 0.785, 0.8)
-    """Of the networks, in turn."""
+    finished: int | None = None  # runs that have a log, in the order of the study; None for all
+    diverged: frozenset[int] = frozenset()  # numbers of runs
+    accuracies: Sequence[float] = (0.65, 0.78, 0.785, 0.8)  # of the networks, in turn
     spread: float = 0.004
     data: str = "jpeg75"
     contrast: bool = True
-    extras: bool = True
-    """Timing, search, precision, calibration."""
+    extras: bool = True  # timing, search, precision, calibration
     name: str = "reference"
-
-
-@dataclass
-class Study:
-    """What ``study.load.StudyData`` is to the paper."""
-
-    root: Path
-    study: config.Study
-    recipe: config.Recipe
-    experiments: dict[str, config.Experiment]
-    specs: list[config.RunSpec]
-    logs: dict[str, log.Run]
-    missing: list[config.RunSpec]
-    runs: pd.DataFrame
-    epochs: pd.DataFrame
-    predictions: dict[str, log.Predictions] = field(default_factory=dict)
-    stale: dict[str, list[str]] = field(default_factory=dict)
-    verified: list[str] = field(default_factory=list)
-    timing: Any = None
-    tuning: Any = None
-    precision: Any = None
-
-    mixed_processors: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def timing_path(self) -> Path:
-        return self.root / "results" / "log" / self.study.name / "timing.jsonl"
-
-    def complete_seeds(self, arm: str) -> tuple[int, ...]:
-        wanted: dict[int, list[bool]] = {}
-        for spec in self.specs:
-            if (spec.arm or "") == arm:
-                wanted.setdefault(spec.seed, []).append(spec.path in self.logs)
-        return tuple(seed for seed, there in wanted.items() if all(there))
 
 
 def repository(root: Path, shape: Shape) -> Path:
     """Templates and configuration of a study in an empty folder."""
-    (root / "experiments" / "study").mkdir(parents=True, exist_ok=True)
+    place = root / "experiments"
+    (place / "study").mkdir(parents=True, exist_ok=True)
     if not (root / "report").exists():
         shutil.copytree(HERE / "report", root / "report", ignore=_no_outputs)
         shutil.copyfile(HERE / "pyproject.toml", root / "pyproject.toml")
-    (root / "experiments" / "recipe.toml").write_text(RECIPE, "utf-8")
-    for place, (model, name) in enumerate(shape.models.items()):
-        (root / "experiments" / f"{model}.toml").write_text(_network(model, name, place), "utf-8")
-    text = _study(shape)
-    (root / "experiments" / "study" / f"{shape.name}.toml").write_text(text, "utf-8")
+    shutil.copy(HERE / "experiments" / "recipe.toml", place)
+    for model, name in shape.models.items():
+        own = HERE / "experiments" / f"{model}.toml"
+        text = (own if own.is_file() else own.with_name("resnet18.toml")).read_text("utf-8")
+        line = f"name = {json.dumps(name, ensure_ascii=False)}"
+        text = re.sub("^name = .*$", lambda _: line, text, flags=re.MULTILINE) if name else text  # noqa: B023
+        (place / f"{model}.toml").write_text(text, "utf-8")
+    (place / "study" / f"{shape.name}.toml").write_text(_study(shape), "utf-8")
     return root
 
 
-def _no_outputs(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name.endswith((".pdf", ".html", ".png")) or name == "preview"]
-
-
-def _network(model: str, name: str, place: int) -> str:
-    return f'''
-name = {_quoted(name)}
-korean = "레즈넷 십팔"
-year = {2012 + place}
-venue = "CVPR"
-citation = "{CITED.get(model, "he2016deep")}"
-depth = {8 + place}
-builder = "resnet18"
-idea = "It isolated one idea, and showed by a wide margin that the idea mattered for images."
-stem = "The first convolution has stride one."
-idea_ko = "하나의 생각을 떼어 내어 보였다."
-stem_ko = "첫 합성곱의 보폭은 하나이다."
-'''
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def _study(shape: Shape) -> str:
-    models = list(shape.models)
-    lines = [f"networks = {models}", f'data = {{ set = "{shape.data}" }}'.replace("'", '"')]
-    if set(shape.arms) == {""}:
-        epochs, seeds = shape.arms[""]
-        lines += [f"epochs = {epochs}", f"seeds = {list(range(seeds))}"]
-        return "\n".join(lines).replace("'", '"') + "\n"
-    if shape.contrast and len(models) > 1:
-        first = next(iter(shape.arms))
+    models, first = list(shape.models), next(iter(shape.arms))
+    lines = [f"networks = {json.dumps(models)}", f'data = {{ set = "{shape.data}" }}']
+    if shape.contrast and first and len(models) > 1:
         lines.append(f'contrast = {{ arm = "{first}", baseline = "{models[-1]}" }}')
-    if shape.extras:
+    if shape.extras and first:
         lines.append(
             f'budget = {{ like = "{models[-1]}", timing = "{shape.name}", '
-            f'processor = "AuthenticAMD 25-17", steps = {{ {next(iter(shape.arms))} = 1408 }} }}'
+            f'processor = "AuthenticAMD 25-17", steps = {{ {first} = 1408 }} }}'
         )
     for arm, (epochs, seeds) in shape.arms.items():
-        lines += [f"[arm.{arm}]", f"epochs = {epochs}", f"seeds = {list(range(seeds))}"]
-    return "\n".join(lines).replace("'", '"') + "\n"
+        lines += [f"[arm.{arm}]"] if arm else []
+        lines += [f"epochs = {epochs}", f"seeds = {list(range(seeds))}"]
+    return "\n".join(lines) + "\n"
 
 
-def study(root: Path, shape: Shape) -> tuple[Study, Findings]:
+def study(root: Path, shape: Shape) -> tuple[StudyData, Findings]:
     """A study of this shape with everything that was found."""
     repository(root, shape)
     loaded = config.load_study(root, shape.name)
@@ -180,19 +89,16 @@ def study(root: Path, shape: Shape) -> tuple[Study, Findings]:
     done = specs if shape.finished is None else specs[: shape.finished]
     random = np.random.default_rng(7)
     base = dict(zip(shape.models, itertools.cycle(shape.accuracies), strict=False))
-    logs, rows = {}, []
+    logs = {}
     for place, spec in enumerate(done):
-        lost = place in shape.diverged
         score = base[spec.model] + shape.spread * float(random.standard_normal())
-        accuracy = 0.1 if lost else round(min(0.99, max(0.1, score)) * 10_000) / 10_000
-        run = _run(root, spec, accuracy, lost)
-        logs[spec.path] = run
-        rows.append(_row(spec, run, accuracy, lost))
-    data = Study(
+        accuracy = round(min(0.99, max(0.1, score)) * 10_000) / 10_000
+        logs[spec.path] = _run(root, spec, accuracy, place in shape.diverged)
+    data = StudyData(
         root=root, study=loaded, recipe=config.load_recipe(root),
-        experiments={m: config.load_experiment(root, m) for m in loaded.networks},
-        specs=specs, logs=logs, missing=specs[len(done):],
-        runs=pd.DataFrame(rows, columns=COLUMNS), epochs=epochs_table(loaded, logs),
+        experiments={m: config.load_experiment(root, m) for m in loaded.networks}, specs=specs,
+        logs=logs, predictions={}, missing=specs[len(done):],
+        runs=load._runs_table(loaded, logs), epochs=load.epochs_table(loaded, logs),
     )  # fmt: skip
     return data, findings(data, shape)
 
@@ -220,93 +126,61 @@ def _run(root: Path, spec: config.RunSpec, accuracy: float, lost: bool) -> log.R
                   other_cpu_s=1.0, eval_s=9.0, suspended_s=0.0, contended=False)
         for e in range(shown)
     )  # fmt: skip
+    loss, score = (None, None) if lost else (0.7, accuracy)
     result = log.Result(
-        status="diverged" if lost else "finished", val_loss=None if lost else 0.7,
-        val_acc=None if lost else accuracy, test_loss=None if lost else 0.7,
-        test_acc=None if lost else accuracy, train_s=900.0, total_s=930.0, peak_memory=2**30,
-        predictions_sha256=None, weights_sha256=None,
+        status="diverged" if lost else "finished", val_loss=loss, val_acc=score, test_loss=loss,
+        test_acc=score, train_s=900.0, total_s=930.0, peak_memory=2**30, predictions_sha256=None,
+        weights_sha256=None,
     )  # fmt: skip
-    numbers = {"header": 1, "miniature": 2}
-    numbers |= {f"epoch {e}": 23 + e for e in range(shown)}
-    numbers |= {"reading": 23 + shown, "result": 24 + shown}
+    numbers = {"header": 1, "miniature": 2, "reading": 23 + shown, "result": 24 + shown}
     return log.Run(
         path=spec.folder(root) / log.LOG_NAME, header=header, epochs=lines, result=result,
         readings=() if lost else (log.Reading(at="2026-11-26T11:00:00Z", images=10_000),),
-        line_numbers=numbers,
+        line_numbers=numbers | {f"epoch {e}": 23 + e for e in range(shown)},
     )  # fmt: skip
 
 
-def _row(spec: config.RunSpec, run: log.Run, accuracy: float, lost: bool) -> dict[str, Any]:
-    status = "diverged" if lost else "finished"
-    return {
-        "path": spec.path, "arm": spec.arm or "", "model": spec.model,
-        "variant": spec.variant or "", "seed": spec.seed, "steps": spec.steps, "status": status,
-        "val_acc": accuracy, "test_acc": accuracy, "train_s": 900.0, "total_s": 930.0,
-    }  # fmt: skip
-
-
-def findings(data: Study, shape: Shape) -> Findings:
+def findings(data: StudyData, shape: Shape) -> Findings:
     """What the analysis would give, with invented tests that agree with the accuracies."""
-    summaries = {}
-    for arm in data.study.arms:
-        key, seeds = arm or "", data.complete_seeds(arm or "")
-        for model in data.study.networks:
-            runs = data.runs
-            own = runs[(runs["arm"] == key) & (runs["model"] == model) & runs["seed"].isin(seeds)]
-            for column in ("test_acc", "val_acc", "train_s") if len(own) else ():
-                summaries[key, model, column] = summary(own[column].to_numpy(float))
+    summaries = analysis._summaries(data)
+    known: dict[str, Any] = {
+        "summaries": summaries, "contrasts": contrasts(data, summaries),
+        "compute_s": 930.0 * len(data.logs) if data.logs else None,
+    }  # fmt: skip
     if not shape.extras or not data.logs:
-        return Findings(summaries=summaries, contrasts=contrasts(data, summaries),
-                        compute_s=930.0 * len(data.logs) if data.logs else None)  # fmt: skip
-    models = list(data.study.networks)
-    first = next(iter(shape.arms))
-    arms = list(shape.arms)
+        return Findings(**known)
+    models, arms = list(data.study.networks), list(shape.arms)
+    first, last = (bool(data.complete_seeds(arm)) for arm in (arms[0], arms[-1]))
     return Findings(
-        summaries=summaries, contrasts=contrasts(data, summaries), trials=tuple(trials(models)),
-        winners=dict.fromkeys(models, 0.025),
+        **known, trials=tuple(trials(models)), winners=dict.fromkeys(models, 0.025),
         precision=Precision(
             changes=tuple(Change(model=m, change=-0.002, interval=(-0.01, 0.006), n=3, paths=())
                           for m in models), mean=-0.002, bound=-0.005, stands=True),
         timing=tuple(step_time(m, i) for i, m in enumerate(models)), timing_rounds=12,
-        timing_steps=20, timing_machine="AMD EPYC 9R14", timing_batch=64, budget_s={first: 936.0},
-        budgets=tuple(Budget(arm=first, model=m, steps=1000, residual_s=0.2) for m in models),
-        calibration_arm=first,
-        calibration=tuple(Calibration(model=m, temperature=0.8, ece=0.05, ece_scaled=0.01, nll=0.7,
-                                      nll_scaled=0.65) for m in models)
-        if data.complete_seeds(first) else (),
+        timing_steps=20, timing_machine="AMD EPYC 9R14", timing_batch=64, budget_s={arms[0]: 936.0},
+        budgets=tuple(analysis.Budget(arm=arms[0], model=m, steps=1000, residual_s=0.2)
+                      for m in models),
+        calibration_arm=arms[0],
+        calibration=tuple(analysis.Calibration(model=m, temperature=0.8, ece=0.05, ece_scaled=0.01,
+                                               nll=0.7, nll_scaled=0.65) for m in models if first),
         gain_arms=(arms[0], arms[-1]) if len(arms) > 1 else None,
-        gains=tuple(Gain(model=m, difference=0.05, interval=(0.04, 0.06)) for m in models)
-        if len(arms) > 1 and data.complete_seeds(arms[-1]) and data.complete_seeds(first) else (),
-        compute_s=930.0 * len(data.logs),
+        gains=tuple(analysis.Gain(model=m, difference=0.05, interval=(0.04, 0.06))
+                    for m in models if len(arms) > 1 and first and last),
     )  # fmt: skip
 
 
-def summary(values: np.ndarray) -> Summary:
-    mean, n = float(values.mean()), len(values)
-    if n == 1:
-        return Summary(mean=mean, n=n, interval=None, sd=None)
-    sd = float(values.std(ddof=1))
-    half = 2.776 * sd / n**0.5
-    return Summary(mean=mean, n=n, interval=(mean - half, mean + half), sd=sd)
-
-
-def contrasts(data: Study, summaries: Mapping[Any, Summary]) -> tuple[Contrast, ...]:
+def contrasts(data: StudyData, summaries: Mapping[Any, Summary]) -> tuple[Contrast, ...]:
     plan = data.study.contrast
     if plan is None or len(data.complete_seeds(plan.arm)) < 2:
         return ()
-    found = []
-    for model in data.study.networks:
-        if model == plan.baseline:
-            continue
-        a = summaries[plan.arm, model, "test_acc"]
-        b = summaries[plan.arm, plan.baseline, "test_acc"]
-        difference = a.mean - b.mean
-        found.append(
-            Contrast(model=model, difference=difference,
-                     interval=(difference - 0.008, difference + 0.008), p=0.01, p_holm=0.03,
-                     p_welch=0.02, significant=abs(difference) > 0.008, detectable=0.012)
-        )  # fmt: skip
-    return tuple(found)
+    means = {m: summaries[plan.arm, m, "test_acc"].mean for m in data.study.networks}
+    base = means.pop(plan.baseline)
+    return tuple(
+        Contrast(model=model, difference=mean - base,
+                 interval=(mean - base - 0.008, mean - base + 0.008), p=0.01, p_holm=0.03,
+                 p_welch=0.02, significant=abs(mean - base) > 0.008, detectable=0.012)
+        for model, mean in means.items()
+    )  # fmt: skip
 
 
 def trials(models: Sequence[str]) -> list[Trial]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import pikepdf
 import pytest
 
 from cnnpaper.files import UserError
-from cnnpaper.paper import attach, build, html, tex
+from cnnpaper.paper import build, html, tex
 from cnnpaper.paper.compose import Document, compose_data
 from tests import textlogs
 from tests.paper import invent
@@ -52,7 +51,7 @@ def pdf_of(root: Path, made: Document, folder: str = "tex") -> bytes:
     for name, data in build.tex_files(root, made).items():
         (place / name).write_bytes(data)
     pdf = tex.typeset(place, made.epoch or 0)
-    return attach.finish(pdf.read_bytes(), made.attachments, dated=made.epoch is not None)
+    return tex.finish(pdf.read_bytes(), made.attachments, dated=made.epoch is not None)
 
 
 def text_of(tmp_path: Path, data: bytes) -> str:
@@ -99,16 +98,10 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
         made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
     web = document(root, "html", arms=ARMS, finished=8)
-    text, printed = web.files["paper.html"], web.printed.values()
-    page = html.assemble(root, text, printed, web.attachments, web.words)
+    page = html.assemble(root, web)
     everything = laid_open(made[0]) + page.encode()
     assert b"cnnpaper" in everything
-    names = (
-        "some-user",
-        "another place",
-        os.fspath(tmp_path),
-        f"{Path.home()}/",
-    )
+    names = ("some-user", "another place", os.fspath(tmp_path), f"{Path.home()}/")
     assert [name for name in names if name.encode() in everything] == []
 
 
@@ -163,16 +156,9 @@ def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
 def test_stale_runs_are_named_and_marked(tmp_path: Path) -> None:
     data, found = invent.study(tmp_path, invent.Shape(arms=ARMS))
     data.stale["reference/short/vgg16-s0"] = ["engine/augment.py: crop changed"]
-    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, found, "en")))  # type: ignore[arg-type]
+    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, found, "en")))
     assert "Stale runs" in text
     assert "engine/augment.py: crop changed" in text
-
-
-def test_two_columns(tmp_path: Path) -> None:
-    invent.repository(tmp_path, invent.Shape(arms=ARMS))
-    path = tmp_path / "report" / "paper.toml"
-    path.write_text(path.read_text("utf-8").replace("columns = 1", "columns = 2"), "utf-8")
-    assert pdf_of(tmp_path, document(tmp_path, arms=ARMS)).startswith(b"%PDF")
 
 
 def test_a_missing_glyph_is_an_error_with_its_name(tmp_path: Path) -> None:
@@ -187,11 +173,3 @@ def test_an_overfull_table_is_an_error_with_its_name() -> None:
     assert tex.refused(log) == ["table results: is 12.5 pt wider than its column"]
     log = "cnnpaper: table a\ncnnpaper: figure b\nLaTeX Warning: Float too large for page by 7.1pt"
     assert tex.refused(log) == ["figure b: is 7.1 pt too high for a page"]
-
-
-def test_the_pdf_has_the_ledger_that_html_has(tmp_path: Path) -> None:
-    made, page = (document(tmp_path, edition, arms=ARMS) for edition in ("en", "html"))
-    with pikepdf.open(io.BytesIO(pdf_of(tmp_path, made))) as pdf:
-        inside = json.loads(pdf.attachments["ledger.json"].get_file().read_bytes())
-    texts = {v["key"]: v["text"] for v in inside["values"] if v["printed"]}
-    assert texts == {key: value.text for key, value in page.printed.items()}

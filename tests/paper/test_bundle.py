@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def edition() -> str:
-    return "en"
-
-
-@pytest.fixture
-def root(tiny_paper: Path) -> Path:
-    return tiny_paper
+def root(tiny_paper: Callable[[str], Path]) -> Path:
+    return tiny_paper("en")
 
 
 def quiet(_: str) -> None:

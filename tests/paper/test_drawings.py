@@ -34,7 +34,7 @@ def study(root: Path, models: Sequence[str]) -> Document:
         )
     by_model = {m: tuple(p for p, r in data.logs.items() if r.header.model == m) for m in models}
     rows = tuple(replace(row, paths=by_model[row.model]) for row in found.calibration)
-    return compose_data(data, replace(found, calibration=rows), "en")  # type: ignore[arg-type]
+    return compose_data(data, replace(found, calibration=rows), "en")
 
 
 def test_a_whole_study_has_every_figure(tmp_path: Path) -> None:

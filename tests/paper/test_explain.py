@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ def test_a_text_leads_to_every_value_that_prints_it(compose: Callable[..., Any])
 def test_a_setting_leads_to_its_file(compose: Callable[..., Any]) -> None:
     data, document = compose()
     text = explanation(data, document.ledger, "recipe.weight_decay")
-    assert "experiments/recipe.toml:7" in text
+    assert re.search(r"experiments/recipe\.toml:\d+ ", text)
     assert "weight_decay = 5e-4" in text
 
 

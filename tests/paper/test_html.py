@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -19,8 +20,7 @@ from cnnpaper.paper.html import assemble, inline_svg, numbered
 @pytest.fixture
 def page(compose: Callable[..., Any]) -> str:
     data, document = compose("html")
-    page, printed = document.files["paper.html"], document.printed.values()
-    return assemble(data.root, page, printed, document.attachments, document.words)
+    return assemble(data.root, document)
 
 
 def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:
@@ -39,20 +39,16 @@ def test_it_needs_no_network(page: str) -> None:
 
 
 def test_tables_have_captions_and_headers(page: str) -> None:
-    tree = lxml_html.fromstring(page)
-    tables = tree.xpath("//figure//table")
+    tables = lxml_html.fromstring(page).xpath("//figure//table")
     assert len(tables) > 10
-    for item in tables:
-        assert item.xpath("./caption")
-        assert item.xpath(".//th[@scope='col']")
-        assert item.xpath(".//th[@scope='row']")
+    for item, wanted in itertools.product(tables, ("./caption", ".//th[@scope='col']",
+                                                   ".//th[@scope='row']")):  # fmt: skip
+        assert item.xpath(wanted), wanted
 
 
 def test_sections_and_tables_are_numbered_in_order(page: str) -> None:
     tree = lxml_html.fromstring(page)
-    numbers = [e.text for e in tree.xpath("//h2/span[@class='n']")]
-    assert numbers[:8] == ["1", "2", "3", "4", "5", "6", "7", "8"]
-    assert numbers[8] == "A"
+    assert [e.text for e in tree.xpath("//h2/span[@class='n']")][:9] == [*"12345678A"]
     captions = [c.text_content() for c in tree.xpath("//figure//caption")]
     shown = [re.match(r"Table\s(\d+)", c) for c in captions]
     assert [int(m[1]) for m in shown if m] == list(range(1, len(captions) + 1))

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnpaper.paper.ledger import PERCENT, Form, Ledger, Sentence, Source, Value, fixed, setting
+from cnnpaper.files import UserError
+from cnnpaper.paper.ledger import PERCENT, Form, Ledger, Source, Value, fixed, setting
 
 SOURCE = Source(file="results/log/a/run.jsonl", line=3, digest="00")
 
 
 def number(ledger: Ledger, key: str, exact: float, form: Form = PERCENT) -> Value:
-    return ledger.number(key, exact, form, formula="f", sources=[SOURCE])
+    return ledger.number(key, exact, form, "f", [SOURCE])
 
 
 @pytest.mark.parametrize(
@@ -33,27 +34,22 @@ def test_numbers_as_printed(value: float, decimals: int, scale: float, text: str
 
 @pytest.mark.parametrize(
     "value,text",
-    [(True, "yes"), (0.0005, "0.0005"), (64, "64"), (1e-12, "1e-12"), (0.0, "0"), ("all", "all")],
+    [(0.0005, "0.0005"), (64, "64"), (1e-12, "1e-12"), (0.0, "0"), ("all", "all")],
 )
-def test_settings_as_printed(value: bool | int | float | str, text: str) -> None:
+def test_settings_as_printed(value: int | float | str, text: str) -> None:
     assert setting(value) == text
 
 
 def test_a_key_has_one_value() -> None:
     ledger = Ledger()
-    first = number(ledger, "a.b", 0.5)
+    first = number(ledger, "short.resnet18.test_acc", 0.5)
     assert first.text == "50.00"
-    assert number(ledger, "a.b", 0.5) is first
+    assert number(ledger, first.key, 0.5) is first
     with pytest.raises(ValueError, match="is in the ledger already"):
-        number(ledger, "a.b", 0.51)
+        number(ledger, first.key, 0.51)
     with pytest.raises(ValueError, match="not a key"):
         number(ledger, "A B", 1)
-
-
-def test_the_nearest_keys_are_named() -> None:
-    ledger = Ledger()
-    number(ledger, "short.resnet18.test_acc", 0.5)
-    with pytest.raises(KeyError, match=r"short\.resnet18\.test_acc"):
+    with pytest.raises(UserError, match=r"short\.resnet18\.test_acc"):
         ledger["short.resnet18.test_ac"]
 
 
@@ -68,15 +64,3 @@ def test_the_number_behind_a_text_rounds_to_it(exact: float, decimals: int) -> N
 def test_signs_of_differences() -> None:
     texts = [number(Ledger(), "k", x, Form(1, signed=True)).text for x in (0.26, -0.26, 0.01)]
     assert texts == ["+0.3", "−0.3", "0.0"]
-
-
-def test_what_was_dumped_is_read_back() -> None:
-    ledger = Ledger()
-    number(ledger, "a", 1 / 3)
-    ledger.add("b", "text", text="text", formula="f", sources=[SOURCE])
-    assert Ledger.load(ledger.dump()).dump() == ledger.dump()
-
-
-def test_an_empty_sentence_is_false() -> None:
-    assert not Sentence(())
-    assert Sentence(("a",)) + "b" == Sentence(("a", "b"))

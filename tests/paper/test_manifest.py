@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,13 +14,8 @@ from cnnpaper.paper import build
 
 
 @pytest.fixture
-def edition() -> str:
-    return "html"
-
-
-@pytest.fixture
-def root(tiny_paper: Path) -> Path:
-    return tiny_paper
+def root(tiny_paper: Callable[[str], Path]) -> Path:
+    return tiny_paper("html")
 
 
 def report(root: Path) -> list[str]:
@@ -36,33 +30,22 @@ def test_a_second_build_does_nothing(root: Path) -> None:
                             "1 of 1 declared runs"]  # fmt: skip
 
 
-def edit(path: str) -> Callable[[Path], None]:
-    def change(root: Path) -> None:
-        target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text((target.read_text("utf-8") if target.exists() else "") + "\n", "utf-8")
-
-    return change
-
-
 @pytest.mark.parametrize(
-    "change,again",
+    "path,again",
     [
-        (edit("report/en/abstract.j2"), True),
-        (edit("report/en/words.toml"), True),
-        (edit("report/layout/paper.css"), True),
-        (edit("report/references.bib"), True),
-        (edit("experiments/recipe.toml"), True),
-        (edit("results/log/tiny/resnet18-s0/run.jsonl"), True),
-        (edit("report/CNN_report-tiny.html"), True),
-        (edit("README.md"), False),
-        (edit("results/log/other/resnet18-s0/run.jsonl"), False),
-        (edit("report/en/.abstract.j2.swp"), False),
+        ("report/en/abstract.j2", True), ("report/en/words.toml", True),
+        ("report/layout/paper.css", True), ("report/references.bib", True),
+        ("experiments/recipe.toml", True), ("results/log/tiny/resnet18-s0/run.jsonl", True),
+        ("report/CNN_report-tiny.html", True), ("README.md", False),
+        ("results/log/other/resnet18-s0/run.jsonl", False), ("report/en/.abstract.j2.swp", False),
     ],
-)
-def test_what_a_build_depends_on(root: Path, change: Callable[[Path], None], again: bool) -> None:
+)  # fmt: skip
+def test_what_a_build_depends_on(root: Path, path: str, again: bool) -> None:
     report(root)
-    change(root)
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("a", encoding="utf-8") as file:
+        file.write("\n")
     assert report(root)[-1].startswith("nothing has changed") != again
 
 
@@ -85,4 +68,3 @@ def test_tables_are_written_as_csv_and_markdown(root: Path) -> None:
     folder = build.build_tables(root, "tiny", say=lambda _: None)
     names = {path.name for path in folder.iterdir()}
     assert {"networks.csv", "networks.md", "runs.csv", "epochs.csv", "ledger.json"} <= names
-    shutil.rmtree(folder)

@@ -106,9 +106,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
 
 
 def test_the_html_edition_has_it_too(root: Path) -> None:
-    made = composed(root, "html")
-    printed = made.printed.values()
-    page = assemble(root, made.files["paper.html"], printed, made.attachments, made.words)
+    page = assemble(root, composed(root, "html"))
     assert '<title id="fig-costs-title">Costs</title>' in page
     assert "author = {First Author and {A Working Group}}" in page
 

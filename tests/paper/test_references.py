@@ -15,8 +15,8 @@ from tests.paper.invent import HERE
 
 @pytest.fixture
 def works() -> Bibliography:
-    words = Words(HERE / "report" / "en" / "words.toml")
-    return Bibliography(HERE / "report" / "references.bib", words)
+    report = HERE / "report"
+    return Bibliography(report / "references.bib", Words(report / "en" / "words.toml"))
 
 
 def said(works: Bibliography, *keys: str, textual: bool = False) -> str:
@@ -50,18 +50,12 @@ def test_an_unknown_key_is_named(works: Bibliography) -> None:
 
 
 @pytest.mark.parametrize(
-    "text,message",
-    [
-        ("@misc{a,\n title = {T},\n year = {2000}\n}", "a has no author"),
-        (
-            '@misc{a,\n author = {K{\\"o}ln},\n title = {T},\n year = {2000}\n}',
-            "write it in Unicode",
-        ),
-        ("@misc{a,\n author = {A},\n title = {T},\n year = {2000}", "does not end"),
-    ],
-)
-def test_mistakes_in_the_file(tmp_path: Path, text: str, message: str) -> None:
+    "author,end,message",
+    [("", "}", "a has no author"), ('author = {K{\\"o}ln},', "}", "write it in Unicode"),
+     ("author = {A},", "", "does not end")],
+)  # fmt: skip
+def test_mistakes_in_the_file(tmp_path: Path, author: str, end: str, message: str) -> None:
     path = tmp_path / "r.bib"
-    path.write_text(text + "\n", "utf-8")
+    path.write_text(f"@misc{{a,\n {author}\n title = {{T}},\n year = {{2000}}\n{end}\n", "utf-8")
     with pytest.raises(UserError, match=message):
         read_bibliography(path)

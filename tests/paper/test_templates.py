@@ -16,12 +16,7 @@ from cnnpaper.paper.ledger import PERCENT, Ledger, Sentence
 from cnnpaper.paper.templates import Face, Printer, environment, render
 from cnnpaper.paper.tex import TexFace
 
-VALUE = Ledger().number("acc", 0.7761, PERCENT, formula="f", sources=[])
-
-
-class NoCitations:
-    def parts(self, cite: Any) -> list[str]:
-        return [f"({', '.join(cite.keys)})"]
+VALUE = Ledger().number("acc", 0.7761, PERCENT, "f", [])
 
 
 def printed(tmp_path: Path, text: str, face: Face | None = None, **context: Any) -> str:
@@ -32,29 +27,16 @@ def printed(tmp_path: Path, text: str, face: Face | None = None, **context: Any)
     macros = "[% macro em(text) %]<em>[[ text ]]</em>[% endmacro %]"
     (folder / "layout" / f"macros.{face.name}.j2").write_text(macros, "utf-8")
     (folder / "en" / "x.j2").write_text(text, "utf-8")
-    env = environment(folder, Printer(face, NoCitations()), {})
+    env = environment(folder, Printer(face, lambda cite: cite.keys), {})
     return render(env, "en/x.j2", context)
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "accuracy is 77.61 percent",
-        "VGG-16 has layers",
-        '[[ em("5 of 6") ]]',
-        "one\n two 3",
-        "CIFAR-100",
-        "x²",
-    ],
+    "line", ["accuracy is 77.61 percent", "VGG-16 has layers", '[[ em("5 of 6") ]]', "CIFAR-100"]
 )
 def test_a_typed_number_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
-    text = f"first line\n{line}\n"
-    place = 3 if "\n" in line else 2
-    if line == "x²":  # no decimal digit; a superscript is a sign
-        assert "x²" in printed(tmp_path, text)
-        return
-    with pytest.raises(UserError, match=rf"report/en/x\.j2:{place}: a number is typed here"):
-        printed(tmp_path, text)
+    with pytest.raises(UserError, match=r"report/en/x\.j2:2: a number is typed here"):
+        printed(tmp_path, f"first line\n{line}\n")
 
 
 def test_names_with_digits_are_allowed(tmp_path: Path) -> None:
@@ -68,9 +50,12 @@ def test_a_bare_number_is_refused_with_its_line(tmp_path: Path, thing: Any) -> N
         printed(tmp_path, "one\n[[ thing ]]", thing=thing)
 
 
-def test_an_unknown_name_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"report/en/x\.j2:1: 'thing' is undefined"):
-        printed(tmp_path, "[[ thing ]]")
+@pytest.mark.parametrize(
+    "text,said", [("[[ thing ]]", "'thing' is undefined"), ('[[ "a" ~ "b" ]]', "'~' joins")]
+)
+def test_a_mistake_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=rf"report/en/x\.j2:2: {said}"):
+        printed(tmp_path, f"one\n{text}")
 
 
 def test_lines_of_control_leave_empty_lines_alone(tmp_path: Path) -> None:
@@ -92,11 +77,6 @@ def test_prose_is_escaped_as_strings_are(tmp_path: Path) -> None:
 
 def test_macros_are_not_escaped_twice(tmp_path: Path) -> None:
     assert printed(tmp_path, '[[ em("a & b") ]]', HtmlFace()) == "<em>a &amp; b</em>"
-
-
-def test_concatenation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"x\.j2:1: '~' joins"):
-        printed(tmp_path, '[[ "a" ~ "b" ]]')
 
 
 @given(st.text(st.characters(blacklist_categories=("C",)), max_size=60))

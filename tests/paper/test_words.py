@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cnnpaper.files import UserError
-from cnnpaper.paper.ledger import Ledger
+from cnnpaper.paper.ledger import COUNT, Ledger
 from cnnpaper.paper.words import PARTICLES, Words, particle
 from tests.paper.invent import HERE
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_read_takes_both_particles() -> None:
 
 
 def test_places_and_particles_in_a_sentence(tmp_path: Path) -> None:
-    count = Ledger().number("n", 3, formula="f", sources=[])
+    count = Ledger().number("n", 3, COUNT, "f", [])
     said = words(tmp_path).say("greet", name="ResNet-18", count=count, other="VGG-16")
     assert str(said) == "ResNet-18은 3개를 VGG-16과 나눈다."
     assert count in said.parts
