@@ -23,7 +23,7 @@ from cnnpaper.advice import advice
 from tests import artifact
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnnpaper"
-GIVING = ("advice", "again", "again_at", "need_torch")
+GIVING = ("advice", "again", "again_at")
 """Functions whose result a message prints as a command."""
 
 # --------------------------------------------------------------------- which commands there are
@@ -45,9 +45,7 @@ def forms() -> set[tuple[str, ...]]:
             given = {str(word.arg) for word in node.keywords if word.arg is not None}
             if name in ("again", "again_at"):
                 given |= {"STUDY", "ARM", "SEEDS", "VARIANT"}
-            if any(word.arg is None for word in node.keywords) and name != "advice":
-                given |= {"STUDY", "ARM", "SEEDS", "VARIANT", "FORCE"}
-            if any(word.arg is None for word in node.keywords) and name == "advice":
+            if any(word.arg is None for word in node.keywords):
                 continue  # the functions above themselves
             found.add((str(target), *sorted(given)))
     return found
@@ -94,14 +92,6 @@ FORMS: dict[tuple[str, ...], tuple[str, dict[str, Any], dict[str, Any]]] = {
         "report", {"STUDY": "smoke", "ALLOW_STALE": 1}, {"study": "smoke", "allow_stale": True}
     ),
     ("report", "STUDY"): ("report", {"STUDY": "smoke"}, {"study": "smoke", "allow_stale": False}),
-    ("experiments", "ARM", "CLUSTER", "SEEDS", "STUDY"): (
-        "experiments", {"CLUSTER": "slurm", "STUDY": "tuning", "ARM": "stage1", "SEEDS": "1,2"},
-        {"study": "tuning", "arm": "stage1", "seeds": (1, 2), "dry_run": False},
-    ),
-    ("predict", "IMAGE", "RUN"): (
-        "predict", {"IMAGE": NASTY, "RUN": "smoke/vgg16-s0"},
-        {"images": (Path(NASTY),), "name": "smoke/vgg16-s0"},
-    ),
     ("release",): ("release", {}, {}),
     ("status", "STUDY"): ("status", {"STUDY": "smoke"}, {"study": "smoke"}),
     ("status",): ("status", {}, {"study": "reference"}),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,25 +17,19 @@ def now_utc() -> str:
 def packages() -> dict[str, str]:
     """Installed versions of what decides numbers, and of Python."""
     names = ("torch", "torchvision", "numpy", "scipy", "pillow", "cnnpaper")
-    versions = {name: metadata.version(name) for name in names}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
 
 
 def commit(root: Path) -> str | None:
     """The commit of the repository, with ``+`` where files differ from it; None outside of one."""
-    head = git(root, "rev-parse", "HEAD")
-    if not head:
-        return None
-    changed = git(root, "status", "--porcelain", "--", "cnnpaper", "experiments", "uv.lock")
-    return f"{head}+" if changed else head
 
+    def git(*arguments: str) -> str:
+        call = ["git", "-C", str(root), *arguments]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
 
-def git(root: Path, *arguments: str) -> str | None:
-    """What a git command prints; None where it fails or there is no git."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError:
+        head = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--", "cnnpaper", "experiments", "uv.lock")
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return f"{head}+" if changed else head

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from cnnpaper import fingerprint, log, metrics, predict
-from cnnpaper.advice import advice
+from cnnpaper.advice import advice, trouble
 from cnnpaper.config import RunSpec
 from cnnpaper.engine.images import DataSet
 from cnnpaper.engine.training import EpochMetrics, Listener, Outcome, Training, fit
@@ -62,32 +62,20 @@ def record(
     images = load_images(spec.data, data_dir, root)
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
-        with Recorder(folder, spec, Training(spec, images, device), again) as recorder:
+        recorder = Recorder(folder, spec, Training(spec, images, device), again)
+        with machine.stopped_by(recorder.asked_to_stop):
             if force or not recorder.resume(root, today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
     except Exception as error:
-        if (message := _explained(error, folder, spec, again)) is None:
+        if (remedy := trouble(error)) is None:
             raise
+        message = f"{spec.run}: {remedy} and rerun: {again}\nits last saved state is kept"
+        if memory_ran_out(error):
+            fewer = max(2, spec.recipe.batch_size // 2)
+            smaller = advice(spec.model, EPOCHS=spec.epochs, BATCH_SIZE=fewer, SEEDS=spec.seed)
+            message += f"\nfewer images, in a study of your own: {smaller}"
         raise UserError(message) from error
-
-
-def _explained(error: Exception, folder: Path, spec: RunSpec, again: str) -> str | None:
-    """What the system refused the run, with a remedy; None for anything else."""
-    if memory_ran_out(error):
-        fewer = max(2, spec.recipe.batch_size // 2)
-        smaller = advice(spec.model, EPOCHS=spec.epochs, BATCH_SIZE=fewer, SEEDS=spec.seed)
-        return (
-            f"{spec.run}: memory ran out; the last saved state is kept\n"
-            f"close other programs and rerun: {again}\n"
-            f"or give each step fewer images, in a study of your own: {smaller}"
-        )
-    if isinstance(error, OSError):
-        return (
-            f"{error.filename or folder}: {error.strerror or error}; the last saved state is kept\n"
-            f"fix the problem and rerun: {again}"
-        )
-    return None
 
 
 class Recorder(Listener):
@@ -158,8 +146,7 @@ class Recorder(Listener):
         if log.whole_lines(path) == 0:
             return False
         run = log.read_run(path)
-        if run.header.fingerprint is None:
-            raise UserError(f"{path}: an imported log cannot be trained; use another study")
+        assert run.header.fingerprint is not None, "imported logs are not trained"
         over = f"start over, the old log is kept: {log.again(self.spec, FORCE=1)}"
         # a reproduction starts over by itself: nobody needs what is left of it
         needed = self.folder == self.spec.folder(root)
@@ -198,15 +185,8 @@ class Recorder(Listener):
 
     # ------------------------------------------------------------------------------- signals
 
-    def __enter__(self) -> Recorder:
-        self._restore_signals = machine.stop_by(self._asked_to_stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.close()
-        self._restore_signals()
-
-    def _asked_to_stop(self, number: int, _frame: object) -> None:
+    def asked_to_stop(self, number: int, _frame: object) -> None:
+        """The handler of signals; :meth:`tick` stops, once a step is done."""
         self._signal = number
 
     def tick(self) -> None:
@@ -215,10 +195,8 @@ class Recorder(Listener):
             return
         if hasattr(self, "_log"):
             self._save(None)
-        raise Interrupted(
-            self._signal,
-            f"{self.spec.run}: stopped, its state is saved; resume: {self.again}",
-        )
+        message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
+        raise Interrupted(self._signal, message)
 
     # -------------------------------------------------------------------------------- events
 
@@ -266,7 +244,7 @@ class Recorder(Listener):
         self._save(line)
         self._log.append(line)
         self._write_text()
-        self._progress.epoch(epoch, line)
+        self._progress.epoch(line)
 
     def before_test(self, training: Training) -> None:
         """Every reading of the test images is a line of the log, also of a run given up later."""
@@ -279,17 +257,25 @@ class Recorder(Listener):
 
         That line comes last: once the log has it, the run is finished and nothing more is done.
         """
-        parts = ("val", "test")
-        values = dict.fromkeys([f"{part}_{kind}" for part in parts for kind in ("loss", "acc")])
+        values: dict[str, Any] = dict.fromkeys(("val_loss", "val_acc", "test_loss", "test_acc"))
         digests: dict[str, Any] = {"predictions_sha256": None, "weights_sha256": None}
         if outcome is not None:
-            predicted = Predictions(**vars(outcome))
-            digests = self._write_results(predicted)
-            for part in parts if len(predicted.test_labels) else parts[:1]:
-                labels = getattr(predicted, f"{part}_labels")
-                logits = getattr(predicted, f"{part}_logits")
+            for part in ("val", "test") if len(outcome.test_labels) else ("val",):
+                labels, logits = (
+                    getattr(outcome, f"{part}_{kind}") for kind in ("labels", "logits")
+                )
                 values[f"{part}_loss"] = metrics.cross_entropy(labels, logits)
                 values[f"{part}_acc"] = metrics.accuracy(labels, logits)
+            weights = self.training.net.state_dict().items()
+            files = {
+                log.PREDICTIONS_NAME: Predictions(**vars(outcome)).to_bytes(),
+                log.WEIGHTS_NAME: safetensors.torch.save(
+                    {name: value.detach().cpu().contiguous() for name, value in weights}
+                ),
+            }
+            for key, (name, data) in zip(digests, files.items(), strict=True):
+                write_atomic(self.folder / name, data)
+                digests[key] = hashlib.sha256(data).hexdigest()
         result = Result(
             status="finished" if outcome is not None else "diverged",
             train_s=self.train_s,
@@ -302,29 +288,9 @@ class Recorder(Listener):
         self._log.append(result)
         checkpoint.keep(self.folder, 0)
         if outcome is not None:
-            self._write_card()
-        self._progress.result(result)
-
-    def _write_card(self) -> None:
-        try:
             card = predict.model_card(log.read_run(self._log.path))
             write_atomic(self.folder / predict.CARD_NAME, card.encode())
-        except Exception as error:  # the run is finished, whatever happens to its description
-            say(f"{self.spec.run}: no model card ({error})")
-
-    def _write_results(self, predicted: Predictions) -> dict[str, str | None]:
-        weights = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self.training.net.state_dict().items()
-        }
-        files = {
-            log.PREDICTIONS_NAME: predicted.to_bytes(),
-            log.WEIGHTS_NAME: safetensors.torch.save(weights),
-        }
-        for name, data in files.items():
-            write_atomic(self.folder / name, data)
-        sha256 = [hashlib.sha256(data).hexdigest() for data in files.values()]
-        return {"predictions_sha256": sha256[0], "weights_sha256": sha256[1]}
+        self._progress.result(result)
 
     def _save(self, line: Epoch | None) -> None:
         at = self.training.at
@@ -341,10 +307,8 @@ class Recorder(Listener):
         self._saved = time.monotonic()
 
     def _write_text(self, result: Result | None = None) -> None:
-        run = log.read_run(self._log.path)
-        values = {**vars(run), "result": result or run.result}
-        text = log.text_log(log.Run(**values))
-        write_atomic(self.folder / log.TEXT_NAME, text.encode())
+        run = replace(log.read_run(self._log.path), result=result)
+        write_atomic(self.folder / log.TEXT_NAME, log.text_log(run).encode())
 
 
 def _first_line(path: Path) -> str:

@@ -48,7 +48,7 @@ def test_unknown_key_is_named(root: Path) -> None:
 def test_without_slurm_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="CLUSTER=slurm"):
-        cluster.submit(root, "smoke", [("smoke/alexnet-s0", ["true"])])
+        cluster.submit(root, "smoke", [], root, False, False)
 
 
 def holds(done: list[str], name: str) -> threading.Thread:

@@ -168,7 +168,7 @@ def lines(root: Path, kind: str, seed: int = 0) -> int:
 
 
 def output(root: Path) -> str:
-    path = cluster.outputs(root / "build" / "cluster" / "small").get("small/tiny-s0")
+    path = cluster.outputs(root, "small").get("small/tiny-s0")
     return path.read_text("utf-8") if path and path.exists() else ""
 
 
@@ -264,7 +264,7 @@ def test_cancelled(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     jobs.until(lambda: jobs.states()["0"] == "CANCELLED")
     assert not lines(jobs.root, "result")
     assert list(folder(jobs.root).glob("checkpoint-*.pt"))
-    assert "CANCELLED" in command("jobs", "--study", "small")
+    assert "CANCELLED" in command("status", "--study", "small")
     jobs.slow.unlink()
     command("submit", "--study", "small", "--seeds", "0")
     jobs.until(jobs.completed)
