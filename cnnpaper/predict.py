@@ -54,22 +54,14 @@ class Picture:
 
 
 def predict(
-    root: Path,
-    name: str,
-    paths: Sequence[Path],
-    *,
-    as_json: bool = False,
-    plot: Path | None = None,
-    say: Say,
+    root: Path, name: str, paths: Sequence[Path], *, as_json: bool, plot: Path | None, say: Say,
     note: Say,
-) -> None:
+) -> None:  # fmt: skip
     """Print the three likeliest classes of each image.
 
     Args:
-        root: of the repository.
         name: of the run, ``reference/short/resnet18-s0``.
         paths: image files, or folders of them.
-        as_json: print JSON instead of a table.
         plot: draw the images with their answers into this file.
         say, note: print a line of the answer, and a line about it.
 
@@ -105,9 +97,8 @@ def find_run(root: Path, name: str) -> tuple[log.Run, RunSpec]:
     """
     logs = root / "results" / "log"
     name = name.removeprefix("results/log/").rstrip("/")
-    known = [
-        path.parent.relative_to(logs).as_posix() for path in visible(logs, f"**/{log.LOG_NAME}")
-    ]
+    found = visible(logs, f"**/{log.LOG_NAME}")
+    known = [path.parent.relative_to(logs).as_posix() for path in found]
     if name not in known:
         hint = nearest(name, known) or f"; there are {', '.join(known[:4]) or 'none'}"
         raise UserError(f"there is no run {name[:80]!r}{hint}\nall of them: {advice('status')}")

@@ -26,6 +26,7 @@ from cnnpaper.config import RunSpec, load_study
 from cnnpaper.files import UserError, append_line, clean_environment, sha256_file, write_atomic
 from cnnpaper.fingerprint import VERIFIED_NAME
 from cnnpaper.log import LOG_NAME, Part, Run
+from cnnpaper.runs import launch, machine, provenance
 
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.05}
 """Largest relative difference of a first step's loss between processors. Kernels add the same
@@ -49,21 +50,17 @@ def execute(root: Path, request: str) -> str:
     Returns:
         JSON with ``network``, ``machine``, ``packages``, ``miniature`` and ``steps``.
     """
-    from cnnpaper.runs import machine
-
     asked = json.loads(request)
     spec = RunSpec.model_validate_json(json.dumps(asked["spec"]))
     machine.prepare_process()
     import torch
 
     from cnnpaper.engine.initialise import build
-    from cnnpaper.runs import provenance
     from cnnpaper.runs.dataset import load_images
     from cnnpaper.runs.describe import describe
-    from cnnpaper.runs.launch import torch_device
     from cnnpaper.runs.miniature import first_steps, miniature
 
-    device = torch_device("0" if asked["gpu"] else "cpu")
+    device = launch.torch_device("0" if asked["gpu"] else "cpu")
     torch.set_num_threads(spec.threads or machine.physical_cores())
     data = load_images(spec.data, Path(asked["data_dir"]), Path(asked["cache_root"]))
     found = {
@@ -133,12 +130,10 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
     Raises:
         UserError: a run differs, or cannot be verified; the others were verified all the same.
     """
-    from cnnpaper.runs.launch import need_torch
-
     study = load_study(root, name)
     if study.origin == "imported":
         raise UserError(f"study {name!r} was imported from logs of another program: nothing to run")
-    need_torch()
+    launch.need_torch()
     studies = [
         study,
         *(load_study(root, other) for other in (study.tuning, study.precision) if other),
@@ -204,10 +199,7 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
         "steps": [step.model_dump(mode="json") for step in run.steps],
     }
     found = _difference(recorded, now)
-    then = run.header.machine.model_dump(mode="json") | run.header.packages
-    here = now["machine"] | now["packages"]
-    kinds = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")
-    if all(here[kind] == then.get(kind) for kind in kinds):
+    if not provenance.elsewhere(run.header, now["machine"] | now["packages"]):
         return f"differs from its log: {found}" if found else "verified, reproduced bit for bit"
     # other kernels: only what they do not touch must be equal
     tolerance = TOLERANCE[run.header.precision or "float32"]
@@ -221,9 +213,8 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
         # None where the loss was not finite
         if old != new and (None in (old, new) or abs(new / old - 1) > tolerance):
             return f"differs from its log: loss of step {step}: {old} -> {new}"
-    return (
-        f"verified within {tolerance:.0%} (made on {then['processor']}, {then['threads']} threads)"
-    )
+    then = run.header.machine
+    return f"verified within {tolerance:.0%} (made on {then.processor}, {then.threads} threads)"
 
 
 def _difference(expected: dict[str, Any], actual: dict[str, Any]) -> str:
@@ -268,8 +259,6 @@ def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
     recorded = tuning.finished(spec.folder(root))
     if recorded is None:
         raise UserError(f"{spec.path} is not finished; train it first: {log.again(spec)}")
-    from cnnpaper.runs import launch, machine, provenance
-
     machine.prepare_process()
     name = "0" if recorded.header.machine.gpu else "cpu"
     device = launch.torch_device(name)

@@ -209,8 +209,8 @@ def train_study(
         cost = f", about {needs / 60:.0f} minutes" if needs else ""
         _say(f"run {number} of {total}: {spec.path}{cost}")
         after = work_after(spec, list(later.values()), estimate) / len(devices)
-        place = {PLACE: f"{number} {total} {after:.3f}"}
-        status = group.run(command(spec, data_dir, device, force), root, place)
+        place = f"{number} {total} {after:.3f}"
+        status = group.run(command(spec, data_dir, device, force), root, **{PLACE: place})
         if status and not group.stopped:
             failed.append(f"{spec.path}: {why_ended(status)}")
 
@@ -290,13 +290,12 @@ class ProcessGroup:
                 # Ctrl-C reaches the whole foreground group; a second signal does no harm
                 child.send_signal(signal.SIGTERM)
 
-    def run(self, call: list[str], cwd: Path, variables: dict[str, str] | None = None) -> int:
+    def run(self, call: list[str], cwd: Path, **variables: str) -> int:
         """Start a process, wait for it, and return its exit status."""
         with self._lock:
             if self.stopped:
                 return 0
-            environment = files.clean_environment() | (variables or {})
-            child = subprocess.Popen(call, cwd=cwd, env=environment)
+            child = subprocess.Popen(call, cwd=cwd, env=files.clean_environment() | variables)
             self._running.add(child)
         status = child.wait()
         with self._lock:

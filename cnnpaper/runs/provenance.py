@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from cnnpaper.log import Header
 
 
 def now_utc() -> str:
@@ -18,6 +22,19 @@ def packages() -> dict[str, str]:
     """Installed versions of what decides numbers, and of Python."""
     names = ("torch", "torchvision", "numpy", "scipy", "pillow", "cnnpaper")
     return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
+
+
+def elsewhere(header: Header, here: Mapping[str, Any]) -> str:
+    """What decides bits and is not as it was when the run was started; empty where all is.
+
+    Args:
+        header: of the run.
+        here: machine and packages of now, as its own two fields.
+    """
+    then = header.machine.model_dump() | header.packages
+    names = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")
+    changed = [name for name in names if then.get(name) != here[name]]
+    return ", ".join(f"{name}: {then.get(name)} -> {here[name]}" for name in changed)
 
 
 def commit(root: Path) -> str | None:

@@ -9,6 +9,7 @@ appended; then it is printed. Resuming cuts the log to that number and appends t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -48,11 +49,7 @@ def record(
     """Start or resume a run and write everything about it; the caller holds its locks.
 
     Args:
-        spec: what to train.
-        root: of the repository.
-        data_dir: where the images are.
-        device: where it is trained.
-        force: start over.
+        spec, root, data_dir, device, force: as for :func:`cnnpaper.runs.launch.train_run`.
         folder: where to write; without it that of the run below ``results/log``.
         again: the command that resumes it; without it the one that trains the run.
     """
@@ -79,14 +76,7 @@ def record(
 
 
 class Recorder(Listener):
-    """Writes down what a training tells.
-
-    Args:
-        folder: of the run.
-        spec: of the run.
-        training: that is recorded.
-        again: the command that resumes it.
-    """
+    """Writes down what a training tells; ``again`` is the command that resumes it."""
 
     def __init__(self, folder: Path, spec: RunSpec, training: Training, again: str) -> None:
         self.folder, self.spec, self.training, self.again = folder, spec, training, again
@@ -128,8 +118,11 @@ class Recorder(Listener):
         here = header.machine
         where = here.gpu or f"the CPU ({here.processor}, {here.threads} threads)"
         say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
-        if warning := slow_bfloat16(self.spec, here):
-            say(f"{self.spec.run}: {warning}")
+        if header.precision == "bfloat16" and not here.gpu and not here.native_bfloat16:
+            say(
+                "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take "
+                "about 1.4 to 2 times as long as in float32; the study's precision is kept"
+            )
         self._log.append(miniature.miniature(self.spec, images, device))
 
     def resume(self, root: Path, today: Fingerprint) -> bool:
@@ -157,7 +150,8 @@ class Recorder(Listener):
                 f"{self.spec.run} was started with different code or settings: {changed[0]}\n{over}"
             )
         for state in checkpoint.load_newest(self.folder, self.training.device, say):
-            if other := started_elsewhere(run.header, self.training.device):
+            here = machine.describe_machine(self.training.device).model_dump()
+            if other := provenance.elsewhere(run.header, here | provenance.packages()):
                 if not needed:
                     return False
                 raise UserError(
@@ -317,38 +311,10 @@ def _first_line(path: Path) -> str:
         return hashlib.sha256(file.readline()).hexdigest()
 
 
-def slow_bfloat16(spec: RunSpec, here: log.Machine) -> str:
-    """A warning where the processor has to emulate bfloat16; empty where it does not."""
-    if spec.recipe.precision != "bfloat16" or here.gpu or here.native_bfloat16 is not False:
-        return ""
-    return (
-        "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take about 1.4 to "
-        "2 times as long as in float32; the study's precision is kept"
-    )
-
-
-def started_elsewhere(header: Header, device: torch.device) -> str:
-    """What differs from the machine on which the run was started; empty where it may resume.
-
-    A run has one header, so all its epochs come from one kind of machine.
-    """
-    then = header.machine.model_dump() | header.packages
-    now = machine.describe_machine(device).model_dump() | provenance.packages()
-    names = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")
-    return ", ".join(
-        f"{name}: {then.get(name)} -> {now[name]}" for name in names if then.get(name) != now[name]
-    )
-
-
 def _save_old(path: Path) -> Path | None:
     """Rename an old log to the first free ``run.jsonl.N``; one without an epoch is dropped."""
-    if not path.exists():
+    if not path.exists() or b'{"kind":"epoch",' not in path.read_bytes():
+        path.unlink(missing_ok=True)
         return None
-    if b'{"kind":"epoch",' not in path.read_bytes():
-        path.unlink()
-        return None
-    number = 1
-    while (saved := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.rename(saved)
-    return saved
+    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return path.rename(next(saved for saved in names if not saved.exists()))

@@ -13,7 +13,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
-from multiprocessing.connection import Connection
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,58 +76,32 @@ def summary(line: Timing) -> str:
 # ----------------------------------------------------------------------------- the processes
 
 
-class Worker:
-    """A process that holds something ready and measures it when it is asked.
+Answers = Generator[Any, str, None]
+"""A job: ready at its first ``yield``, it is sent each question and yields the answer."""
+_job: Answers
+"""Of this process, where it is a worker's."""
 
-    Args:
-        job: executed in the process: a generator that is ready at its first ``yield``, is sent
-            each question and yields the answer.
-        arguments: of ``job``.
-    """
+
+class Worker(ProcessPoolExecutor):
+    """One process that holds a job ready; its errors are raised where it is asked."""
 
     def __init__(self, job: Callable[..., Answers], *arguments: Any) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_answer, args=(theirs, job, arguments))
-        self._process.start()
-        theirs.close()
+        super().__init__(1, multiprocessing.get_context("spawn"))
+        self.submit(_hold, job, arguments).result()
 
     def ask(self, question: str) -> Any:
-        """The answer; an error of the process is raised here."""
-        self._pipe.send(question)
-        return self._answered()
-
-    def _answered(self) -> Any:
-        try:
-            found = self._pipe.recv()
-        except EOFError:
-            raise UserError("a process that measures has died; close other programs") from None
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def __enter__(self) -> Worker:
-        self._answered()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.join()
-        self._pipe.close()
+        """The answer of the job."""
+        return self.submit(_ask, question).result()
 
 
-Answers = Generator[Any, str, None]
+def _hold(job: Callable[..., Answers], arguments: tuple[Any, ...]) -> None:
+    global _job
+    _job = job(*arguments)
+    next(_job)
 
 
-def _answer(pipe: Connection, job: Callable[..., Answers], arguments: tuple[Any, ...]) -> None:
-    """What a worker's process does."""
-    try:
-        answers = job(*arguments)
-        pipe.send(next(answers))
-        while True:
-            pipe.send(answers.send(pipe.recv()))
-    except Exception as error:
-        pipe.send(error)
+def _ask(question: str) -> Any:
+    return _job.send(question)
 
 
 def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]:
