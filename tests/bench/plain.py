@@ -84,8 +84,10 @@ def train(
 ) -> Iterator[float]:
     """Train for ``steps`` steps; after each the epoch's mean loss so far is given to the caller."""
     batches = DataLoader(
-        TrainingImages(images), batch_size=batch_size, shuffle=True, num_workers=cell.workers
-    )
+        TrainingImages(images), batch_size=batch_size, shuffle=True, num_workers=cell.workers,
+        # the default on Linux, but not in a process that was spawned itself
+        multiprocessing_context="fork" if cell.workers else None,
+    )  # fmt: skip
     layout = LAYOUT[cell.memory_format]
     net.to(memory_format=layout).train()
     criterion = nn.CrossEntropyLoss()
