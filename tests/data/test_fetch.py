@@ -93,7 +93,8 @@ def fetch(
 
     def call(*paths: str) -> list[str]:
         found = tuple(
-            Mirror(f"mirror {path}", {NAME: f"{server.address}{path}"}) for path in paths or ("/a",)
+            Mirror(f"mirror {path}", {NAME: f"{server.address}{path}"})
+            for path in paths or ("/a",)
         )
         monkeypatch.setitem(mirrors.MIRRORS, "original", found)
         said: list[str] = []
