@@ -1,4 +1,4 @@
-"""The command that a message tells the user to type.
+"""What a message tells the user to do: the command to type, the remedy for the system's errors.
 
 Every remedy that names a command gets it from :func:`advice`, so that a test can enumerate them and
 execute each one literally. It is always a ``make`` target with its variables, since those work from
@@ -7,14 +7,27 @@ the root of the repository in any shell, whatever environment the failed command
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from pathlib import Path
+
+from cnnpaper.files import memory_ran_out
 
 FROM_ENVIRONMENT = ("DATA_DIR", "GPUS", "PYTHON")
 """Variables of the Makefile that the failed command may have been given and the next one needs."""
 WITHOUT_DATA = ("report", "tex", "status", "smoke", "training-environment")
 """Targets that read no images and use no device."""
+REMEDIES = {
+    errno.ENOSPC: "make room on this disk",
+    errno.EDQUOT: "make room within your quota",
+    errno.EROFS: "work in a copy on a disk that can be written",
+    errno.EACCES: "give yourself the right to read and write it",
+    errno.EMFILE: "allow more open files (ulimit -n 4096)",
+    errno.EAGAIN: "allow more processes (ulimit -u), or close other programs,",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ESTALE: "mount the network's disk again",
+}
 
 
 def advice(target: str, /, **variables: object) -> str:
@@ -25,12 +38,24 @@ def advice(target: str, /, **variables: object) -> str:
         variables: of the Makefile; those that are None or empty are left out. ``DATA_DIR`` and
             ``GPUS`` are carried over from the environment where they are not given.
     """
-    carried = {name: os.environ[name] for name in FROM_ENVIRONMENT if os.environ.get(name)}
-    needed = {name: value for name, value in carried.items() if target not in WITHOUT_DATA}
-    given = {**needed, **variables}
-    if Path(str(given.get("DATA_DIR", ""))).resolve() == Path("data").resolve():
+    carried = () if target in WITHOUT_DATA else FROM_ENVIRONMENT
+    given = {name: os.environ.get(name) for name in carried} | variables
+    if Path(str(given.get("DATA_DIR") or "")).resolve() == Path("data").resolve():
         del given["DATA_DIR"]  # the default
     # make expands a dollar in what it is given; 0 is a seed, so only None and "" are left out
-    texts = {name: str(value).replace("$", "$$") for name, value in given.items() if value != ""}
-    words = [f"{name}={shlex.quote(texts[name])}" for name in texts if given[name] is not None]
+    words = [
+        f"{name}={shlex.quote(str(value).replace('$', '$$'))}"
+        for name, value in given.items()
+        if value not in (None, "")
+    ]
     return " ".join(["make", target, *words])
+
+
+def trouble(error: Exception) -> str | None:
+    """What the system refused, and the remedy as a line that goes on; None for anything else."""
+    if memory_ran_out(error):
+        return "memory ran out\nclose other programs, or give each step fewer images,"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}\n{REMEDIES.get(error.errno, 'fix the problem')}"
+    return None

@@ -89,14 +89,12 @@ def events(run: log.Run) -> bytes:
 def export(
     root: Path, study: str, out: Path | None, follow: float | None, say: Callable[[str], None]
 ) -> None:
-    """Write the event files of every run of a study, and with ``follow`` keep them up to date.
+    """Write the event files of every run of a study.
 
     Args:
-        root: of the repository.
-        study: whose logs.
         out: folder; without it ``build/tensorboard``.
-        follow: seconds between two looks at the logs; None looks once.
-        say: print a line.
+        follow: seconds between two looks at the logs, which keep the files up to date; None looks
+            once.
 
     Raises:
         UserError: the study has no log.
@@ -124,9 +122,8 @@ def update(path: Path, target: Path) -> None:
         return  # its last line is being written
     new = events(log.read_run(path))
     old = target.read_bytes() if target.exists() else b""
-    if old and new.startswith(old):
-        if len(new) > len(old):
-            with target.open("ab") as file:  # a reader of growing files keeps its place
-                file.write(new[len(old) :])
-    else:
+    if not old or not new.startswith(old):
         write_atomic(target, new)
+    elif len(new) > len(old):
+        with target.open("ab") as file:  # a reader of growing files keeps its place
+            file.write(new[len(old) :])

@@ -54,22 +54,14 @@ class Picture:
 
 
 def predict(
-    root: Path,
-    name: str,
-    paths: Sequence[Path],
-    *,
-    as_json: bool = False,
-    plot: Path | None = None,
-    say: Say,
+    root: Path, name: str, paths: Sequence[Path], *, as_json: bool, plot: Path | None, say: Say,
     note: Say,
-) -> None:
+) -> None:  # fmt: skip
     """Print the three likeliest classes of each image.
 
     Args:
-        root: of the repository.
         name: of the run, ``reference/short/resnet18-s0``.
         paths: image files, or folders of them.
-        as_json: print JSON instead of a table.
         plot: draw the images with their answers into this file.
         say, note: print a line of the answer, and a line about it.
 
@@ -84,15 +76,11 @@ def predict(
     stack = np.stack([one.pixels for one in pictures])  # (N, 32, 32, 3)
     answers = softmax(logits(weights, spec, stack) / temperature(run), axis=1)  # (N, 10)
     for picture, p in zip(pictures, answers, strict=True):
-        likeliest = np.argsort(-p, kind="stable")[:3]
-        picture.classes = {CLASSES[k]: float(p[k]) for k in likeliest}
-    if as_json:
-        rows = [
-            {"image": str(one.path), "classes": one.classes, "truth": one.truth} for one in pictures
-        ]
-        say(json.dumps(rows, ensure_ascii=False, indent=1))
-    else:
-        say(table(pictures))
+        picture.classes = {CLASSES[k]: float(p[k]) for k in np.argsort(-p, kind="stable")[:3]}
+    rows = [
+        {"image": str(one.path), "classes": one.classes, "truth": one.truth} for one in pictures
+    ]
+    say(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else table(pictures))
     if plot is not None:
         draw(pictures[:MOST_PLOTTED], plot)
         note(f"{plot}: {min(len(pictures), MOST_PLOTTED)} of {len(pictures)} images")
@@ -108,11 +96,11 @@ def find_run(root: Path, name: str) -> tuple[log.Run, RunSpec]:
         UserError: there is none of that name, or it has no result.
     """
     logs = root / "results" / "log"
+    name = name.removeprefix("results/log/").rstrip("/")
     found = visible(logs, f"**/{log.LOG_NAME}")
     known = [path.parent.relative_to(logs).as_posix() for path in found]
-    name = name.removeprefix("results/log/").rstrip("/")
     if name not in known:
-        hint = nearest(name, known) or f"; there are {', '.join(sorted(known)[:4]) or 'none'}"
+        hint = nearest(name, known) or f"; there are {', '.join(known[:4]) or 'none'}"
         raise UserError(f"there is no run {name[:80]!r}{hint}\nall of them: {advice('status')}")
     run = log.read_run(logs / name / log.LOG_NAME)
     if run.result is None or run.result.status != "finished" or run.spec is None:
@@ -130,45 +118,37 @@ def find_weights(root: Path, run: log.Run, spec: RunSpec, note: Say) -> Path:
     arguments = {"STUDY": spec.study, "MODEL": spec.model, "SEED": spec.seed, "ARM": spec.arm}
     # make reproduce leaves the log as it is, but it knows no points of a study's grid
     train = log.again(spec, FORCE=1) if spec.variant else advice("reproduce", **arguments)
-    path = run.path.with_name(log.WEIGHTS_NAME)
+    own = run.path.with_name(log.WEIGHTS_NAME)
     again = root / "build" / "reproduce" / spec.path / log.WEIGHTS_NAME
-    if not path.is_file() and not again.is_file():
+    found = own if own.is_file() else again
+    if not found.is_file():
         seconds = timings.estimate_s(root, spec)
         cost = f" (about {math.ceil(seconds / 60)} minutes)" if seconds else ""
         raise UserError(
             f"{spec.path}: its weights are not here; git does not keep them\n"
             f"train them{cost}: {train}"
         )
-    found = path if path.is_file() else again
-    if run.result is None or sha256_file(found) != run.result.weights_sha256:
-        if found == path:
-            raise UserError(
-                f"{path}: its SHA-256 is not that of the log, so it is not this run's\n"
-                f"remove it, then train the run from scratch: {train}"
-            )
-        note("the weights come from `make reproduce` and differ from the run's in their bits")
+    if run.result is not None and sha256_file(found) == run.result.weights_sha256:
+        return found
+    if found == own:
+        raise UserError(
+            f"{own}: its SHA-256 is not that of the log, so it is not this run's\n"
+            f"remove it, then train the run from scratch: {train}"
+        )
+    note("the weights come from `make reproduce` and differ from the run's in their bits")
     return found
 
 
 def logits(weights: Path, spec: RunSpec, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Logits (N, 10) of images (N, 32, 32, 3), on the CPU.
-
-    Raises:
-        UserError: the file is damaged, or holds the weights of another network.
-    """
+    """Logits (N, 10) of images (N, 32, 32, 3), on the CPU."""
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from cnnpaper.engine import evaluate
     from cnnpaper.engine.initialise import build
 
     net = build(spec.builder)
-    try:
-        net.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0][:160]
-        raise UserError(f"{weights}: not the weights of {spec.model}: {reason}") from None
+    net.load_state_dict(load_file(weights))
     found = evaluate.logits(net, torch.from_numpy(pixels), spec.recipe.memory_format)
     return found.astype(np.float64)
 
@@ -192,9 +172,7 @@ def read_pictures(paths: Sequence[Path]) -> list[Picture]:
     for path in paths:
         inside = [path]
         if path.is_dir():
-            names = [file.relative_to(path) for file in sorted(path.rglob("*"))]
-            shown = [name for name in names if not any(part[0] == "." for part in name.parts)]
-            inside = [path / name for name in shown if name.suffix.lower() in IMAGES]
+            inside = [one for one in visible(path, "**/*") if one.suffix.lower() in IMAGES]
         if not inside:
             raise UserError(f"{path}: no image ({', '.join(sorted(IMAGES))}) in this folder")
         found += map(_picture, inside)
@@ -277,20 +255,10 @@ def model_card(run: log.Run) -> str:
     """Markdown about a finished run: its numbers, its licence, and how to load its weights."""
     from cnnpaper.engine.images import MEAN, STD
 
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown, from a log of our own
-    )
-    return environment.from_string(CARD_TEMPLATE.read_text("utf-8")).render(
-        run=run,
-        header=run.header,
-        spec=run.spec,
-        result=run.result,
-        temperature=temperature(run),
-        classes=CLASSES,
-        mean=MEAN,
-        std=STD,
-    )
+    template = jinja2.Template(  # Markdown, from a log of our own
+        CARD_TEMPLATE.read_text("utf-8"), undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False,
+    )  # fmt: skip
+    parts = {"header": run.header, "spec": run.spec, "result": run.result, "classes": CLASSES}
+    text: str = template.render(run=run, temperature=temperature(run), mean=MEAN, std=STD, **parts)
+    return text

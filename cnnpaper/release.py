@@ -12,7 +12,6 @@ from pathlib import Path
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError, clean_environment, tar_gz, write_atomic
 
-SUMS_NAME = "SHA256SUMS"
 PAPERS = "report/CNN_report*.html"
 
 
@@ -37,14 +36,12 @@ def release(root: Path) -> Path:
     files: dict[str, tuple[bytes, int]] = {}
     with tarfile.open(fileobj=io.BytesIO(_git(root, "archive", "--format=tar", "HEAD"))) as source:
         for member in source.getmembers():
-            if member.isfile():
-                content = source.extractfile(member)
-                assert content is not None
-                files[member.name] = (content.read(), 0o755 if member.mode & 0o100 else 0o644)
+            if content := source.extractfile(member):  # a folder has none
+                files[member.name] = content.read(), 0o755 if member.mode & 0o100 else 0o644
     for path in sorted(root.glob(PAPERS)):
         files.setdefault(path.relative_to(root).as_posix(), (path.read_bytes(), 0o644))
     sums = "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, (d, _) in sorted(files.items()))
-    files[SUMS_NAME] = (sums.encode(), 0o644)
+    files["SHA256SUMS"] = sums.encode(), 0o644
     target = root / "build" / "release" / f"{name}.tar.gz"
     write_atomic(target, tar_gz({f"{name}/{p}": file for p, file in files.items()}, when))
     write_atomic(target.with_name(f"{name}.swhid"), f"swh:1:dir:{tree}\n".encode())

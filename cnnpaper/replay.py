@@ -20,24 +20,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cnnpaper import fingerprint, log, tuning
+from cnnpaper import files, fingerprint, log, tuning
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec, load_study
-from cnnpaper.files import (
-    UserError,
-    append_line,
-    clean_environment,
-    lock,
-    sha256_file,
-    write_atomic,
-)
+from cnnpaper.files import UserError, append_line, clean_environment, sha256_file, write_atomic
 from cnnpaper.fingerprint import VERIFIED_NAME
-from cnnpaper.log import LOG_NAME, Run
+from cnnpaper.log import LOG_NAME, Part, Run
+from cnnpaper.runs import launch, machine, provenance
 
 TOLERANCE = {"float32": 0.02, "bfloat16": 0.05}
 """Largest relative difference of a first step's loss between processors. Kernels add the same
 numbers in another order there, and a step amplifies that, up to a hundred times with batch norm."""
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+EXECUTED = ("network", "miniature", "steps")
+"""What is compared, as JSON."""
 Say = Callable[[str], None]
 
 
@@ -54,21 +50,17 @@ def execute(root: Path, request: str) -> str:
     Returns:
         JSON with ``network``, ``machine``, ``packages``, ``miniature`` and ``steps``.
     """
-    from cnnpaper.runs import machine
-
     asked = json.loads(request)
     spec = RunSpec.model_validate_json(json.dumps(asked["spec"]))
     machine.prepare_process()
     import torch
 
     from cnnpaper.engine.initialise import build
-    from cnnpaper.runs import provenance
     from cnnpaper.runs.dataset import load_images
     from cnnpaper.runs.describe import describe
-    from cnnpaper.runs.launch import torch_device
     from cnnpaper.runs.miniature import first_steps, miniature
 
-    device = torch_device("0" if asked["gpu"] else "cpu")
+    device = launch.torch_device("0" if asked["gpu"] else "cpu")
     torch.set_num_threads(spec.threads or machine.physical_cores())
     data = load_images(spec.data, Path(asked["data_dir"]))
     found = {
@@ -91,13 +83,9 @@ def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path)
     }
     done = subprocess.run(
         [sys.executable, "-m", "cnnpaper", "replay"],
-        cwd=folder,
-        input=json.dumps(request),
-        capture_output=True,
+        cwd=folder, env=clean_environment(), input=json.dumps(request), capture_output=True,
         text=True,
-        check=False,
-        env=clean_environment(),
-    )
+    )  # fmt: skip
     if done.returncode:
         raise UserError(f"{run.name} could not be executed: {done.stderr.strip()[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -145,18 +133,23 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
     study = load_study(root, name)
     if study.origin == "imported":
         raise UserError(f"study {name!r} was imported from logs of another program: nothing to run")
-    named = [load_study(root, other) for other in (study.tuning, study.precision) if other]
-    failed, found = [], False
+    launch.need_torch()
+    studies = [
+        study,
+        *(load_study(root, other) for other in (study.tuning, study.precision) if other),
+    ]
+    specs = [spec for one in studies for spec in tuning.declared(root, one)]
+    specs = [spec for spec in specs if (spec.folder(root) / LOG_NAME).exists()]
+    if not specs:
+        say(f"{name}: no run has been trained yet")
+    failed = []
     place = root / "build" / "verify"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as checkouts:
-        for spec in [spec for one in (study, *named) for spec in tuning.declared(root, one)]:
-            path = spec.folder(root) / LOG_NAME
-            if not path.exists():
-                continue
-            found = True
+        for spec in specs:
             try:
-                verdict = verify(root, log.read_run(path), spec, data_dir, Path(checkouts))
+                run = log.read_run(spec.folder(root) / LOG_NAME)
+                verdict = verify(root, run, spec, data_dir, Path(checkouts))
             except UserError as error:
                 verdict = f"not verified: {error}"
             say(f"{spec.path}: {verdict}")
@@ -164,8 +157,6 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
                 failed.append(spec.path)
     if failed:
         raise UserError(f"not verified: {', '.join(failed)}")
-    if not found:
-        say(f"{name}: no run has been trained yet")
 
 
 def verify(root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: Path) -> str:
@@ -181,7 +172,7 @@ def verify(root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: Path)
     now = _executed(root, root, run, spec, data_dir)
     if changed:
         before = _executed(_engine_of(root, run, spec, checkouts), root, run, spec, data_dir)
-        if found := _first_difference(before, now):
+        if found := _difference(before, now):
             return f"differs between its engine and today's ({'; '.join(changed)}): {found}"
     verdict = _against_recorded(run, now)
     if changed and verdict.startswith("verified"):
@@ -207,33 +198,28 @@ def _against_recorded(run: Run, now: dict[str, Any]) -> str:
         "miniature": run.miniature.model_dump(mode="json"),
         "steps": [step.model_dump(mode="json") for step in run.steps],
     }
-    here, then = now["machine"], run.header.machine.model_dump(mode="json")
-    same = all(here[key] == then[key] for key in ("processor", "isa", "threads", "gpu"))
-    packages = ("torch", "torchvision", "numpy")
-    if same and all(now["packages"][key] == run.header.packages.get(key) for key in packages):
-        found = _first_difference(recorded, now)
+    found = _difference(recorded, now)
+    if not provenance.elsewhere(run.header, now["machine"] | now["packages"]):
         return f"differs from its log: {found}" if found else "verified, reproduced bit for bit"
+    # other kernels: only what they do not touch must be equal
     tolerance = TOLERANCE[run.header.precision or "float32"]
-    if found := next(_differences(recorded["network"], now["network"], "network"), ""):
+    for one in (recorded, now):
+        mini = one["miniature"]
+        one["miniature"] = {key: mini[key] for key in ("images_sha256", "schedule_sha256")}
+    steps = zip(recorded.pop("steps"), now.pop("steps"), strict=True)
+    if found := _difference(recorded, now):
         return f"differs from its log: {found}"
-    for key in ("images_sha256", "schedule_sha256"):
-        if recorded["miniature"][key] != now["miniature"][key]:
-            return f"differs from its log: {key}"
-    for step, (old, new) in enumerate(zip(recorded["steps"], now["steps"], strict=True)):
-        losses = (old["loss"], new["loss"])  # None where the loss was not finite
-        if losses != (None, None) and (
-            None in losses or abs(new["loss"] / old["loss"] - 1) > tolerance
-        ):
-            return f"differs from its log: loss of step {step}: {old['loss']} -> {new['loss']}"
-    return (
-        f"verified within {tolerance:.0%} (made on {then['processor']}, {then['threads']} threads)"
-    )
+    for step, (old, new) in enumerate((old["loss"], new["loss"]) for old, new in steps):
+        # None where the loss was not finite
+        if old != new and (None in (old, new) or abs(new / old - 1) > tolerance):
+            return f"differs from its log: loss of step {step}: {old} -> {new}"
+    then = run.header.machine
+    return f"verified within {tolerance:.0%} (made on {then.processor}, {then.threads} threads)"
 
 
-def _first_difference(expected: dict[str, Any], actual: dict[str, Any]) -> str:
-    """Of what both executed; empty where there is none."""
-    keys = ("network", "miniature", "steps")
-    first, second = ({key: one.get(key) for key in keys} for one in (expected, actual))
+def _difference(expected: dict[str, Any], actual: dict[str, Any]) -> str:
+    """The first one in what was executed; empty where there is none."""
+    first, second = ({key: one.get(key) for key in EXECUTED} for one in (expected, actual))
     return next(_differences(first, second), "")
 
 
@@ -253,11 +239,10 @@ def _differences(expected: Any, actual: Any, key: str = "") -> Iterator[str]:
 
 # ----------------------------------------------------------------------------------- reproduce
 
-_MEASURED = """
-train_s train_cpu_s other_cpu_s eval_s suspended_s contended total_s peak_memory at started
-commit packages machine spec fingerprint
-"""
-MEASURED = set(_MEASURED.split())
+MEASURED = {
+    *("train_s", "train_cpu_s", "other_cpu_s", "eval_s", "suspended_s", "contended", "total_s"),
+    *("peak_memory", "at", "started", "commit", "packages", "machine", "spec", "fingerprint"),
+}
 """Fields of a log that another execution may have otherwise."""
 REPRODUCED_NAME = "reproduced.jsonl"
 
@@ -271,34 +256,25 @@ def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
     Raises:
         UserError: the run is not there, or a value differs.
     """
-    path = spec.folder(root) / LOG_NAME
-    if not path.exists():
-        raise UserError(f"{spec.path} has not been trained yet: {log.again(spec)}")
-    recorded = log.read_run(path)
-    if recorded.result is None:
-        raise UserError(f"{spec.path} is incomplete; train it first: {log.again(spec)}")
-    from cnnpaper.runs import launch, machine, provenance
-
+    recorded = tuning.finished(spec.folder(root))
+    if recorded is None:
+        raise UserError(f"{spec.path} is not finished; train it first: {log.again(spec)}")
     machine.prepare_process()
     name = "0" if recorded.header.machine.gpu else "cpu"
     device = launch.torch_device(name)
     folder = root / "build" / "reproduce" / spec.path
     resume = advice("reproduce", STUDY=spec.study, MODEL=spec.model, SEED=spec.seed, ARM=spec.arm)
     with (
-        lock(folder / "run.lock", what=f"the reproduction of {spec.path}"),
+        files.lock(folder / "run.lock", what=f"the reproduction of {spec.path}"),
         launch.device_lock(name, device),
     ):
         from cnnpaper.runs.recorder import record  # imports torch, which the process is ready for
 
         record(
             spec.model_copy(update={"threads": recorded.header.machine.threads}),
-            root=root,
-            data_dir=data_dir,
-            device=device,
-            force=launch.finished(root, spec, folder) is not None,
-            folder=folder,
-            again=resume,
-        )
+            root=root, data_dir=data_dir, device=device, folder=folder, again=resume,
+            force=tuning.finished(folder) is not None,
+        )  # fmt: skip
     again = log.read_run(folder / LOG_NAME)
     lines = list(_differences(_values(recorded), _values(again)))
     entry = {"run": spec.path, "at": provenance.now_utc(), "identical": not lines}
@@ -311,15 +287,11 @@ def reproduce(root: Path, spec: RunSpec, data_dir: Path, say: Say) -> None:
 
 def _values(run: Run) -> dict[str, Any]:
     """Everything that a run logged, but what may differ."""
-    parts = {
-        "header": run.header,
-        "miniature": run.miniature,
-        **{f"step {line.step}": line for line in run.steps},
-        **{f"epoch {line.epoch}": line for line in run.epochs},
-        "result": run.result,
-    }
+    parts: dict[str, Part | None] = {"header": run.header, "miniature": run.miniature}
+    parts |= {f"step {line.step}": line for line in run.steps}
+    parts |= {f"epoch {line.epoch}": line for line in run.epochs}
     return {
         name: line.model_dump(mode="json", exclude=MEASURED)
-        for name, line in parts.items()
+        for name, line in (parts | {"result": run.result}).items()
         if line is not None
     }

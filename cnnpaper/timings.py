@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from cnnpaper.config import RunSpec, visible
-from cnnpaper.files import append_line
 from cnnpaper.log import CONTENDED, LogError, Machine, Part
 
 TIMING_NAME = "timing.jsonl"
@@ -63,12 +62,6 @@ class Timing(Part):
     macs: int
     """Of one image, forward."""
 
-    @model_validator(mode="after")
-    def _whole(self) -> Timing:
-        if not self.round_s or not all(self.round_s) or tuple(self.sections) != SECTIONS:
-            raise ValueError(f"rounds of steps, and the sections {', '.join(SECTIONS)}")
-        return self
-
     @property
     def rounds(self) -> tuple[float, ...]:
         """Seconds a step in each round: the median of its steps."""
@@ -90,11 +83,6 @@ Session = Mapping[str, tuple[int, Timing]]
 Sessions = Mapping[int, Session]
 
 
-def append(path: Path, line: Timing) -> None:
-    """Add one line and wait until the disk has it."""
-    append_line(path, line.model_dump_json())
-
-
 def read(path: Path) -> Sessions:
     """Session → its networks; empty without a file.
 
@@ -109,9 +97,8 @@ def read(path: Path) -> Sessions:
             line = Timing.model_validate_json(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
             raise LogError(
-                f"{path}:{number}: {key}: {first['msg']}\n"
+                f"{path}:{number}: {'.'.join(map(str, first['loc']))}: {first['msg']}\n"
                 "restore the file from version control, or remove it and measure again"
             ) from None
         found.setdefault(line.session, {})[line.model] = (number, line)

@@ -9,7 +9,9 @@ more seeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,43 +27,41 @@ from cnnpaper.config import (
     run_specs,
 )
 from cnnpaper.files import UserError
-from cnnpaper.log import LOG_NAME, read_run
+from cnnpaper.log import LOG_NAME, Run, read_run
 
 GUESSING = 0.1
 """Score of a run that diverged."""
 LOSS = 0.02
 """A network whose mean loses more than this by bfloat16 gets :data:`MORE` seeds."""
 MORE = 3
-Scores = Mapping[float, float | None]
-"""Value → validation accuracy, None where the run is not finished."""
+Score = Callable[[float], float | None]
+"""Validation accuracy at a value, None where a run is not finished."""
 ValueT = TypeVar("ValueT", bound=Value)
 
 
 def plan(
-    grid: Sequence[float], stage1: Scores, stage2: Scores
+    grid: Sequence[float], stage1: Score, stage2: Score
 ) -> tuple[tuple[float, ...], float | None]:
     """The values that stage 2 tries by now, and the winner once it is decided.
 
     Args:
         grid: of stage 1, ascending, each value the same factor above the one before.
-        stage1: scores of the grid.
-        stage2: scores of whatever stage 2 has tried.
+        stage1, stage2: the scores.
 
     Returns:
         Values in ascending order (none before stage 1 is complete), and the winner or None.
     """
-    if any(stage1.get(value) is None for value in grid):
+    first = _best({value: stage1(value) for value in grid})
+    if first is None:
         return (), None
-    first = best = _best({value: stage1[value] or 0.0 for value in grid})
-    tried = [_below(grid, best), best, _above(grid, best)]
+    tried = [_below(grid, first), first, _above(grid, first)]
     while True:
-        scores = {value: stage2.get(value) for value in tried}
-        known = {value: score for value, score in scores.items() if score is not None}
-        if len(known) < len(tried):
+        scores = {value: stage2(value) for value in tried}
+        best = _best(scores)
+        if best is None:
             return tuple(tried), None
-        if len(set(known.values())) == 1:  # as where all diverge: lower rates would tie for ever
+        if len(set(scores.values())) == 1:  # as where all diverge: lower rates would tie for ever
             return tuple(tried), first
-        best = _best(known)
         if best == tried[0]:
             tried.insert(0, _below(grid, best))
         elif best == tried[-1]:
@@ -70,9 +70,10 @@ def plan(
             return tuple(tried), best
 
 
-def _best(scores: Mapping[float, float]) -> float:
-    """The value with the highest score; the lower one of equal ones."""
-    return max(sorted(scores), key=lambda value: scores[value])
+def _best(scores: Mapping[float, float | None]) -> float | None:
+    """The value with the highest score, the lower one of equal ones; None where one is missing."""
+    known = {value: score for value, score in sorted(scores.items()) if score is not None}
+    return max(known, key=known.__getitem__) if len(known) == len(scores) else None
 
 
 def _below(grid: Sequence[float], value: float) -> float:
@@ -112,6 +113,7 @@ def _more_pairs(root: Path, study: Study) -> list[RunSpec]:
         return []
     found = []
     for arm, settings in study.arms.items():
+        first = max(settings.seeds) + 1
         for model in study.networks:
             score = scores(root, study, arm, model, ("float32", "bfloat16"))
             before, after = score["float32"], score["bfloat16"]
@@ -119,7 +121,7 @@ def _more_pairs(root: Path, study: Study) -> list[RunSpec]:
                 continue
             found += [
                 run_spec(root, study, model, seed, arm=arm, point={"precision": precision})
-                for seed in range(max(settings.seeds) + 1, max(settings.seeds) + 1 + MORE)
+                for seed in range(first, first + MORE)
                 for precision in score
             ]
     return found
@@ -137,50 +139,46 @@ def scores(
     root: Path, study: Study, arm: str | None, model: str, values: Sequence[ValueT]
 ) -> dict[ValueT, float | None]:
     """Value → mean validation accuracy over the arm's seeds; None where a run is not finished."""
-    found: dict[ValueT, float | None] = {}
-    for value in values:
+    return {value: _score(root, study, arm, model, value) for value in values}
+
+
+def _score(root: Path, study: Study, arm: str | None, model: str, value: Value) -> float | None:
+    found = []
+    for seed in study.arms[arm].seeds:
         point = dict.fromkeys(study.grid, value)
-        each = [
-            _score(run_spec(root, study, model, seed, arm=arm, point=point).folder(root) / LOG_NAME)
-            for seed in study.arms[arm].seeds
-        ]
-        done = [score for score in each if score is not None]
-        found[value] = sum(done) / len(done) if len(done) == len(each) else None
-    return found
+        run = finished(run_spec(root, study, model, seed, arm=arm, point=point).folder(root))
+        if run is None or run.result is None:
+            return None
+        found.append(GUESSING if run.result.status == "diverged" else run.result.val_acc or 0.0)
+    return statistics.fmean(found)
 
 
-def _score(path: Path) -> float | None:
+def finished(folder: Path) -> Run | None:
+    """The log of a run where it ends with a result, else None; one that is cut off does not."""
+    path = folder / LOG_NAME
     if not path.exists() or not path.read_bytes().endswith(b"\n"):
         return None
-    result = read_run(path).result
-    if result is None:
-        return None
-    return GUESSING if result.status == "diverged" else result.val_acc
+    run = read_run(path)
+    return run if run.result is not None else None
 
 
 def _planned(
     root: Path, study: Study, arm: str, model: str
 ) -> tuple[tuple[float, ...], float | None]:
     """What :func:`plan` says of the logs that are there."""
-    if len(study.grid) != 1:
+    (key, raw), *others = study.grid.items()
+    if others:
         raise UserError(
             f"experiments/study/{study.name}.toml: arm.{arm}.refines needs a [grid] of one key"
         )
-    (key, raw), settings = next(iter(study.grid.items())), study.arms[arm]
     grid = sorted(float(value) for value in raw)
     if len(grid) < 2 or grid[0] <= 0:
         raise UserError(
             f"experiments/study/{study.name}.toml: grid.{key} = {list(raw)}: "
             "at least two positive values, each the same factor above the one before"
         )
-    stage1 = scores(root, study, str(settings.refines), model, grid)
-    stage2: dict[float, float | None] = {}
-    while True:  # each call names the values that count by now, at most one more than before
-        tried, won = plan(grid, stage1, stage2)
-        unknown = [value for value in tried if value not in stage2]
-        if not unknown:
-            return tried, won
-        stage2 |= scores(root, study, arm, model, unknown)
+    stage1 = partial(_score, root, study, study.arms[arm].refines, model)
+    return plan(grid, stage1, partial(_score, root, study, arm, model))
 
 
 def check_override(root: Path, model: str, experiment: Experiment) -> None:
@@ -189,23 +187,21 @@ def check_override(root: Path, model: str, experiment: Experiment) -> None:
     Raises:
         UserError: the study has not decided yet, or it decided otherwise.
     """
-    path = root / "experiments" / f"{model}.toml"
     for key, entry in experiment.override.items():
         if entry.from_study is None:
             continue
+        where = f"{root / 'experiments' / model}.toml: override.{key}"
         study = load_study(root, entry.from_study)
         if key not in study.grid or model not in study.networks:
-            raise UserError(
-                f"{path}: override.{key}: study {study.name!r} does not tune {key} of {model}"
-            )
+            raise UserError(f"{where}: study {study.name!r} does not tune {key} of {model}")
         won = winner(root, study, model)
-        if won is None or won != entry.value:
-            chose = "has not decided yet" if won is None else f"chose {won:g}"
-            remedy = (
-                f"train what it still has to try: {advice('experiments', STUDY=study.name)}"
-                if won is None
-                else f"write value = {won:g} there; runs with another value are stale"
-            )
+        if won is None:
             raise UserError(
-                f"{path}: override.{key} = {entry.value}: study {study.name!r} {chose}\n{remedy}"
+                f"{where} = {entry.value}: study {study.name!r} has not decided yet\n"
+                f"train what it still has to try: {advice('experiments', STUDY=study.name)}"
+            )
+        if won != entry.value:
+            raise UserError(
+                f"{where} = {entry.value}: study {study.name!r} chose {won:g}\n"
+                f"write value = {won:g} there; runs with another value are stale"
             )

@@ -16,7 +16,7 @@ from cnnpaper import cli
 from cnnpaper.config import RunSpec
 from cnnpaper.files import Interrupted
 from cnnpaper.runs import launch
-from tests import artifact
+from tests import artifact, tiny
 
 Cnnpaper = Callable[..., Any]
 """The fixture: gives an object with ``code``, ``out`` and ``err``."""
@@ -31,14 +31,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str],
         calls.append(([spec.path], [device], force))
 
     def train_study(
-        specs: list[RunSpec], *, devices: list[str], force: bool, plan: Any, **_: object
+        specs: list[RunSpec], *, devices: Any, force: bool, more: Any, **_: object
     ) -> None:
         calls.append(([spec.path for spec in specs], devices, force))
-        calls.append(([spec.path for spec in plan()], ["after"], False))
+        calls.append(([spec.path for spec in more()], ["after"], False))
 
     monkeypatch.setattr(launch, "train_run", train_run)
     monkeypatch.setattr(launch, "train_study", train_study)
-    monkeypatch.setattr(launch, "need_torch", lambda *_, **__: None)
     return calls
 
 
@@ -48,16 +47,15 @@ SMOKE = [f"smoke/{model}-s0" for model in ("alexnet", "vgg16", "googlenet", "res
 @pytest.mark.parametrize(
     "arguments,first",
     [
-        (["train", "--model", "alexnet", "--study", "smoke"], (SMOKE[:1], ["auto"], False)),
-        (["train", "--model", "vgg16", "--study", "smoke", "--gpus", "1", "--force"],
-         (SMOKE[1:2], ["1"], True)),
-        (["experiments", "--study", "smoke", "--gpus", "0,1"], (SMOKE, ["0", "1"], False)),
+        ("train --model alexnet --study smoke", (SMOKE[:1], ["auto"], False)),
+        ("train --model vgg16 --study smoke --gpus 1 --force", (SMOKE[1:2], ["1"], True)),
+        ("experiments --study smoke --gpus 0,1", (SMOKE, ["0", "1"], False)),
     ],
-)  # fmt: skip
+)
 def test_what_is_started(
-    root: Path, cnnpaper: Cnnpaper, started: Any, arguments: list[str], first: Any
+    root: Path, cnnpaper: Cnnpaper, started: Any, arguments: str, first: Any
 ) -> None:
-    answer = cnnpaper(*arguments)
+    answer = cnnpaper(*arguments.split())
     assert answer.code == 0, answer.err
     assert started[0] == first
 
@@ -65,8 +63,7 @@ def test_what_is_started(
 def test_a_network_s_command_never_goes_on_with_another_network(
     root: Path, cnnpaper: Cnnpaper, started: Any
 ) -> None:
-    path = root / "experiments" / "study" / "smoke.toml"
-    path.write_text(path.read_text("utf-8").replace("seeds = [0]", "seeds = [0, 1]"), "utf-8")
+    tiny.edit(root / "experiments" / "study" / "smoke.toml", "seeds = [0]", "seeds = [0, 1]")
     assert cnnpaper("train", "--model", "vgg16", "--study", "smoke").code == 0
     both = ["smoke/vgg16-s0", "smoke/vgg16-s1"]
     assert [runs for runs, _, _ in started] == [both, both]
@@ -76,19 +73,16 @@ def test_a_network_s_command_never_goes_on_with_another_network(
     "error,code,says",
     [
         (Interrupted(15, "saved"), 143, "saved"),
-        (MemoryError(), 2, "memory ran out; close other programs"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "memory ran out"),
+        (MemoryError(), 2, "memory ran out\nclose other programs"),
         (RuntimeError("CUDA out of memory. Tried"), 2, "fewer images"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "make room on this disk and rerun"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "x"), 2, "x: Disk quota exceeded\nmake room"),
-        (OSError(errno.EROFS, "Read-only file system", "x"), 2, "a disk that can be written"),
         (OSError(errno.EMFILE, "Too many open files"), 2, "ulimit -n"),
-        (OSError(errno.ESTALE, "Stale file handle", "x"), 2, "mount"),
         (OSError(errno.ENOTCONN, "Transport endpoint is not connected", "x"), 2, "x: Transport"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 2,
-         "make training-environment"),
+         "training-environment\nthen: .venv-train/bin/cnnpaper experiments --study 'my study'"),
     ],
     ids=str,
 )  # fmt: skip
@@ -104,7 +98,7 @@ def test_how_it_ends(
         raise error
 
     monkeypatch.setattr("cnnpaper.config.load_study", fail)
-    answer = cnnpaper("timing")
+    answer = cnnpaper("experiments", "--study", "my study")
     assert answer.code == code
     assert says in answer.err
     assert "Traceback" not in answer.err
@@ -119,7 +113,7 @@ def test_mistakes_of_the_program_show_their_traceback(
 
     monkeypatch.setattr("cnnpaper.config.load_study", fail)
     with pytest.raises(ZeroDivisionError):
-        cli.run(["timing"])
+        cli.run(["experiments"])
 
 
 COMMAND = f'"{sys.executable}" -m cnnpaper'
@@ -154,11 +148,3 @@ def test_a_full_pipe_that_nobody_reads_is_no_traceback(root: Path) -> None:
     assert done.returncode == 141
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-
-
-@pytest.mark.parametrize("value", ["~nobody-of-that-name/x", "~nobody-of-that-name"])
-def test_a_home_that_is_not_there(root: Path, cnnpaper: Cnnpaper, value: str) -> None:
-    answer = cnnpaper("data", "--data-dir", value)
-    assert answer.code == 2
-    assert "no such user or home folder" in answer.err
-    assert not (root / value).exists()

@@ -212,10 +212,9 @@ def test_signals_that_were_ignored_stay_ignored() -> None:
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
         got: list[int] = []
-        restore = machine.stop_by(lambda number, _: got.append(number))
-        for number in machine.STOPPING:
-            os.kill(os.getpid(), number)
-        restore()
+        with machine.stopped_by(lambda number, _: got.append(number)):
+            for number in machine.STOPPING:
+                os.kill(os.getpid(), number)
         assert sorted(got) == sorted({*machine.STOPPING} - {signal.SIGHUP})
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:

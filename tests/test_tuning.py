@@ -15,10 +15,6 @@ from tests import fabricate
 GRID = (0.1, 0.2, 0.4, 0.8)
 
 
-def scores(*values: float | None) -> dict[float, float | None]:
-    return dict(zip(GRID, values, strict=False))
-
-
 @pytest.mark.parametrize(
     "stage1, stage2, tried, winner",
     [
@@ -62,12 +58,13 @@ def test_plan(
     tried: tuple[float, ...],
     winner: float | None,
 ) -> None:
-    assert tuning.plan(GRID, scores(*stage1), stage2) == (tried, winner)
+    first = dict(zip(GRID, stage1, strict=True))
+    assert tuning.plan(GRID, first.get, stage2.get) == (tried, winner)
 
 
 def test_rates_beyond_the_grid_have_no_last_bits() -> None:
     """0.3 × 2 / 1 and 0.1 × 0.3 / 0.1 are not exact in binary."""
-    tried, _ = tuning.plan((0.1, 0.3), {0.1: 0.5, 0.3: 0.9}, {})
+    tried, _ = tuning.plan((0.1, 0.3), {0.1: 0.5, 0.3: 0.9}.get, {}.get)
     assert tried == (0.1, 0.3, 0.9)
 
 

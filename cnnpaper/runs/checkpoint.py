@@ -44,8 +44,16 @@ def load_newest(
 ) -> Iterator[dict[str, Any]]:
     """The valid states, newest first; a damaged one is named and passed over."""
     for path in _newest_first(folder):
-        state = _load(path, device)
-        if state is None:
+        head, _, payload = path.read_bytes().partition(b"\n")
+        try:
+            if head != MAGIC + hashlib.sha256(payload).hexdigest().encode():
+                raise ValueError("not what was written")
+            with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+                # torch compresses nothing, but would unpack a bomb
+                if sum(part.file_size for part in archive.infolist()) > len(payload):
+                    raise ValueError("compressed")
+            state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        except Exception:  # the digest may be right and somebody else's: anything may come
             say(f"{path}: damaged, falling back to the checkpoint before it")
         else:
             yield state
@@ -53,29 +61,3 @@ def load_newest(
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.pt"), reverse=True)
-
-
-def _load(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state, or None where the file is not what was written."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    head, _, payload = data.partition(b"\n")
-    if head != MAGIC + hashlib.sha256(payload).hexdigest().encode():
-        return None
-    try:
-        if not _is_stored_as_it_is(payload):
-            return None
-        state = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    except Exception:  # the digest is right, but somebody else wrote it: anything may come
-        return None
-    return state if isinstance(state, dict) else None
-
-
-def _is_stored_as_it_is(payload: bytes) -> bool:
-    """Is nothing in it compressed? torch compresses nothing, but would unpack a bomb."""
-    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-        parts = archive.infolist()
-    plain = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
-    return plain and sum(part.file_size for part in parts) <= len(payload)

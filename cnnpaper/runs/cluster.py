@@ -11,13 +11,13 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import Field
 
-from cnnpaper import config
+from cnnpaper import config, tuning
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
 from cnnpaper.files import UserError, clean_environment, write_atomic
@@ -26,8 +26,8 @@ from cnnpaper.runs.launch import command
 SETTINGS = Path("experiments") / "cluster.toml"
 SCRIPT = Path("experiments") / "job.sh"
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "PREEMPTED"}
-SLURM_SAYS = re.compile("(srun|slurmstepd|sbatch|scontrol)[^ ]*: ")
 RUNNING = {"RUNNING", "COMPLETING", "CONFIGURING", "SIGNALING", "STAGE_OUT"}
+SLURM_SAYS = re.compile("(srun|slurmstepd|sbatch|scontrol)[^ ]*: ")
 
 
 class Cluster(config.Model):
@@ -47,11 +47,9 @@ class Cluster(config.Model):
 
     def options(self) -> list[str]:
         """For ``sbatch``."""
-        names = {"partition", "account", "time", "constraint"}
-        given = {name: getattr(self, name) for name in sorted(names)} | {"mem": self.memory}
-        options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-        options += [f"--gpus-per-node={self.gpus}"] if self.gpus else []
-        return [*options, f"--cpus-per-task={self.threads}"]
+        asked = self.model_dump(include={"partition", "account", "time", "constraint"})
+        asked |= {"mem": self.memory, "gpus-per-node": self.gpus, "cpus-per-task": self.threads}
+        return [f"--{name}={value}" for name, value in asked.items() if value]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +59,6 @@ class Job:
     id: str
     state: str
     """``PENDING``, ``RUNNING``, ``COMPLETED``, ``FAILED``, ..."""
-    run: str
-    """``STUDY/ARM/MODEL-sSEED``."""
 
     @property
     def alive(self) -> bool:
@@ -85,59 +81,58 @@ def job_name(root: Path, study: str) -> str:
 
 
 def submit(
-    root: Path, study: str, commands: Sequence[tuple[str, list[str]]], *, dry_run: bool = False
+    root: Path, study: str, missing: Sequence[RunSpec], data_dir: Path, force: bool, dry_run: bool
 ) -> str:
-    """Submit (run, command)s as one array of jobs; returns what there is to say.
+    """Submit the runs that are not in the queue already as one array; returns what is to be said.
 
     Args:
         root: of the repository, on a disk that all nodes see.
-        study: for the jobs' name.
-        commands: each run's path and the command that trains it.
+        study, missing: the runs.
+        data_dir, force: as for ``train``.
         dry_run: submit nothing; return the command, the lines and the script.
 
     Raises:
         UserError: Slurm is not there, or refused.
     """
+    jobs = {} if dry_run else queue(root, study)
+    alive = {run for run, job in jobs.items() if job.alive}
+    new = [spec for spec in missing if spec.path not in alive]
+    if not new:
+        return f"{study}: nothing to submit; {len(alive)} runs are in the queue"
     cluster = settings(root)
-    base = (root / "build" / "cluster" / study).resolve()
-    number = 1 + max((int(p.name) for p in base.glob("*") if p.name.isdigit()), default=0)
-    folder = base / str(number)
-    lines = "".join(f"{shlex.join(command)} # {run}\n" for run, command in commands)
+    number = 1 + max((number for number, _ in _submitted(root, study)), default=0)
+    folder = (root / "build" / "cluster" / study / str(number)).resolve()
+    calls = ((spec.path, command(spec, data_dir, "auto", force)) for spec in new)
+    lines = "".join(f"{shlex.join(call)} # {run}\n" for run, call in calls)
+    setup = "".join(f"{line}\n" for line in cluster.setup)
     call = [
         *("sbatch", "--parsable", f"--job-name={job_name(root, study)}", f"--comment={number}"),
-        *(f"--array=1-{len(commands)}%{cluster.at_once}", f"--output={folder}/%a.out"),
+        *(f"--array=1-{len(new)}%{cluster.at_once}", f"--output={folder}/%a.out"),
         f"--export=ALL,COMMANDS={folder}/commands,SETUP={folder}/setup",
         *(*cluster.options(), str(SCRIPT)),
     ]
     if dry_run:
         script = (root / SCRIPT).read_text("utf-8")
-        setup = "\n".join(cluster.setup)
-        return f"{shlex.join(call)}\n\n# commands\n{lines}\n# setup\n{setup}\n\n{script}"
-    _need("sbatch")
+        return f"{shlex.join(call)}\n\n# commands\n{lines}\n# setup\n{setup}\n{script}"
     write_atomic(folder / "commands", lines.encode())
-    write_atomic(folder / "setup", "".join(f"{line}\n" for line in cluster.setup).encode())
+    write_atomic(folder / "setup", setup.encode())
     job = _slurm(call, root).strip().partition(";")[0]
-    warning = (
-        ""
-        if cluster.constraint
-        else f"\nno constraint in {SETTINGS}: a job that is queued again and gets another type of "
+    more = advice("status", STUDY=study)
+    said = f"job {job}: {len(new)} runs submitted; what becomes of them: {more}"
+    if cluster.constraint:
+        return said
+    return (
+        f"{said}\nno constraint in {SETTINGS}: a job that is queued again and gets another type of "
         "processor or GPU cannot resume its run, and fails with a message that says so"
     )
-    more = advice("status", STUDY=study)
-    return f"job {job}: {len(commands)} runs submitted; what becomes of them: {more}{warning}"
 
 
-def submit_runs(
-    root: Path, study: str, missing: Sequence[RunSpec], data_dir: Path, force: bool, dry_run: bool
-) -> str:
-    """Submit the missing runs that are not in the queue already."""
-    queued = {} if dry_run else queue(root, study)
-    alive = {job.run for job in queued.values() if job.alive}
-    new = [spec for spec in missing if spec.path not in alive]
-    if not new:
-        return f"{study}: nothing to submit; {len(alive)} runs are in the queue"
-    commands = [(spec.path, command(spec, data_dir, "auto", force)) for spec in new]
-    return submit(root, study, commands, dry_run=dry_run)
+def _submitted(root: Path, study: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and runs of each array that was submitted, in order."""
+    base = root / "build" / "cluster" / study
+    for number in sorted(int(path.parent.name) for path in base.glob("*/commands")):
+        lines = (base / str(number) / "commands").read_text("utf-8").splitlines()
+        yield number, [line.rpartition(" # ")[2] for line in lines]
 
 
 def queue(root: Path, study: str) -> dict[str, Job]:
@@ -146,33 +141,38 @@ def queue(root: Path, study: str) -> dict[str, Job]:
     Raises:
         UserError: Slurm is not there, or does not answer.
     """
-    _need("squeue")
     call = ["squeue", "--noheader", "--array", "--states=all", f"--name={job_name(root, study)}"]
-    found: dict[str, Job] = {}
     rows = [line.split("|") for line in _slurm([*call, "--format=%F|%K|%T|%k"], root).splitlines()]
+    runs = {str(number): names for number, names in _submitted(root, study)}
+    found: dict[str, Job] = {}
     for job, task, state, number in sorted(rows, key=lambda row: int(row[0])):
-        path = root / "build" / "cluster" / study / number.strip() / "commands"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        if task.isdigit() and 0 < int(task) <= len(lines):
-            run = lines[int(task) - 1].rpartition(" # ")[2]
-            found[run] = Job(id=f"{job}_{task}", state=state, run=run)
+        names = runs.get(number.strip(), [])
+        if task.isdigit() and 0 < int(task) <= len(names):
+            found[names[int(task) - 1]] = Job(id=f"{job}_{task}", state=state)
     return found
 
 
-def queue_text(root: Path, study: str, finished: set[str]) -> str:
-    """What waits, what runs, what ended without a result; empty where nothing was submitted."""
+def outputs(root: Path, study: str) -> dict[str, Path]:
+    """Each run's newest output file."""
     base = root / "build" / "cluster" / study
-    if not base.is_dir() or shutil.which("squeue") is None:
+    return {
+        run: base / str(number) / f"{task}.out"
+        for number, runs in _submitted(root, study)
+        for task, run in enumerate(runs, start=1)
+    }
+
+
+def jobs_text(root: Path, study: str) -> str:
+    """What waits, what runs, what ended without a result; empty where nothing was submitted."""
+    files = outputs(root, study)
+    if not files or shutil.which("squeue") is None:
         return ""
     jobs = queue(root, study)
-    counts = {
-        "waiting": sum(job.state in WAITING for job in jobs.values()),
-        "running": sum(job.state in RUNNING for job in jobs.values()),
-    }
-    lines = [f"Slurm: {', '.join(f'{count} {word}' for word, count in counts.items())}"]
-    for run, output in sorted(outputs(base).items()):
+    waiting, running = (sum(j.state in kind for j in jobs.values()) for kind in (WAITING, RUNNING))
+    lines = [f"Slurm: {waiting} waiting, {running} running"]
+    for run, output in sorted(files.items()):
         job = jobs.get(run)
-        if run in finished or (job and job.alive):
+        if (job and job.alive) or tuning.finished(root / "results" / "log" / run):
             continue
         state = f"{job.id} {job.state}" if job else "ended without a result"
         lines.append(f"  {run}: {state}; {output}{_last_words(output)}")
@@ -186,35 +186,20 @@ def _last_words(output: Path) -> str:
     return f": {own[-1].strip()[:160]}" if own else ""
 
 
-def outputs(base: Path) -> dict[str, Path]:
-    """Each run's newest output file."""
-    found = {}
-    for folder in sorted(
-        (p for p in base.glob("*") if p.name.isdigit()), key=lambda p: int(p.name)
-    ):
-        path = folder / "commands"
-        for task, line in enumerate(path.read_text("utf-8").splitlines() if path.exists() else []):
-            found[line.rpartition(" # ")[2]] = folder / f"{task + 1}.out"
-    return found
-
-
 def cancel(root: Path, study: str) -> str:
     """Cancel all jobs of a study; running ones save their state."""
-    alive = [job for job in queue(root, study).values() if job.alive]
+    alive = sum(job.alive for job in queue(root, study).values())
     if alive:
         _slurm(["scancel", f"--name={job_name(root, study)}"], root)
-    return f"{study}: {len(alive)} jobs cancelled; running ones save their state first"
-
-
-def _need(program: str) -> None:
-    if shutil.which(program) is None:
-        raise UserError(
-            f"Slurm's {program} is not on this machine\n"
-            "log in to a node that has it, or train here: leave out CLUSTER=slurm"
-        )
+    return f"{study}: {alive} jobs cancelled; running ones save their state first"
 
 
 def _slurm(call: list[str], root: Path) -> str:
+    if shutil.which(call[0]) is None:
+        raise UserError(
+            f"Slurm's {call[0]} is not on this machine\n"
+            "log in to a node that has it, or train here: leave out CLUSTER=slurm"
+        )
     done = subprocess.run(call, cwd=root, env=clean_environment(), capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{call[0]}: {done.stderr.strip()[:400]}\ncheck {SETTINGS}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnnpaper import data
-from cnnpaper.advice import advice
 from cnnpaper.config import DataSpec
 from cnnpaper.engine import images
 from cnnpaper.engine.images import DataSet
@@ -18,23 +17,17 @@ def load_images(spec: DataSpec, data_dir: Path) -> DataSet:
     Raises:
         UserError: nothing is there, it is damaged, or it is not what the study is about.
     """
-    if spec.set == "unknown":
-        raise UserError("the logs of this study do not say what data they are about: no training")
     if spec.set == "synthetic":
         synthetic = images.synthetic(spec)
         if spec.digest not in (None, synthetic.digest):
             raise UserError(
                 f"the study asks for synthetic images {spec.digest}, this version makes "
-                f"{synthetic.digest}\nremove data.digest from its file and run {advice('smoke')}"
+                f"{synthetic.digest}\nremove data.digest from its file"
             )
         return synthetic
-    records = data.load(spec.set, spec.digest, data_dir)
-    train, validation, test = images.chosen(records.pixels, records.labels, spec)
+    found = data.load(spec.set, spec.digest, data_dir)
+    train, validation, test = images.chosen(found.pixels, found.labels, spec)
     return DataSet(
-        name=records.name,
-        digest=records.digest,
-        address=records.address,
-        train=train,
-        validation=validation,
-        test=test,
-    )
+        name=found.name, digest=found.digest, address=found.address,
+        train=train, validation=validation, test=test,
+    )  # fmt: skip

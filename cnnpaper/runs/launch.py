@@ -8,6 +8,7 @@ wrong with the input is said before.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import queue
 import re
@@ -23,18 +24,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnpaper import files, fingerprint
-from cnnpaper.advice import advice
+from cnnpaper import files, fingerprint, tuning
 from cnnpaper.config import RunSpec
 from cnnpaper.files import Interrupted, InUse, UserError
-from cnnpaper.log import LOG_NAME, Run, again, read_run
+from cnnpaper.log import again
 from cnnpaper.runs import machine
 from cnnpaper.runs.progress import PLACE
 
 if TYPE_CHECKING:
     import torch
 
-DEVICE = re.compile(r"^(cpu|[0-9]+)(:[0-9]+)?$")
+Estimate = Callable[[RunSpec], float | None]
+"""Seconds that a run takes; None where that is not known."""
 
 
 def devices_of(gpus: str) -> list[str]:
@@ -47,7 +48,7 @@ def devices_of(gpus: str) -> list[str]:
     """
     names = [part.strip() for part in gpus.split(",")]
     for name in names:
-        if name != "auto" and not DEVICE.match(name):
+        if not re.fullmatch("auto|(cpu|[0-9]+)(:[0-9]+)?", name):
             raise UserError(
                 f"--gpus {gpus}: {name!r} is no device; "
                 "give auto, cpu, the number of a GPU, or several numbers as 0,1"
@@ -71,21 +72,25 @@ def torch_device(name: str) -> torch.device:
     if name.startswith("cpu"):
         return torch.device("cpu")
     if int(name) >= count:
-        found = f"GPUs 0 to {count - 1} are there" if count > 1 else f"{count} found"
-        raise UserError(f"--gpus {name}: there is no GPU {name} ({found}); use --gpus cpu or auto")
+        raise UserError(
+            f"--gpus {name}: there is no GPU {name} ({count} found); use --gpus cpu or auto"
+        )
     return torch.device(f"cuda:{int(name)}")
 
 
-# ------------------------------------------------------------------------------- what is there
+def unfinished(root: Path, specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Those runs whose log does not end with a result."""
+    return [spec for spec in specs if tuning.finished(spec.folder(root)) is None]
 
 
-def finished(root: Path, spec: RunSpec, folder: Path | None = None) -> Run | None:
-    """The run's log where it ends with a result, else None; a log that is cut off is unfinished."""
-    path = (folder or spec.folder(root)) / LOG_NAME
-    if not path.exists() or not path.read_bytes().endswith(b"\n"):
-        return None
-    run = read_run(path)
-    return run if run.result is not None else None
+def need_torch() -> None:
+    """Refuse before several processes do so each for itself.
+
+    Raises:
+        ModuleNotFoundError: torch is missing; the command line says what to do.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise ModuleNotFoundError(name="torch")
 
 
 # ------------------------------------------------------------------------------------- one run
@@ -126,10 +131,9 @@ def train_run(
 
 def _said_finished(root: Path, spec: RunSpec) -> bool:
     """Is there nothing to do? Then how to do it again is printed."""
-    run = finished(root, spec)
-    if run is None:
+    run = tuning.finished(spec.folder(root))
+    if run is None or run.result is None:
         return False
-    assert run.result is not None
     found = fingerprint.freshness(root, run, spec)
     stale = f", but stale ({found.why[0]})" if found.state == "stale" else ""
     over = again(spec, FORCE=1)
@@ -149,8 +153,7 @@ def device_lock(name: str, device: torch.device) -> Iterator[None]:
         return
     slot = f"gpu{device.index}" if device.type == "cuda" else name.replace("auto", "cpu")
     folder = Path(tempfile.gettempdir()) / f"cnnpaper-{os.getuid()}-{socket.gethostname()}"
-    path = folder / f"{slot.replace(':', '-')}.lock"
-    what = f"device {slot}"
+    path, what = folder / f"{slot.replace(':', '-')}.lock", f"device {slot}"
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(files.lock(path, what=what))
@@ -171,45 +174,43 @@ def train_study(
     devices: Sequence[str] = ("auto",),
     force: bool = False,
     until: float | None = None,
-    estimate: Callable[[RunSpec], float | None] = lambda _: None,
-    plan: Callable[[], Sequence[RunSpec]] | None = None,
+    estimate: Estimate = lambda _: None,
+    more: Callable[[], Sequence[RunSpec]] = tuple,
 ) -> None:
     """Do the runs of a study that are missing, each on the first device that is free.
 
     Args:
         missing: the runs, in order.
-        root: of the repository.
-        data_dir: where the images are.
+        root, data_dir, force: as for :func:`train_run`.
         devices: names of :func:`devices_of`.
-        force: start over.
         until: time (as ``time.time``) after which no run may end, by its estimate.
-        estimate: seconds that a run takes; None where that is not known.
-        plan: asked for more runs when all are done, as a tuning study decides by what is there.
+        estimate: of a run's seconds.
+        more: asked for more runs when all are done, as a tuning study decides by what is there.
 
     Raises:
         UserError: some runs failed; the others were done all the same.
         Interrupted: a signal asked to stop; every run under way saved its state.
     """
+    need_torch()
     free: queue.SimpleQueue[str] = queue.SimpleQueue()
     for device in devices:
         free.put(device)
     started: dict[str, RunSpec] = {}
     later: dict[str, RunSpec] = {}
     failed: list[str] = []
-    left_out: list[str] = []
 
     def one(spec: RunSpec, device: str) -> None:
         del later[spec.path]
         needs = estimate(spec)
         if until is not None and time.time() + (needs or 0) > until:
-            left_out.append(spec.path)
+            _say(f"{spec.path}: not started, since it would end too late")
             return
         number, total = len(started) - len(later), len(started)
         cost = f", about {needs / 60:.0f} minutes" if needs else ""
         _say(f"run {number} of {total}: {spec.path}{cost}")
         after = work_after(spec, list(later.values()), estimate) / len(devices)
-        place = {PLACE: f"{number} {total} {after:.3f}"}
-        status = group.run(command(spec, data_dir, device, force), root, place)
+        place = f"{number} {total} {after:.3f}"
+        status = group.run(command(spec, data_dir, device, force), root, **{PLACE: place})
         if status and not group.stopped:
             failed.append(f"{spec.path}: {why_ended(status)}")
 
@@ -223,30 +224,24 @@ def train_study(
         finally:
             free.put(device)
 
-    with ProcessGroup() as group, ThreadPoolExecutor(len(devices)) as pool:
+    group = ProcessGroup()
+    with machine.stopped_by(group.stop), ThreadPoolExecutor(len(devices)) as pool:
         new = list(missing)
         while new and not group.stopped and not failed:
-            started |= (fresh := {spec.path: spec for spec in new})
-            later |= fresh
+            later |= {spec.path: spec for spec in new}
+            started |= later
             list(pool.map(work, new))
-            new = [spec for spec in (plan() if plan else ()) if spec.path not in started]
+            new = [spec for spec in more() if spec.path not in started]
     if group.stopped:
         raise Interrupted(group.stopped, "stopped; the same command resumes")
-    if left_out:
-        _say(f"not started, since they would end too late: {', '.join(left_out)}")
     if failed:
-        more = [f"and {len(failed) - 4} more"] if len(failed) > 4 else []
-        raise UserError("\n".join(["not finished:", *failed[:4], *more]))
+        raise UserError("\n".join([f"{len(failed)} runs not finished:", *failed[:4]]))
 
 
-def work_after(
-    spec: RunSpec, later: Sequence[RunSpec], estimate: Callable[[RunSpec], float | None]
-) -> float:
-    """As much work as how many runs like this one comes after it? By images where times fail."""
-    times = [estimate(one) for one in (spec, *later)]
-    images = [float(one.steps * one.recipe.batch_size) for one in (spec, *later)]
-    first, *others = [time for time in times if time] if all(times) else images
-    return sum(others) / first
+def work_after(spec: RunSpec, later: Sequence[RunSpec], estimate: Estimate) -> float:
+    """As much work as how many runs like this one comes after it? One each where times fail."""
+    times = [estimate(one) or 0.0 for one in (spec, *later)]
+    return sum(times[1:]) / times[0] if all(times) else len(later)
 
 
 def _say(text: str) -> None:
@@ -269,18 +264,18 @@ def why_ended(status: int) -> str:
 
 def command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[str]:
     """A process of its own for each run: its memory and threads are its own."""
-    call = [
+    return [
         *(sys.executable, "-m", "cnnpaper", "train"),
         *("--study", spec.study, "--model", spec.model, "--seeds", str(spec.seed)),
         *("--gpus", device, "--data-dir", str(data_dir.resolve())),
         *(("--arm", spec.arm) if spec.arm else ()),
         *(("--variant", spec.variant) if spec.variant else ()),
+        *(("--force",) if force else ()),
     ]
-    return [*call, "--force"] if force else call
 
 
 class ProcessGroup:
-    """Processes that are told to stop when this one is."""
+    """Processes that are told to stop when :meth:`stop`, a handler of signals, is called."""
 
     def __init__(self) -> None:
         self.stopped = 0
@@ -288,45 +283,21 @@ class ProcessGroup:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.RLock()  # the handler may come while the main thread holds it
 
-    def __enter__(self) -> ProcessGroup:
-        self._restore = machine.stop_by(self._stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _stop(self, number: int, _frame: object) -> None:
+    def stop(self, number: int, _frame: object) -> None:
         self.stopped = number
         with self._lock:
             for child in self._running:
                 # Ctrl-C reaches the whole foreground group; a second signal does no harm
                 child.send_signal(signal.SIGTERM)
 
-    def run(self, call: list[str], cwd: Path, variables: dict[str, str] | None = None) -> int:
+    def run(self, call: list[str], cwd: Path, **variables: str) -> int:
         """Start a process, wait for it, and return its exit status."""
         with self._lock:
             if self.stopped:
                 return 0
-            environment = files.clean_environment() | (variables or {})
-            child = subprocess.Popen(call, cwd=cwd, env=environment)
+            child = subprocess.Popen(call, cwd=cwd, env=files.clean_environment() | variables)
             self._running.add(child)
         status = child.wait()
         with self._lock:
             self._running.discard(child)
         return status
-
-
-def need_torch(target: str, **variables: object) -> None:
-    """Refuse where torch is missing.
-
-    Args:
-        target: of make, which sets it up and then does what was asked for.
-        variables: of the Makefile.
-    """
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        raise UserError(
-            "this needs torch, which this environment does not have\n"
-            f"set it up and run it there: {advice(target, **variables)}"
-        )

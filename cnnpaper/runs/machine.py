@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -22,48 +22,21 @@ from cnnpaper.log import CONTENDED, Machine
 if TYPE_CHECKING:
     import torch
 
-# ------------------------------------------------------------------------- before torch is loaded
+LINUX = sys.platform == "linux"
+
+# ------------------------------------------------------------------------------- the process
 
 
 def prepare_process() -> None:
-    """Everything of the process that is set before torch is loaded."""
+    """Everything of the process that is set before torch computes.
+
+    The C library keeps what tensors give back, instead of returning it to the system: a step frees
+    and asks for the same hundreds of megabytes; glibc maps each large block again, and the system
+    clears every page of it. Kept, AlexNet's step takes 0.87 of the time and GoogLeNet's 0.88 (one
+    thread, Linux 6, glibc 2.36); the bits are the same.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
-    _keep_freed_memory()
-
-
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Signals that save the state of a run and stop it."""
-
-
-def stop_by(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
-    """Let ``handler`` have the signals that stop a run; the function returned undoes that.
-
-    A signal that is ignored stays ignored: nohup wants no end at a hang-up, and a job in the
-    background none at Ctrl-C.
-    """
-    before = {
-        number: signal.signal(number, handler)
-        for number in STOPPING
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-
-    def restore() -> None:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-    return restore
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep what tensors give back, instead of returning it to the system.
-
-    A step frees and asks for the same hundreds of megabytes; glibc maps each large block again, and
-    the system clears every page of it. Kept, AlexNet's step takes 0.87 of the time and GoogLeNet's
-    0.88 (one thread, Linux 6, glibc 2.36); the bits are the same.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if LINUX else None
     if mallopt is not None:  # musl has none
         trim_threshold, mmap_threshold = -1, -3  # malloc.h
         # glibc before 2.35 refuses more than 32 MiB, and any setting ends its own adapting
@@ -71,15 +44,33 @@ def _keep_freed_memory() -> None:
             mallopt(trim_threshold, 2**31 - 1)
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that save the state of a run and stop it."""
+
+
+@contextlib.contextmanager
+def stopped_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let ``handler`` have the signals that stop a run.
+
+    A signal that is ignored stays ignored: nohup wants no end at a hang-up, and a job in the
+    background none at Ctrl-C.
+    """
+    heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
 # -------------------------------------------------------------------------------------- cores
 
 
 def physical_cores() -> int:
     """Physical cores that this process may use: affinity and cgroup quota respected."""
-    everything = range(os.cpu_count() or 1)
-    allowed = os.sched_getaffinity(0) if sys.platform == "linux" else everything
     siblings = set()
-    for cpu in allowed:
+    for cpu in os.sched_getaffinity(0) if LINUX else range(os.cpu_count() or 1):
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         siblings.add(path.read_text().strip() if path.is_file() else str(cpu))
     quota = cgroup_cores()
@@ -112,8 +103,7 @@ def _numbers(*files: Path) -> list[int]:
     found: list[int] = []
     for path in files:
         with contextlib.suppress(OSError):
-            words = path.read_text().split()
-            found += [int(word) for word in words if re.fullmatch(r"-?\d+", word)]
+            found += map(int, re.findall(r"(?<!\S)-?\d+(?!\S)", path.read_text()))
     return found
 
 
@@ -124,11 +114,8 @@ def _cpuinfo() -> dict[str, str]:
     path = Path("/proc/cpuinfo")
     if not path.is_file():
         return {"model name": platform.processor() or platform.machine()}
-    first = path.read_text().split("\n\n")[0]
-    return {
-        name.strip(): value.strip()
-        for name, _, value in (line.partition(":") for line in first.splitlines())
-    }
+    pairs = (line.partition(":") for line in path.read_text().split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def describe_machine(device: torch.device) -> Machine:
@@ -137,7 +124,7 @@ def describe_machine(device: torch.device) -> Machine:
 
     info = _cpuinfo()
     flags = set(info.get("flags", info.get("Features", "")).split())
-    known = "vendor_id" in info and "cpu family" in info and "model" in info
+    known = info.keys() >= {"vendor_id", "cpu family", "model"}
     return Machine(
         cpu=info.get("model name"),
         processor=f"{info['vendor_id']} {info['cpu family']}-{info['model']}"
@@ -157,11 +144,6 @@ def peak_memory(device: torch.device) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    text = status.read_text() if status.is_file() else ""
-    # not getrusage where that can be helped: after exec it still counts the program before
-    if found := re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE):
-        return int(found[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -205,14 +187,14 @@ class Stopwatch:
     def _lap(self) -> None:
         # CLOCK_MONOTONIC stands still while the machine sleeps, CLOCK_BOOTTIME does not
         self._last, self._last_cpu = time.monotonic(), time.process_time()
-        self._boot = time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else 0.0
+        self._asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - self._last if LINUX else 0.0
 
     def lap(self) -> None:
         """A step of the span ends; called often, so that a suspension shows."""
-        last, cpu, boot = self._last, self._last_cpu, self._boot
+        last, cpu, before = self._last, self._last_cpu, self._asleep
         self._lap()
         wall, used = self._last - last, self._last_cpu - cpu
-        asleep = max(0.0, self._boot - boot - wall) if sys.platform == "linux" else 0.0
+        asleep = self._asleep - before
         stopped = wall - used if wall > SUSPENDED_S and used < SUSPENDED_CPU * wall else 0.0
         self.wall_s += wall - stopped
         self.suspended_s += stopped + (asleep if asleep > 0.1 else 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -65,18 +65,10 @@ def small(spec: RunSpec) -> RunSpec:
 
 
 def miniature(spec: RunSpec, data: DataSet, device: torch.device) -> Miniature:
-    """Execute the miniature of ``spec`` and record what came out, bit for bit.
-
-    Args:
-        spec: of the run.
-        data: all its images.
-        device: where it is executed.
-    """
+    """Execute the miniature of ``spec`` and record what came out; ``data``: all its images."""
     mini = small(spec)
-    few = DataSet(
-        name=data.name,
-        digest=data.digest,
-        address=data.address,
+    few = replace(
+        data,
         train=_first(data.train, mini.data.train_images),
         validation=_first(data.validation, mini.data.validation_images),
         test=_first(data.test, mini.data.test_images),
@@ -143,23 +135,17 @@ def step_line(training: Training, loss: Tensor) -> Step | None:
     return Step(step=at.step - 1, state_digest=digest, **finite(loss=float(loss)))
 
 
-class _FirstSteps(Listener):
-    """Keeps the first steps' lines and stops after the last of them."""
-
-    def __init__(self) -> None:
-        self.lines: list[Step] = []
-
-    def after_step(self, training: Training, loss: Tensor) -> None:
-        line = step_line(training, loss)
-        assert line is not None
-        self.lines.append(line)
-        if line.state_digest is not None:
-            raise _Stop
-
-
-def first_steps(spec: RunSpec, data: DataSet, device: torch.device) -> tuple[Step, ...]:
+def first_steps(spec: RunSpec, data: DataSet, device: torch.device) -> list[Step]:
     """Do the first steps of a new training at full size."""
-    notes = _FirstSteps()
+    lines: list[Step] = []
+
+    class Notes(Listener):
+        def after_step(self, training: Training, loss: Tensor) -> None:
+            if line := step_line(training, loss):
+                lines.append(line)
+            if len(lines) == FIRST_STEPS:
+                raise _Stop
+
     with suppress(_Stop):
-        Training(spec, data, device).train_epoch(notes)
-    return tuple(notes.lines)
+        Training(spec, data, device).train_epoch(Notes())
+    return lines

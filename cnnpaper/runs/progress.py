@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -15,25 +16,23 @@ from cnnpaper.log import Epoch, Result
 from cnnpaper.runs.machine import Stopwatch
 
 if TYPE_CHECKING:
-    from cnnpaper.engine.training import EpochMetrics, Training
+    from cnnpaper.engine.training import Training
 
 PLACE = "CNNPAPER_PLACE"
 """The variable that tells a run its number in the study, of how many, and the work after it."""
-LINE_EVERY_S = 30.0
-"""Seconds between plain lines where there is no terminal."""
-BAR_FORMAT = "{desc} {bar:10} {percentage:.0f} %{postfix}"
-"""Of the bar on a terminal; the times left are in its postfix."""
+EVERY_S = {True: 0.5, False: 30.0}
+"""Seconds between two lines, on a terminal, where they replace each other, and elsewhere."""
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """A line for people; a reader that has gone away is no reason to stop."""
     with contextlib.suppress(OSError):
-        tqdm.write(text, file=sys.stderr)
-        sys.stderr.flush()
+        start = "\r\x1b[K" if sys.stderr.isatty() else ""  # over the line of progress
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)
 
 
 class Progress:
-    """A bar on a terminal; a plain line now and then elsewhere."""
+    """A line now and then: where the run stands, and how long it and the study still take."""
 
     def __init__(self, spec: RunSpec) -> None:
         self._spec = spec
@@ -42,35 +41,28 @@ class Progress:
         self._name = f"run {number} of {total}, {spec.run}" if total != "1" else spec.run
         self._done = 0
         self._said = self._began = time.monotonic()
-        self._bar: tqdm[Any] | None = None
 
     def step(self, training: Training, watch: Stopwatch) -> None:
         """A step is done."""
-        at, spec = training.at, self._spec
+        at, spec, now = training.at, self._spec, time.monotonic()
         if self._done == 0:  # set-up and miniature are no measure of what is left
-            self._began = time.monotonic()
+            self._began = now
         self._done += 1
+        terminal = sys.stderr.isatty()
+        if now - self._said <= EVERY_S[terminal]:
+            return
+        self._said = now
         done, seen = at.epoch * spec.steps_per_epoch + at.step, max(at.seen, 1)
-        now = (
-            f"epoch {at.epoch + 1}/{spec.epochs}, step {at.step}/{training.steps_of(at.epoch)}, "
+        text = (
+            f"{self._name}: epoch {at.epoch + 1}/{spec.epochs}, "
+            f"step {at.step}/{training.steps_of(at.epoch)}, "
             f"loss {at.loss_sum / seen:.3f}, acc {at.correct / seen:.3f}, "
             f"{at.seen / max(watch.wall_s, 1e-9):.0f} images/s, {self._left(spec.steps - done)}"
         )
-        if sys.stderr.isatty():
-            with contextlib.suppress(OSError):  # the terminal may be gone by now
-                if self._bar is None:
-                    self._bar = tqdm(
-                        total=spec.steps,
-                        initial=done - 1,
-                        desc=self._name,
-                        leave=False,
-                        bar_format=BAR_FORMAT,
-                    )
-                self._bar.set_postfix_str(now, refresh=False)
-                self._bar.update()
-        elif time.monotonic() - self._said > LINE_EVERY_S:
-            self._said = time.monotonic()
-            say(f"{self._name}: {now}")
+        if terminal:
+            say(text[: shutil.get_terminal_size().columns - 1], end="")
+        else:
+            say(text)
 
     def _left(self, steps: int) -> str:
         if self._done < 2:
@@ -83,27 +75,18 @@ class Progress:
         study_s = (steps + self._after * self._spec.steps) * each
         return f"{run}, study {tqdm.format_interval(study_s)}"
 
-    def epoch(self, epoch: EpochMetrics, line: Epoch) -> None:
+    def epoch(self, line: Epoch) -> None:
         """An epoch is evaluated."""
-        found = (epoch.train_loss, epoch.train_acc, epoch.val_loss, epoch.val_acc)
-        train_loss, train_acc, val_loss, val_acc = (
-            "–" if value is None else f"{value:.4f}" for value in found
-        )
-        say(
-            f"{self._spec.run}: epoch {epoch.epoch + 1}/{self._spec.epochs} train loss {train_loss}"
-            f" acc {train_acc} val loss {val_loss} acc {val_acc} {line.train_s:.0f} s"
-        )
+        shown = []
+        for name in ("train_loss", "train_acc", "val_loss", "val_acc"):
+            value = line.exact(name)
+            shown.append(f"{name.replace('_', ' ')} {'–' if value is None else f'{value:.4f}'}")
+        where = f"{self._spec.run}: epoch {line.epoch + 1}/{self._spec.epochs}"
+        say(f"{where} {' '.join(shown)} {line.train_s:.0f} s")
 
     def result(self, result: Result) -> None:
         """The run is over."""
-        part, value = "test", result.test_acc
-        if value is None:
-            part, value = "val", result.val_acc
+        part = "val" if result.test_acc is None else "test"
+        value = result.exact(f"{part}_acc")
         found = "" if value is None else f", {part} accuracy {100 * value:.2f}%"
         say(f"{self._spec.run}: {result.status}{found}")
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            with contextlib.suppress(OSError):
-                self._bar.close()

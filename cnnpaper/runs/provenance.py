@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
-import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from cnnpaper.log import Header
 
 
 def now_utc() -> str:
@@ -17,25 +21,32 @@ def now_utc() -> str:
 def packages() -> dict[str, str]:
     """Installed versions of what decides numbers, and of Python."""
     names = ("torch", "torchvision", "numpy", "scipy", "pillow", "cnnpaper")
-    versions = {name: metadata.version(name) for name in names}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **versions}
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in names}
+
+
+def elsewhere(header: Header, here: Mapping[str, Any]) -> str:
+    """What decides bits and is not as it was when the run was started; empty where all is.
+
+    Args:
+        header: of the run.
+        here: machine and packages of now, as its own two fields.
+    """
+    then = header.machine.model_dump() | header.packages
+    names = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")
+    changed = [name for name in names if then.get(name) != here[name]]
+    return ", ".join(f"{name}: {then.get(name)} -> {here[name]}" for name in changed)
 
 
 def commit(root: Path) -> str | None:
     """The commit of the repository, with ``+`` where files differ from it; None outside of one."""
-    head = git(root, "rev-parse", "HEAD")
-    if not head:
-        return None
-    changed = git(root, "status", "--porcelain", "--", "cnnpaper", "experiments", "uv.lock")
-    return f"{head}+" if changed else head
 
+    def git(*arguments: str) -> str:
+        call = ["git", "-C", str(root), *arguments]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
 
-def git(root: Path, *arguments: str) -> str | None:
-    """What a git command prints; None where it fails or there is no git."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError:
+        head = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--", "cnnpaper", "experiments", "uv.lock")
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return f"{head}+" if changed else head

@@ -9,8 +9,9 @@ appended; then it is printed. Resuming cuts the log to that number and appends t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from cnnpaper import fingerprint, log, metrics, predict
-from cnnpaper.advice import advice
+from cnnpaper.advice import advice, trouble
 from cnnpaper.config import RunSpec
 from cnnpaper.engine.images import DataSet
 from cnnpaper.engine.training import EpochMetrics, Listener, Outcome, Training, fit
@@ -48,11 +49,7 @@ def record(
     """Start or resume a run and write everything about it; the caller holds its locks.
 
     Args:
-        spec: what to train.
-        root: of the repository.
-        data_dir: where the images are.
-        device: where it is trained.
-        force: start over.
+        spec, root, data_dir, device, force: as for :func:`cnnpaper.runs.launch.train_run`.
         folder: where to write; without it that of the run below ``results/log``.
         again: the command that resumes it; without it the one that trains the run.
     """
@@ -62,43 +59,24 @@ def record(
     images = load_images(spec.data, data_dir)
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
-        with Recorder(folder, spec, Training(spec, images, device), again) as recorder:
+        recorder = Recorder(folder, spec, Training(spec, images, device), again)
+        with machine.stopped_by(recorder.asked_to_stop):
             if force or not recorder.resume(root, today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
     except Exception as error:
-        if (message := _explained(error, folder, spec, again)) is None:
+        if (remedy := trouble(error)) is None:
             raise
+        message = f"{spec.run}: {remedy} and rerun: {again}\nits last saved state is kept"
+        if memory_ran_out(error):
+            fewer = max(2, spec.recipe.batch_size // 2)
+            smaller = advice(spec.model, EPOCHS=spec.epochs, BATCH_SIZE=fewer, SEEDS=spec.seed)
+            message += f"\nfewer images, in a study of your own: {smaller}"
         raise UserError(message) from error
 
 
-def _explained(error: Exception, folder: Path, spec: RunSpec, again: str) -> str | None:
-    """What the system refused the run, with a remedy; None for anything else."""
-    if memory_ran_out(error):
-        fewer = max(2, spec.recipe.batch_size // 2)
-        smaller = advice(spec.model, EPOCHS=spec.epochs, BATCH_SIZE=fewer, SEEDS=spec.seed)
-        return (
-            f"{spec.run}: memory ran out; the last saved state is kept\n"
-            f"close other programs and rerun: {again}\n"
-            f"or give each step fewer images, in a study of your own: {smaller}"
-        )
-    if isinstance(error, OSError):
-        return (
-            f"{error.filename or folder}: {error.strerror or error}; the last saved state is kept\n"
-            f"fix the problem and rerun: {again}"
-        )
-    return None
-
-
 class Recorder(Listener):
-    """Writes down what a training tells.
-
-    Args:
-        folder: of the run.
-        spec: of the run.
-        training: that is recorded.
-        again: the command that resumes it.
-    """
+    """Writes down what a training tells; ``again`` is the command that resumes it."""
 
     def __init__(self, folder: Path, spec: RunSpec, training: Training, again: str) -> None:
         self.folder, self.spec, self.training, self.again = folder, spec, training, again
@@ -140,8 +118,11 @@ class Recorder(Listener):
         here = header.machine
         where = here.gpu or f"the CPU ({here.processor}, {here.threads} threads)"
         say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
-        if warning := slow_bfloat16(self.spec, here):
-            say(f"{self.spec.run}: {warning}")
+        if header.precision == "bfloat16" and not here.gpu and not here.native_bfloat16:
+            say(
+                "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take "
+                "about 1.4 to 2 times as long as in float32; the study's precision is kept"
+            )
         self._log.append(miniature.miniature(self.spec, images, device))
 
     def resume(self, root: Path, today: Fingerprint) -> bool:
@@ -158,8 +139,7 @@ class Recorder(Listener):
         if log.whole_lines(path) == 0:
             return False
         run = log.read_run(path)
-        if run.header.fingerprint is None:
-            raise UserError(f"{path}: an imported log cannot be trained; use another study")
+        assert run.header.fingerprint is not None, "imported logs are not trained"
         over = f"start over, the old log is kept: {log.again(self.spec, FORCE=1)}"
         # a reproduction starts over by itself: nobody needs what is left of it
         needed = self.folder == self.spec.folder(root)
@@ -170,7 +150,8 @@ class Recorder(Listener):
                 f"{self.spec.run} was started with different code or settings: {changed[0]}\n{over}"
             )
         for state in checkpoint.load_newest(self.folder, self.training.device, say):
-            if other := started_elsewhere(run.header, self.training.device):
+            here = machine.describe_machine(self.training.device).model_dump()
+            if other := provenance.elsewhere(run.header, here | provenance.packages()):
                 if not needed:
                     return False
                 raise UserError(
@@ -198,15 +179,8 @@ class Recorder(Listener):
 
     # ------------------------------------------------------------------------------- signals
 
-    def __enter__(self) -> Recorder:
-        self._restore_signals = machine.stop_by(self._asked_to_stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.close()
-        self._restore_signals()
-
-    def _asked_to_stop(self, number: int, _frame: object) -> None:
+    def asked_to_stop(self, number: int, _frame: object) -> None:
+        """The handler of signals; :meth:`tick` stops, once a step is done."""
         self._signal = number
 
     def tick(self) -> None:
@@ -215,10 +189,8 @@ class Recorder(Listener):
             return
         if hasattr(self, "_log"):
             self._save(None)
-        raise Interrupted(
-            self._signal,
-            f"{self.spec.run}: stopped, its state is saved; resume: {self.again}",
-        )
+        message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
+        raise Interrupted(self._signal, message)
 
     # -------------------------------------------------------------------------------- events
 
@@ -266,7 +238,7 @@ class Recorder(Listener):
         self._save(line)
         self._log.append(line)
         self._write_text()
-        self._progress.epoch(epoch, line)
+        self._progress.epoch(line)
 
     def before_test(self, training: Training) -> None:
         """Every reading of the test images is a line of the log, also of a run given up later."""
@@ -279,17 +251,25 @@ class Recorder(Listener):
 
         That line comes last: once the log has it, the run is finished and nothing more is done.
         """
-        parts = ("val", "test")
-        values = dict.fromkeys([f"{part}_{kind}" for part in parts for kind in ("loss", "acc")])
+        values: dict[str, Any] = dict.fromkeys(("val_loss", "val_acc", "test_loss", "test_acc"))
         digests: dict[str, Any] = {"predictions_sha256": None, "weights_sha256": None}
         if outcome is not None:
-            predicted = Predictions(**vars(outcome))
-            digests = self._write_results(predicted)
-            for part in parts if len(predicted.test_labels) else parts[:1]:
-                labels = getattr(predicted, f"{part}_labels")
-                logits = getattr(predicted, f"{part}_logits")
+            for part in ("val", "test") if len(outcome.test_labels) else ("val",):
+                labels, logits = (
+                    getattr(outcome, f"{part}_{kind}") for kind in ("labels", "logits")
+                )
                 values[f"{part}_loss"] = metrics.cross_entropy(labels, logits)
                 values[f"{part}_acc"] = metrics.accuracy(labels, logits)
+            weights = self.training.net.state_dict().items()
+            files = {
+                log.PREDICTIONS_NAME: Predictions(**vars(outcome)).to_bytes(),
+                log.WEIGHTS_NAME: safetensors.torch.save(
+                    {name: value.detach().cpu().contiguous() for name, value in weights}
+                ),
+            }
+            for key, (name, data) in zip(digests, files.items(), strict=True):
+                write_atomic(self.folder / name, data)
+                digests[key] = hashlib.sha256(data).hexdigest()
         result = Result(
             status="finished" if outcome is not None else "diverged",
             train_s=self.train_s,
@@ -302,29 +282,9 @@ class Recorder(Listener):
         self._log.append(result)
         checkpoint.keep(self.folder, 0)
         if outcome is not None:
-            self._write_card()
-        self._progress.result(result)
-
-    def _write_card(self) -> None:
-        try:
             card = predict.model_card(log.read_run(self._log.path))
             write_atomic(self.folder / predict.CARD_NAME, card.encode())
-        except Exception as error:  # the run is finished, whatever happens to its description
-            say(f"{self.spec.run}: no model card ({error})")
-
-    def _write_results(self, predicted: Predictions) -> dict[str, str | None]:
-        weights = {
-            name: value.detach().cpu().contiguous()
-            for name, value in self.training.net.state_dict().items()
-        }
-        files = {
-            log.PREDICTIONS_NAME: predicted.to_bytes(),
-            log.WEIGHTS_NAME: safetensors.torch.save(weights),
-        }
-        for name, data in files.items():
-            write_atomic(self.folder / name, data)
-        sha256 = [hashlib.sha256(data).hexdigest() for data in files.values()]
-        return {"predictions_sha256": sha256[0], "weights_sha256": sha256[1]}
+        self._progress.result(result)
 
     def _save(self, line: Epoch | None) -> None:
         at = self.training.at
@@ -341,10 +301,8 @@ class Recorder(Listener):
         self._saved = time.monotonic()
 
     def _write_text(self, result: Result | None = None) -> None:
-        run = log.read_run(self._log.path)
-        values = {**vars(run), "result": result or run.result}
-        text = log.text_log(log.Run(**values))
-        write_atomic(self.folder / log.TEXT_NAME, text.encode())
+        run = replace(log.read_run(self._log.path), result=result)
+        write_atomic(self.folder / log.TEXT_NAME, log.text_log(run).encode())
 
 
 def _first_line(path: Path) -> str:
@@ -353,38 +311,10 @@ def _first_line(path: Path) -> str:
         return hashlib.sha256(file.readline()).hexdigest()
 
 
-def slow_bfloat16(spec: RunSpec, here: log.Machine) -> str:
-    """A warning where the processor has to emulate bfloat16; empty where it does not."""
-    if spec.recipe.precision != "bfloat16" or here.gpu or here.native_bfloat16 is not False:
-        return ""
-    return (
-        "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take about 1.4 to "
-        "2 times as long as in float32; the study's precision is kept"
-    )
-
-
-def started_elsewhere(header: Header, device: torch.device) -> str:
-    """What differs from the machine on which the run was started; empty where it may resume.
-
-    A run has one header, so all its epochs come from one kind of machine.
-    """
-    then = header.machine.model_dump() | header.packages
-    now = machine.describe_machine(device).model_dump() | provenance.packages()
-    names = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")
-    return ", ".join(
-        f"{name}: {then.get(name)} -> {now[name]}" for name in names if then.get(name) != now[name]
-    )
-
-
 def _save_old(path: Path) -> Path | None:
     """Rename an old log to the first free ``run.jsonl.N``; one without an epoch is dropped."""
-    if not path.exists():
+    if not path.exists() or b'{"kind":"epoch",' not in path.read_bytes():
+        path.unlink(missing_ok=True)
         return None
-    if b'{"kind":"epoch",' not in path.read_bytes():
-        path.unlink()
-        return None
-    number = 1
-    while (saved := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.rename(saved)
-    return saved
+    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return path.rename(next(saved for saved in names if not saved.exists()))

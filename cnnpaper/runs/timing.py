@@ -8,13 +8,12 @@ step times can be compared round by round.
 from __future__ import annotations
 
 import contextlib
-import json
+import multiprocessing
 import statistics
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from torch import Tensor
 from cnnpaper import fingerprint, timings
 from cnnpaper.config import RunSpec
 from cnnpaper.engine.training import Counters, Listener, Training
-from cnnpaper.files import UserError, clean_environment
+from cnnpaper.files import UserError, append_line
 from cnnpaper.runs import machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
@@ -47,28 +46,22 @@ def time_session(
     """
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
-    workers = [network_worker(root, spec, data_dir, device) for spec in specs]
-    try:
-        for number in range(ROUNDS):
-            turn = number % len(workers)
-            # every network comes first, second, ... equally often, in both directions
-            order = workers[turn:] + workers[:turn]
-            for worker in order if number // len(workers) % 2 == 0 else order[::-1]:
-                worker.ask("round")
-            say(f"round {number + 1} of {ROUNDS}")
-        answers = [worker.ask("finish") | {"session": session} for worker in workers]
-        for line in [Timing.model_validate_json(json.dumps(answer)) for answer in answers]:
-            timings.append(path, line)  # all or none: a session lacks no network
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(Worker(timed, root, spec, data_dir, device)) for spec in specs
+        ]
+        for number, _ in enumerate(rounds(workers, ROUNDS), start=1):
+            say(f"round {number} of {ROUNDS}")
+        # all or none: a session lacks no network
+        for line in [finished(worker, session) for worker in workers]:
+            append_line(path, line.model_dump_json())
             say(summary(line))
-    finally:
-        for worker in workers:
-            worker.close()
 
 
 def summary(line: Timing) -> str:
     """One line for people."""
     parts = ", ".join(
-        f"{name} {1000 * sum(values) / len(values):.0f}" for name, values in line.sections.items()
+        f"{name} {1000 * statistics.fmean(each):.0f}" for name, each in line.sections.items()
     )
     low, high = min(line.rounds), max(line.rounds)
     return (
@@ -80,103 +73,94 @@ def summary(line: Timing) -> str:
     )
 
 
-class Worker:
-    """A process that holds something ready and measures it when it is asked.
+# ----------------------------------------------------------------------------- the processes
 
-    Args:
-        name: of what it measures, for messages.
-        command: arguments of Python's ``-m``.
-        root: the folder that it runs in.
-        request: its first line, which says what to hold ready.
+
+Answers = Generator[Any, str, None]
+"""A job: ready at its first ``yield``, it is sent each question and yields the answer."""
+_job: Answers
+"""Of this process, where it is a worker's."""
+
+
+class Worker(ProcessPoolExecutor):
+    """One process that holds a job ready; its errors are raised where it is asked."""
+
+    def __init__(self, job: Callable[..., Answers], *arguments: Any) -> None:
+        super().__init__(1, multiprocessing.get_context("spawn"))
+        self.submit(_hold, job, arguments).result()
+
+    def ask(self, question: str) -> Any:
+        """The answer of the job."""
+        return self.submit(_ask, question).result()
+
+
+def _hold(job: Callable[..., Answers], arguments: tuple[Any, ...]) -> None:
+    global _job
+    _job = job(*arguments)
+    next(_job)
+
+
+def _ask(question: str) -> Any:
+    return _job.send(question)
+
+
+def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]:
+    """After each round, the seconds of the steps that each worker did in it.
+
+    Every worker comes first, second, ... equally often, in both directions.
     """
-
-    def __init__(self, name: str, command: Sequence[str], root: Path, request: str) -> None:
-        self._name = name
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=root,
-            env=clean_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.ask(request)
-
-    def ask(self, line: str) -> dict[str, Any]:
-        """Send one line and wait for the answer."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        try:
-            self._child.stdin.write(line + "\n")
-            self._child.stdin.flush()
-            answer = self._child.stdout.readline()
-        except OSError:
-            answer = ""
-        if not answer:
-            raise UserError(f"{self._name} could not be measured; its message is above")
-        found: dict[str, Any] = json.loads(answer)
-        return found
-
-    def close(self) -> None:
-        """End the process."""
-        with self._child:  # waits, and closes its pipes
-            self._child.terminate()
+    for number in range(count):
+        turn = number % len(workers)
+        order = [*range(turn, len(workers)), *range(turn)]
+        order = order if number // len(workers) % 2 == 0 else order[::-1]
+        found = {place: workers[place].ask("round") for place in order}
+        yield [found[place] for place in range(len(workers))]
 
 
-def network_worker(root: Path, spec: RunSpec, data_dir: Path, device: str) -> Worker:
-    """The process that measures one network by :func:`worker`."""
-    request = {
-        "spec": spec.model_dump(mode="json"),
-        "data_dir": str(data_dir.resolve()),
-        "device": device,
-    }
-    return Worker(spec.model, ("cnnpaper", "timing-worker"), root, json.dumps(request))
+def finished(worker: Worker, session: int) -> Timing:
+    """The line of a process of :func:`timed` after its rounds."""
+    return Timing(session=session, **worker.ask("finish"))
 
 
-def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) -> None:
-    """The loop of a measuring process: a request, then rounds, then the line of what came out."""
+def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str) -> Answers:
+    """The real training loop of one network: rounds, then what else its line has."""
     started = time.monotonic()
-    request = json.loads(read())
-    spec = RunSpec.model_validate_json(json.dumps(request["spec"]))
     machine.prepare_process()
-    device = torch_device(request["device"])
+    device = torch_device(device_name)
     torch.set_num_threads(spec.threads or machine.physical_cores())
-    data = load_images(spec.data, Path(request["data_dir"]))
+    data = load_images(spec.data, data_dir)
     training = Training(spec, data, device)
     _timed(training, 1)
     startup_s, watch = time.monotonic() - started, machine.Stopwatch()
     at = provenance.now_utc()
-    rounds: list[list[float]] = []
-    write(json.dumps({"ready": True}))
-    while (asked := read().strip()) == "round":
+    each: list[tuple[float, ...]] = []
+    asked = yield None
+    while asked == "round":
         _timed(training, WARMUP)
         watch.start()
-        rounds.append(_timed(training, STEPS)["other"])
+        each.append(tuple(_timed(training, STEPS)["other"]))
         watch.stop()
-        write(json.dumps({"step_s": rounds[-1]}))
-    if asked != "finish":
-        return
+        asked = yield each[-1]
     seconds = _timed(training, STEPS, hooks=True)
     start = time.monotonic()
     training.finish_epoch(Listener())
     eval_s, start = time.monotonic() - start, time.monotonic()
     peak = machine.peak_memory(device)
     miniature.miniature(spec, data, device)
-    line = {
-        "kind": "timing",
+    yield {
         "study": spec.study,
         "model": spec.model,
         "started": at,
         "commit": provenance.commit(root),
         "fingerprint": fingerprint.short(fingerprint.of_spec(root, spec)),
-        "machine": machine.describe_machine(device).model_dump(mode="json"),
+        "machine": machine.describe_machine(device),
         "packages": provenance.packages(),
         "batch_size": spec.recipe.batch_size,
         "precision": spec.recipe.precision,
         "memory_format": spec.recipe.memory_format,
         "warmup": WARMUP,
-        "round_s": rounds,
-        "sections": {name: [statistics.fmean(seconds[name])] for name in SECTIONS},
+        "round_s": tuple(each),
+        "sections": {name: (statistics.fmean(seconds[name]),) for name in SECTIONS},
         "startup_s": startup_s,
         "eval_s": eval_s,
         "miniature_s": time.monotonic() - start,
@@ -185,7 +169,9 @@ def worker(root: Path, read: Callable[[], str], write: Callable[[str], None]) ->
         "peak_memory": peak,
         "macs": describe(training.net).macs,
     }
-    write(json.dumps(line))
+
+
+# ------------------------------------------------------------------------------- the clock
 
 
 class _Enough(Exception):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,14 @@ import click
 import torch
 from tabulate import tabulate
 
-from cnnpaper import cli, log, timings, tuning
+from cnnpaper import cli, timings, tuning
 from cnnpaper.config import Arm, RunSpec, Study, load_study, run_spec
 from cnnpaper.files import UserError, append_line
 from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
-from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, Worker, network_worker
+from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, Worker, finished, rounds, timed
 from cnnpaper.study.stats import median_interval
 from cnnpaper.study.status import duration
-from cnnpaper.timings import Timing
 from tests.bench import plain
 from tests.bench.plain import CELLS, Cell
 
@@ -46,11 +46,8 @@ Line = dict[str, Any]
 def lines(kind: str) -> list[Line]:
     """The results of ``speed`` or ``accuracy`` so far."""
     path = PLACE / f"{kind}.jsonl"
-    try:
-        text = path.read_text("utf-8") if path.exists() else ""
-        return [json.loads(line) for line in text.splitlines()]
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})\nrestore it, or remove it") from None
+    text = path.read_text("utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def write(kind: str, line: Line) -> None:
@@ -67,62 +64,22 @@ def our_run(study: Study, model: str, seed: int | None = None) -> RunSpec:
 # ------------------------------------------------------------------------------------- speed
 
 
-def plain_worker(spec: RunSpec, data_dir: Path, cell: Cell) -> Worker:
-    """A process that holds one plain loop ready, asked as those of ours are."""
-    name = f"the plain loop ({spec.model}, {cell.name}, {cell.workers} workers)"
-    threads = spec.threads or machine.physical_cores()
-    request = plain.request(spec, cell, data_dir=data_dir, threads=threads)
-    return Worker(name, ("tests.bench.plain", "measured"), ROOT, request)
-
-
-class Session:
-    """The rounds of one network, and how long the rest of them takes."""
-
-    total = len(CELLS) * len(WORKERS) * WORKER_ROUNDS + (len(CELLS) + 1) * ROUNDS
-    """One worker in one round, each."""
-
-    def __init__(self, model: str) -> None:
-        self._model, self._done, self._started = model, 0, time.monotonic()
-
-    def rounds(self, workers: Sequence[Worker], count: int, what: str) -> list[list[float]]:
-        """Seconds a step of each worker, round by round, in the order of ``cnnpaper timing``."""
-        found: list[list[float]] = [[] for _ in workers]
-        for number in range(count):
-            turn = number % len(workers)
-            order = [*range(turn, len(workers)), *range(turn)]
-            for place in order if number // len(workers) % 2 == 0 else order[::-1]:
-                seconds = workers[place].ask("round")["step_s"]
-                found[place].append(round(statistics.median(seconds), 6))
-            self._done += len(workers)
-            each = (time.monotonic() - self._started) / self._done
-            left = duration(each * (self.total - self._done))
-            click.echo(f"{self._model}, {what}: round {number + 1} of {count}, {left} left")
-        return found
-
-
 def measure(spec: RunSpec, data_dir: Path) -> Line:
     """One network: the best number of workers for each cell, then all cells beside ours."""
-    session = Session(spec.model)
     tried: dict[str, dict[int, float]] = {}
     best: list[Cell] = []
     for cell in CELLS:
         each = [replace(cell, workers=count) for count in WORKERS]
         with contextlib.ExitStack() as stack:
-            workers = [
-                stack.enter_context(contextlib.closing(plain_worker(spec, data_dir, one)))
-                for one in each
-            ]
-            found = session.rounds(workers, WORKER_ROUNDS, f"workers for {cell.name}")
+            processes = [stack.enter_context(_process(spec, data_dir, one)) for one in each]
+            found = medians(processes, WORKER_ROUNDS, f"{spec.model}, workers for {cell.name}")
         tried[cell.name] = dict(zip(WORKERS, map(statistics.median, found), strict=True))
         best.append(min(each, key=lambda one: tried[one.name][one.workers]))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(contextlib.closing(network_worker(ROOT, spec, data_dir, "cpu")))
-        others = [
-            stack.enter_context(contextlib.closing(plain_worker(spec, data_dir, cell)))
-            for cell in best
-        ]
-        found = session.rounds([ours, *others], ROUNDS, "all beside ours")
-        timing = Timing.model_validate_json(json.dumps(ours.ask("finish") | {"session": 1}))
+        ours = stack.enter_context(Worker(timed, ROOT, spec, data_dir, "cpu"))
+        others = [stack.enter_context(_process(spec, data_dir, cell)) for cell in best]
+        found = medians([ours, *others], ROUNDS, f"{spec.model}, all beside ours")
+        timing = finished(ours, session=1)
     kept = {"model", "started", "commit", "machine", "packages", "batch_size", "warmup"}
     return {
         **timing.model_dump(mode="json", include=kept | {"precision", "memory_format"}),
@@ -132,6 +89,19 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
         "workers": {cell.name: cell.workers for cell in best},
         "round_s": dict(zip((OURS, *tried), found, strict=True)),
     }
+
+
+def _process(spec: RunSpec, data_dir: Path, cell: Cell) -> Worker:
+    return Worker(plain.timed, spec, data_dir, cell)
+
+
+def medians(processes: Sequence[Worker], count: int, what: str) -> list[list[float]]:
+    """Seconds a step of each process, round by round."""
+    found = []
+    for number, each in enumerate(rounds(processes, count), start=1):
+        found.append([round(statistics.median(seconds), 6) for seconds in each])
+        click.echo(f"{what}: round {number} of {count}")
+    return [list(one) for one in zip(*found, strict=True)]
 
 
 class Speed:
@@ -145,8 +115,8 @@ class Speed:
 
     def ratio(self, cell: str) -> tuple[float, tuple[float, float]]:
         """Step time of a cell over ours, round by round: the median and its interval."""
-        rounds = zip(self.line["round_s"][cell], self.line["round_s"][OURS], strict=True)
-        return median_interval([a / b for a, b in rounds])
+        both = zip(self.line["round_s"][cell], self.line["round_s"][OURS], strict=True)
+        return median_interval([a / b for a, b in both])
 
 
 def speed_of(model: str) -> Speed | None:
@@ -165,33 +135,25 @@ def planned(study: Study, model: str, speed: Speed) -> list[Line]:
     done = {line["run"]: line for line in lines("accuracy")}
     cell = speed.fastest
 
-    def runs(
-        name: str | None, arm: Arm, rates: Sequence[float], seeds: Sequence[int]
-    ) -> list[Line]:
+    def run(name: str | None, arm: Arm, rate: float, seed: int) -> Line:
         assert isinstance(arm.steps, dict)
         steps = max(1, round(arm.steps[model] / speed.ratio(cell.name)[0]))
-        found = []
-        for rate in rates:
-            for seed in seeds:
-                run = f"{model}/{name}/rate{rate:g}-s{seed}, {steps} steps, {cell.name}"
-                values = {"run": run, "model": model, "stage": name, "rate": rate, "seed": seed}
-                found.append(done.get(run, {**values, "steps": steps}))
-        return found
+        run = f"{model}/{name}/rate{rate:g}-s{seed}, {steps} steps, {cell.name}"
+        values = {"run": run, "model": model, "stage": name, "rate": rate, "seed": seed}
+        return done.get(run, {**values, "steps": steps})
 
-    def scores(found: list[Line]) -> dict[float, float | None]:
-        return {line["rate"]: _score(line) for line in found}
+    def score(name: str | None, arm: Arm, rate: float) -> float | None:
+        return _score(run(name, arm, rate, arm.seeds[0]))
 
     search = load_study(ROOT, str(study.tuning))
     (first, stage1), (second, stage2) = search.arms.items()
     grid = [float(rate) for rate in search.grid["peak_learning_rate"]]
-    wide, tried, won = runs(first, stage1, grid, stage1.seeds), None, None
-    near: list[Line] = []
-    while tried != [line["rate"] for line in near]:  # each turn adds at most one rate
-        tried = [line["rate"] for line in near]
-        rates, won = tuning.plan(grid, scores(wide), scores(near))
-        near = runs(second, stage2, rates, stage2.seeds)
-    arm = study.arms[ARM]
-    return wide + near + (runs(ARM, arm, [won], arm.seeds[:SEEDS]) if won is not None else [])
+    near, won = tuning.plan(grid, partial(score, first, stage1), partial(score, second, stage2))
+    found = [run(first, stage1, rate, stage1.seeds[0]) for rate in grid]
+    found += [run(second, stage2, rate, stage2.seeds[0]) for rate in near]
+    if won is not None:
+        found += [run(ARM, study.arms[ARM], won, seed) for seed in study.arms[ARM].seeds[:SEEDS]]
+    return found
 
 
 def _score(line: Line) -> float | None:
@@ -201,20 +163,11 @@ def _score(line: Line) -> float | None:
 
 def do_run(spec: RunSpec, wanted: Line, cell: Cell, data_dir: Path) -> Line:
     """Train the plain loop once and evaluate it on the validation images."""
-    at, begin, shown = provenance.now_utc(), time.monotonic(), 0.0
-
-    def tick(step: int, loss: float) -> None:
-        nonlocal shown
-        if (now := time.monotonic()) - shown >= 30:
-            shown, left = now, (now - begin) / step * (wanted["steps"] - step)
-            click.echo(f"step {step}, loss {loss:.3f}, {duration(left)} left")
-
+    at, begin = provenance.now_utc(), time.monotonic()
     torch.set_num_threads(spec.threads or machine.physical_cores())
     data = load_images(spec.data, data_dir)
-    accuracy = plain.validation_accuracy(
-        spec, data, rate=wanted["rate"], steps=wanted["steps"], seed=wanted["seed"], cell=cell,
-        tick=tick,
-    )  # fmt: skip
+    chosen = {name: wanted[name] for name in ("rate", "steps", "seed")}
+    accuracy = plain.validation_accuracy(spec, data, cell=cell, **chosen)
     click.echo(f"validation accuracy: {'diverged' if accuracy is None else f'{accuracy:.2%}'}")
     return {
         **wanted,
@@ -239,15 +192,21 @@ def table(study: Study) -> str:
     for model in study.networks:
         if (speed := speed_of(model)) is None:
             continue
-        steps = our_run(study, model).steps
+        steps, ms = (
+            our_run(study, model).steps,
+            {k: f"{1000 * s:.0f}" for k, s in speed.step_s.items()},
+        )
         name = "ours: {precision} {memory_format}".format(**speed.line)
-        rows.append([model, name, "", _ms(speed, OURS), "1", steps, _ours(study, model)])
+        rows.append([model, name, "", ms[OURS], "1", steps, _ours(study, model)])
         for cell, count in speed.line["workers"].items():
             ratio, (low, high) = speed.ratio(cell)
+            score = ""
+            if cell == speed.fastest.name and model in TRAINED:
+                runs = planned(study, model, speed)
+                score = _mean([_score(line) for line in runs if line["stage"] == ARM])
             interval = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-            score = _plains(study, model, speed) if cell == speed.fastest.name else ""
-            row = [f"plain: {cell}", count, _ms(speed, cell), interval]
-            rows.append([model, *row, round(steps / ratio), score])
+            row = [f"plain: {cell}", count, ms[cell], interval, round(steps / ratio), score]
+            rows.append([model, *row])
         notes.append(_note(speed.line))
     if not rows:
         raise UserError("nothing was measured yet: python -m tests.bench.plain speed")
@@ -257,50 +216,33 @@ def table(study: Study) -> str:
     return "\n".join([text, "", *dict.fromkeys(notes)])
 
 
-def _ms(speed: Speed, name: str) -> str:
-    return f"{1000 * speed.step_s[name]:.0f}"
-
-
 def _note(line: Line) -> str:
     where, packages = line["machine"], line["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("python", "torch", "torchvision"))
-    machine_text = f"{where['cpu']} ({where['processor']}, {where['isa']})"
     return (
-        f"{machine_text}, {where['threads']} threads, batches of {line['batch_size']}, {versions}; "
+        f"{where['cpu']} ({where['processor']}, {where['isa']}), {where['threads']} threads, "
+        f"batches of {line['batch_size']}, {versions}; "
         f"medians of {ROUNDS} rounds of {line['steps']} steps, in brackets the 3rd to the 10th "
         f"ratio of a round{'; the machine was shared' if line['contended'] else ''}"
     )
 
 
 def _ours(study: Study, model: str) -> str:
-    found = []
-    for seed in study.arms[ARM].seeds[:SEEDS]:
-        path = our_run(study, model, seed).folder(ROOT) / log.LOG_NAME
-        result = log.read_run(path).result if path.exists() else None
-        found.append({} if result is None else {"val_acc": result.val_acc})
-    return _mean(found)
+    specs = [our_run(study, model, seed) for seed in study.arms[ARM].seeds[:SEEDS]]
+    runs = [tuning.finished(spec.folder(ROOT)) for spec in specs]
+    return _mean([run.result.val_acc if run and run.result else None for run in runs])
 
 
-def _plains(study: Study, model: str, speed: Speed) -> str:
-    if model not in TRAINED:
-        return ""
-    return _mean([line for line in planned(study, model, speed) if line["stage"] == ARM])
-
-
-def _mean(found: list[Line]) -> str:
+def _mean(scores: list[float | None]) -> str:
     """Mean and each value, once all seeds are there."""
-    scores = [score for line in found if (score := _score(line)) is not None]
-    if len(scores) < SEEDS:
+    known = [score for score in scores if score is not None]
+    if len(known) < SEEDS:
         return "not yet"
-    each = ", ".join(f"{score:.2%}" for score in scores)
-    return f"{statistics.mean(scores):.2%} ({each})"
+    return f"{statistics.mean(known):.2%} ({', '.join(f'{score:.2%}' for score in known)})"
 
 
 # ----------------------------------------------------------------------------------- commands
 
-until_option = click.option(
-    "--until", type=cli.clock, metavar="HH:MM", help="Start nothing that its estimate ends later."
-)
 models_option = click.option(
     "--model", "models", multiple=True, metavar="NAME", help="One network; may be repeated."
 )
@@ -324,7 +266,7 @@ def commands() -> None:
 @cli.study_option()
 @models_option
 @cli.data_dir_option
-@until_option
+@cli.until_option
 def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | None) -> None:
     """How long a step takes, on an idle machine.
 
@@ -332,10 +274,6 @@ def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | No
     each in a process of its own, in turn: twelve rounds of twenty steps. Before that, three rounds
     choose for each cell between 0, 1 and 2 workers of the DataLoader. A network is measured as a
     whole or not at all.
-
-    \b
-    Example:
-      python -m tests.bench.plain speed --model resnet18 --until 02:40
     """
     plan = load_study(ROOT, study)
     for model in models or plan.networks:
@@ -344,8 +282,9 @@ def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | No
             click.echo(f"{model}: measured already")
             continue
         # a step of the plain loop takes up to three times ours, in the mean less than twice
-        whole = timings.estimate_s(ROOT, spec) or 0.0
-        if _starts(model, 2 * whole * Session.total * (STEPS + WARMUP) / spec.steps, until):
+        step_s = 2 * (timings.estimate_s(ROOT, spec) or 0.0) / spec.steps
+        count = len(CELLS) * len(WORKERS) * WORKER_ROUNDS + (len(CELLS) + 1) * ROUNDS
+        if _starts(model, count * (STEPS + WARMUP) * step_s, until):
             with launch.device_lock("cpu", torch.device("cpu")):
                 write("speed", measure(spec, data_dir))
 
@@ -354,16 +293,12 @@ def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | No
 @cli.study_option()
 @models_option
 @cli.data_dir_option
-@until_option
+@cli.until_option
 def accuracy(study: str, models: tuple[str, ...], data_dir: Path, until: float | None) -> None:
     """Validation accuracy of the plain loop after the minutes of arm short, three seeds.
 
     ResNet-18 and VGG-16, in the cell that is fastest for them. The rate is found as ours is, by the
     two stages of study tuning: the same rates, the same minutes. No test image is read.
-
-    \b
-    Example:
-      python -m tests.bench.plain accuracy --model vgg16 --until 02:40
     """
     plan = load_study(ROOT, study)
     for model in models or TRAINED:
@@ -392,12 +327,6 @@ def _starts(what: str, needs: float, until: float | None) -> bool:
 def show(study: str) -> None:
     """Print the table for README.md: speed and recipe in columns of their own."""
     click.echo(table(load_study(ROOT, study)))
-
-
-@commands.command(hidden=True)
-def measured() -> None:
-    """The process of one loop while ``speed`` measures."""
-    plain.measured(ROOT, sys.stdin.readline, lambda line: print(line, flush=True))
 
 
 def main() -> None:

@@ -10,10 +10,9 @@ are cells of the comparison, so that what they give is not called ours.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -32,6 +31,7 @@ from cnnpaper.engine import evaluate
 from cnnpaper.engine.images import MEAN, STD, DataSet, Images
 from cnnpaper.engine.initialise import build
 from cnnpaper.runs.dataset import load_images
+from cnnpaper.runs.machine import physical_cores
 from cnnpaper.runs.timing import STEPS, WARMUP
 
 
@@ -54,7 +54,6 @@ CELLS = tuple(
     for precision in ("float32", "bfloat16")
     for memory_format in ("contiguous", "channels_last")
 )
-AS_WRITTEN = CELLS[0].name
 LAYOUT = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -80,21 +79,15 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def loader(images: Images, batch_size: int, cell: Cell) -> DataLoader[tuple[Tensor, int]]:
-    return DataLoader(
-        TrainingImages(images), batch_size=batch_size, shuffle=True, num_workers=cell.workers
-    )
-
-
 def train(
-    net: nn.Module,
-    batches: DataLoader[tuple[Tensor, int]],
-    *,
-    rate: float,
-    steps: int,
-    cell: Cell,
+    net: nn.Module, images: Images, *, rate: float, steps: int, batch_size: int, cell: Cell
 ) -> Iterator[float]:
     """Train for ``steps`` steps; after each the epoch's mean loss so far is given to the caller."""
+    batches = DataLoader(
+        TrainingImages(images), batch_size=batch_size, shuffle=True, num_workers=cell.workers,
+        # the default on Linux, but not in a process that was spawned itself
+        multiprocessing_context="fork" if cell.workers else None,
+    )  # fmt: skip
     layout = LAYOUT[cell.memory_format]
     net.to(memory_format=layout).train()
     criterion = nn.CrossEntropyLoss()
@@ -128,27 +121,14 @@ def new_network(spec: RunSpec, seed: int) -> nn.Module:
 
 
 def validation_accuracy(
-    spec: RunSpec,
-    data: DataSet,
-    *,
-    rate: float,
-    steps: int,
-    seed: int,
-    cell: Cell,
-    tick: Callable[[int, float], None] = lambda step, loss: None,
+    spec: RunSpec, data: DataSet, *, rate: float, steps: int, seed: int, cell: Cell
 ) -> float | None:
-    """Train one network and evaluate its last weights in float32, as ours are; None: it diverged.
-
-    Args:
-        tick: called after each step with the steps done and the epoch's mean loss so far.
-    """
+    """Train one network; evaluate its last weights in float32, as ours are. None: it diverged."""
     net = new_network(spec, seed)
-    batches = loader(data.train, spec.recipe.batch_size, cell)
-    losses = train(net, batches, rate=rate, steps=steps, cell=cell)
-    for step, loss in enumerate(losses, start=1):
-        if not math.isfinite(loss):
-            return None
-        tick(step, loss)
+    size = spec.recipe.batch_size
+    losses = train(net, data.train, rate=rate, steps=steps, batch_size=size, cell=cell)
+    if not all(map(math.isfinite, losses)):
+        return None
     pixels = torch.from_numpy(np.ascontiguousarray(data.validation.pixels.transpose(0, 2, 3, 1)))
     logits = evaluate.logits(net, pixels, cell.memory_format)  # (N, 10)
     if not np.isfinite(logits).all():
@@ -156,36 +136,22 @@ def validation_accuracy(
     return float(metrics.accuracy(data.validation.labels, logits))
 
 
-def measured(root: Path, read: Callable[[], str], write: Callable[[str], None]) -> None:
-    """A process that holds one loop ready and times its steps when it is asked.
-
-    It speaks as ``cnnpaper timing-worker``, the process of ours: a request, then rounds.
-    """
-    request = json.loads(read())
-    spec = RunSpec.model_validate_json(json.dumps(request["spec"]))
-    cell = Cell(**request["cell"])
-    torch.set_num_threads(request["threads"])
-    data = load_images(spec.data, Path(request["data_dir"]))
-    batches = loader(data.train, spec.recipe.batch_size, cell)
-    losses = train(
-        new_network(spec, spec.seed), batches, rate=spec.recipe.peak_learning_rate,
-        steps=10**9, cell=cell,
-    )  # fmt: skip
+def timed(
+    spec: RunSpec, data_dir: Path, cell: Cell
+) -> Generator[list[float] | None, str, None]:
+    """Rounds of one loop, in a process as :func:`cnnpaper.runs.timing.timed` is for ours."""
+    torch.set_num_threads(spec.threads or physical_cores())
+    data = load_images(spec.data, data_dir)
+    rate, size = spec.recipe.peak_learning_rate, spec.recipe.batch_size
+    net = new_network(spec, spec.seed)
+    losses = train(net, data.train, rate=rate, steps=10**9, batch_size=size, cell=cell)
     next(losses)
-    write(json.dumps({"ready": True}))
-    while read().strip() == "round":
+    yield None
+    while True:
         for _ in islice(losses, WARMUP):
             pass
-        laps = [perf_counter()]
-        for _ in islice(losses, STEPS):
-            laps.append(perf_counter())
-        write(json.dumps({"step_s": np.diff(laps).tolist()}))
-
-
-def request(spec: RunSpec, cell: Cell, *, data_dir: Path, threads: int) -> str:
-    """The first line that :func:`measured` reads."""
-    values = {"spec": spec.model_dump(mode="json"), "cell": asdict(cell), "threads": threads}
-    return json.dumps(values | {"data_dir": str(data_dir.resolve())})
+        laps = [perf_counter(), *(perf_counter() for _ in islice(losses, STEPS))]
+        yield np.diff(laps).tolist()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,17 @@ RATES = [0.05, 0.1, 0.2]
 STUDY = """
 networks = ["tiny"]
 threads = 1
-tuning = "search"
 data = { set = "synthetic", train_images = 160, validation_images = 100, test_images = 0 }
-[arm.short]
-steps = { tiny = 60 }
-seeds = [0, 1, 2, 3]
 """
-SEARCH = """
-networks = ["tiny"]
-threads = 1
-data = { set = "synthetic", train_images = 160, validation_images = 100, test_images = 0 }
+EQUAL = 'tuning = "search"\n[arm.short]\nsteps = { tiny = 60 }\nseeds = [0, 1, 2, 3]\n'
+SEARCH = f"""
 [grid]
-peak_learning_rate = [0.05, 0.1, 0.2]
+peak_learning_rate = {RATES}
 [arm.stage1]
-steps = { tiny = 10 }
+steps = {{ tiny = 10 }}
 seeds = [100]
 [arm.stage2]
-steps = { tiny = 30 }
+steps = {{ tiny = 30 }}
 seeds = [100]
 refines = "stage1"
 """
@@ -61,32 +56,10 @@ def one_thread() -> Iterator[None]:
 def place(root: Path) -> Path:
     """A repository with a tiny network, a study of it and its tuning."""
     tiny.add_to(root, steps=25)
-    shutil.copytree(REPOSITORY / "tests" / "bench", root / "tests" / "bench")
-    (root / "tests" / "__init__.py").touch()
     folder = root / "experiments" / "study"
-    (folder / "equal.toml").write_text(STUDY, "utf-8")
-    (folder / "search.toml").write_text(SEARCH, "utf-8")
+    (folder / "equal.toml").write_text(EQUAL.replace("\n", f"\n{STUDY}", 1), "utf-8")
+    (folder / "search.toml").write_text(STUDY + SEARCH, "utf-8")
     return root
-
-
-@pytest.fixture
-def call(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """The command, in this process and quick: one cell, few rounds; and what it prints."""
-    quick = {"WORKERS": (1,), "WORKER_ROUNDS": 1, "ROUNDS": 2, "CELLS": CELLS[2:3]}
-    for name, value in quick.items():
-        monkeypatch.setattr(compare, name, value)
-    module = types.ModuleType("tiny")
-    exec(tiny.BUILDER, module.__dict__)  # noqa: S102
-    monkeypatch.setitem(sys.modules, "cnnpaper.engine.networks.tiny", module)
-    monkeypatch.setenv("SLURM_JOB_ID", "a test")  # no lock of the device
-
-    def make(*arguments: str) -> str:
-        compare.commands.main([*arguments, "--study", "equal"], standalone_mode=False)
-        return capsys.readouterr().out
-
-    return make
 
 
 def write(root: Path, kind: str, *lines: dict[str, Any]) -> None:
@@ -101,8 +74,7 @@ def test_the_loop_learns_in_every_cell(cell: plain.Cell) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 8, 4, stride=4)
     net = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(512, 10))
-    losses = plain.train(net, plain.loader(data.train, 20, cell), rate=0.02, steps=50, cell=cell)
-    means = list(losses)
+    means = list(plain.train(net, data.train, rate=0.02, steps=50, batch_size=20, cell=cell))
     assert len(means) == 50
     assert means[0] > 2
     assert means[-1] < 1.7
@@ -121,77 +93,70 @@ def test_the_rate_falls_to_zero_along_a_cosine(monkeypatch: pytest.MonkeyPatch) 
             return super().step(closure)
 
     monkeypatch.setattr(torch.optim, "SGD", Watched)
-    data = synthetic(config.DataSpec(set="synthetic", train_images=20))
+    images = synthetic(config.DataSpec(set="synthetic", train_images=20)).train
     net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
-    list(plain.train(net, plain.loader(data.train, 10, CELLS[0]), rate=0.2, steps=4, cell=CELLS[0]))
+    list(plain.train(net, images, rate=0.2, steps=4, batch_size=10, cell=CELLS[0]))
     assert rates == pytest.approx([0.2, 0.1 + 0.1 * 0.5**0.5, 0.1, 0.1 - 0.1 * 0.5**0.5])
 
 
-def test_speed_then_accuracy_then_the_table(
-    place: Path, call: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_speed_is_measured_in_processes_beside_ours(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call("speed")
+    shutil.copytree(REPOSITORY / "tests" / "bench", place / "tests" / "bench")
+    (place / "tests" / "__init__.py").touch()
+    quick = "WORKERS, WORKER_ROUNDS, ROUNDS, CELLS = (1,), 1, 2, CELLS[2:3]"
+    tiny.edit(place / "tests" / "bench" / "compare.py", "\nOURS =", f"\n{quick}\nOURS =")
+    call = [sys.executable, "-m", "tests.bench.plain", "speed", "--study", "equal"]
+    done = subprocess.run(call, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "all beside ours: round 2 of 2" in done.stdout
     (line,) = compare.lines("speed")
     assert {name: len(each) for name, each in line["round_s"].items()} == {
         "ours": 2,
         "bfloat16 contiguous": 2,
     }
     assert line["workers"] == {"bfloat16 contiguous": 1}
-    assert call("speed") == "tiny: measured already\n"
-    # the same times, whatever else the machine does; and no fork of this process
-    same = {name: [1.0] for name in line["round_s"]}
-    write(place, "speed", line | {"workers": {"bfloat16 contiguous": 0}, "round_s": same})
+    monkeypatch.setattr(compare, "CELLS", CELLS[2:3])
+    compare.commands.main(["speed", "--study", "equal"], standalone_mode=False)
+    assert "tiny: measured already" in capsys.readouterr().out
+
+
+def test_two_stages_and_three_seeds_then_the_table(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice our step time gives half of our steps; the best rate and its neighbours go on."""
+    fastest = "float32 channels_last"
+    times = {cell.name: [0.5, 0.25, 0.75] for cell in CELLS}
+    times |= {fastest: [0.4, 0.2, 0.6], "ours": [0.2, 0.1, 0.3]}
+    where = {"cpu": "a", "processor": "b", "isa": "c", "threads": 1}
+    line = {"machine": where, "packages": dict.fromkeys(("python", "torch", "torchvision"), "1")}
+    line |= {"model": "tiny", "batch_size": 16, "steps": 20, "contended": False}
+    line |= {"precision": "float32", "memory_format": "contiguous"}
+    workers = {cell.name: 0 for cell in CELLS}
+    write(place, "speed", line | {"round_s": times, "workers": workers})
+    module = types.ModuleType("tiny")
+    exec(tiny.BUILDER, module.__dict__)  # noqa: S102
+    monkeypatch.setitem(sys.modules, "cnnpaper.engine.networks.tiny", module)
+    monkeypatch.setenv("SLURM_JOB_ID", "a test")  # no lock of the device
+    monkeypatch.setattr(compare, "TRAINED", ("tiny",))
     trained, real = [], plain.validation_accuracy
 
-    def scored(*given: Any, rate: float, **more: Any) -> float:
+    def scored(*given: Any, rate: float, **more: Any) -> float | None:
         trained.append(real(*given, rate=rate, **more))
-        return 0.5 - abs(rate - 0.1)
+        return {0.05: 0.2, 0.1: None, 0.2: 0.5, 0.4: 0.5}[rate]
 
     monkeypatch.setattr(plain, "validation_accuracy", scored)
-    assert "tiny: complete" in call("accuracy", "--model", "tiny")
+    compare.commands.main(["accuracy", "--study", "equal"], standalone_mode=False)
+    assert "tiny: complete" in capsys.readouterr().out
     lines = compare.lines("accuracy")
     assert [(one["stage"], one["rate"], one["seed"], one["steps"]) for one in lines] == [
-        *(("stage1", rate, 100, 10) for rate in RATES),
-        *(("stage2", rate, 100, 30) for rate in RATES),
-        *(("short", 0.1, seed, 60) for seed in (0, 1, 2)),
+        *(("stage1", rate, 100, 5) for rate in RATES),
+        *(("stage2", rate, 100, 15) for rate in (0.1, 0.2, 0.4)),
+        *(("short", 0.2, seed, 30) for seed in (0, 1, 2)),
     ]
     assert all(0 <= value <= 1 for value in trained)
     assert [one["images"] for one in lines] == [100] * 9
-    monkeypatch.setattr(compare, "TRAINED", ("tiny",))
-    assert "50.00% (50.00%, 50.00%, 50.00%)" in call("show")
-
-
-def test_rates_and_steps_are_those_of_our_rule(place: Path) -> None:
-    """Twice our step time gives half of our steps; the best rate and its neighbours go on."""
-    rounds = {cell.name: [0.5, 0.25, 0.75] for cell in CELLS}
-    rounds |= {"float32 channels_last": [0.4, 0.2, 0.6], "ours": [0.2, 0.1, 0.3]}
-    speed = {"model": "tiny", "round_s": rounds, "workers": {cell.name: 2 for cell in CELLS}}
-    write(place, "speed", speed)
-    study = config.load_study(place, "equal")
-
-    def missing() -> list[tuple[str, float, int, int]]:
-        known = compare.speed_of("tiny")
-        assert known is not None
-        assert (known.fastest.name, known.fastest.workers) == ("float32 channels_last", 2)
-        return [
-            (run["stage"], run["rate"], run["seed"], run["steps"])
-            for run in compare.planned(study, "tiny", known)
-            if "val_acc" not in run
-        ]
-
-    def name(stage: str, rate: float, steps: int) -> str:
-        return f"tiny/{stage}/rate{rate:g}-s100, {steps} steps, float32 channels_last"
-
-    assert missing() == [("stage1", rate, 100, 5) for rate in RATES]
-    done = [
-        {"run": name("stage1", rate, 5), "rate": rate, "stage": "stage1", "val_acc": score}
-        for rate, score in zip(RATES, (0.2, None, 0.3), strict=True)
-    ]
-    write(place, "accuracy", *done)
-    assert missing() == [("stage2", rate, 100, 15) for rate in (0.1, 0.2, 0.4)]
-    done += [
-        {"run": name("stage2", rate, 15), "rate": rate, "stage": "stage2", "val_acc": score}
-        for rate, score in zip((0.1, 0.2, 0.4), (0.5, 0.6, None), strict=True)
-    ]
-    write(place, "accuracy", *done)
-    assert missing() == [("short", 0.2, seed, 30) for seed in (0, 1, 2)]
+    compare.commands.main(["show", "--study", "equal"], standalone_mode=False)
+    table = capsys.readouterr().out
+    assert "50.00% (50.00%, 50.00%, 50.00%)" in table
+    assert "2.00 (2.00 to 2.00)" in table

@@ -1,7 +1,6 @@
 """Runs on a real Slurm of one node: two at a time, preempted, over time, cancelled, failing.
 
-Each test prints the states that its jobs went through, how often Slurm queued them again, and
-whether log, predictions and weights are those of a run without Slurm.
+Log, predictions and weights must be those of a run without Slurm.
 """
 
 from __future__ import annotations
@@ -104,14 +103,6 @@ class Jobs:
         assert state != "FAILED", output(self.root)
         return state == "COMPLETED"
 
-    def text(self) -> str:
-        """Job, states and requeues, a line each."""
-        lines = []
-        for name, states in self.seen.items():
-            number = restarts(name.split()[1])
-            lines.append(f"{name}: {' → '.join(states)}; requeues: {number}")
-        return "\n".join(lines)
-
 
 def shown(job: str) -> str:
     """What Slurm knows about a job."""
@@ -126,15 +117,13 @@ def restarts(job: str) -> str:
 
 
 @pytest.fixture
-def jobs(root: Path, slurm: None, capsys: pytest.CaptureFixture[str]) -> Iterator[Jobs]:
+def jobs(root: Path, slurm: None) -> Iterator[Jobs]:
     """A repository with four short runs of a network that is slow while a file ``slow`` exists."""
     tiny.add_to(root, steps=300, images=960, seeds="[0, 1, 2, 3]")
     found = Jobs(root, tiny.slow_down(root))
     settings = root / "experiments" / "cluster.toml"
     settings.write_text('partition = "low"\nthreads = 1\nat_once = 2\n', "utf-8")
     yield found
-    with capsys.disabled():
-        print(f"\n{found.text()}")
     emptied()
 
 
@@ -168,7 +157,7 @@ def lines(root: Path, kind: str, seed: int = 0) -> int:
 
 
 def output(root: Path) -> str:
-    path = cluster.outputs(root / "build" / "cluster" / "small").get("small/tiny-s0")
+    path = cluster.outputs(root, "small").get("small/tiny-s0")
     return path.read_text("utf-8") if path and path.exists() else ""
 
 
@@ -180,19 +169,16 @@ def content(root: Path) -> object:
     return kept, [hashlib.sha256((folder(root) / name).read_bytes()).hexdigest() for name in files]
 
 
-def same_bits(root: Path, capsys: pytest.CaptureFixture[str]) -> bool:
+def same_bits(root: Path) -> bool:
     """Are log, predictions and weights those of the same run without Slurm?"""
     by_slurm = content(root)
     if not _LOCAL:
         command("train", "--study", "small", "--model", "tiny", "--seeds", "0", "--force")
         _LOCAL.append(content(root))
-    same = by_slurm == _LOCAL[0]
-    with capsys.disabled():
-        print(f"\nthe bits of a run without Slurm: {'yes' if same else 'NO'}", end="")
-    return same
+    return by_slurm == _LOCAL[0]
 
 
-def test_two_at_a_time(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_at_a_time(jobs: Jobs) -> None:
     said = command("submit", "--study", "small")
     assert "4 runs submitted" in said
     assert "no constraint" in said
@@ -208,10 +194,10 @@ def test_two_at_a_time(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     jobs.until(all_done)
     assert most == 2
     assert all(lines(jobs.root, "result", seed) for seed in range(4))
-    assert same_bits(jobs.root, capsys)
+    assert same_bits(jobs.root)
 
 
-def test_preempted(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preempted(jobs: Jobs) -> None:
     """It saves in the time of grace, is queued again by Slurm, and resumes."""
     jobs.slow.write_text("0.2")
     command("submit", "--study", "small", "--seeds", "0")
@@ -223,10 +209,10 @@ def test_preempted(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     jobs.slow.unlink()
     jobs.until(jobs.completed)
     assert "resuming at epoch" in output(jobs.root)
-    assert same_bits(jobs.root, capsys)
+    assert same_bits(jobs.root)
 
 
-def test_time_limit(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_time_limit(jobs: Jobs) -> None:
     """Told a minute before its limit, it saves; its script queues it again.
 
     The limit is lowered when there is something to save, however long the start took. Slurm looks
@@ -247,7 +233,7 @@ def test_time_limit(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     limit(job, minutes=60)
     jobs.until(jobs.completed)
     assert "resuming at epoch" in output(jobs.root)
-    assert same_bits(jobs.root, capsys)
+    assert same_bits(jobs.root)
 
 
 def limit(job: str, minutes: int) -> None:
@@ -255,7 +241,7 @@ def limit(job: str, minutes: int) -> None:
     subprocess.run(call, check=True)
 
 
-def test_cancelled(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cancelled(jobs: Jobs) -> None:
     """It saves and stays cancelled; submitted again, it resumes."""
     jobs.slow.write_text("0.2")
     command("submit", "--study", "small", "--seeds", "0")
@@ -264,29 +250,27 @@ def test_cancelled(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
     jobs.until(lambda: jobs.states()["0"] == "CANCELLED")
     assert not lines(jobs.root, "result")
     assert list(folder(jobs.root).glob("checkpoint-*.pt"))
-    assert "CANCELLED" in command("jobs", "--study", "small")
+    assert "CANCELLED" in command("status", "--study", "small")
     jobs.slow.unlink()
     command("submit", "--study", "small", "--seeds", "0")
     jobs.until(jobs.completed)
     assert "resuming at epoch" in output(jobs.root)
-    assert same_bits(jobs.root, capsys)
+    assert same_bits(jobs.root)
 
 
-def test_failing(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failing(jobs: Jobs) -> None:
     """Its state and its last words are in the status."""
     network = jobs.root / "cnnpaper" / "engine" / "networks" / "tiny.py"
     tiny.edit(network, "return nn.Seq", "raise RuntimeError('broken by a test')\n    return nn.Seq")
     command("submit", "--study", "small", "--seeds", "0")
     jobs.until(lambda: jobs.states().get("0") == "FAILED")
     said = [line for line in command("status", "--study", "small").splitlines() if "FAILED" in line]
-    with capsys.disabled():
-        print("\n" + "\n".join(said), end="")
     assert re.search(r"small/tiny-s0: .* FAILED; .*: RuntimeError: broken by a test$", said[0])
 
 
-def test_script_by_hand(jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_script_by_hand(jobs: Jobs) -> None:
     run = ("train", "--study", "small", "--model", "tiny", "--seeds", "0", "--gpus", "cpu")
     call = ["sbatch", "--output=hand.out", "experiments/job.sh", *PROGRAM, *run]
     subprocess.run(call, check=True, capture_output=True)
     jobs.until(lambda: lines(jobs.root, "result") > 0)
-    assert same_bits(jobs.root, capsys)
+    assert same_bits(jobs.root)
