@@ -7,19 +7,26 @@ language. With more networks than :data:`LISTED` a sentence gives a range, a num
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnpaper.paper.facts import ArmFacts
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Form, Sentence, Value
 from cnnpaper.paper.tabular import Table
-from cnnpaper.paper.values import MINUTES, RATIO, TENTH_PERCENT, WHOLE_PERCENT, Values
+from cnnpaper.paper.values import (
+    MINUTES,
+    RATIO,
+    SMALL_DIFFERENCE,
+    TENTH_PERCENT,
+    WHOLE_PERCENT,
+    Values,
+)
 from cnnpaper.paper.words import Phrase, sentences
 from cnnpaper.study import analysis
 
 LISTED = 6
 ENOUGH_SEEDS = 5
-SMALL = 0.01  # a difference below one point is called small
 ALIKE = 1.1  # throughputs whose ratio is smaller are called alike
 MOST_TELLING = 3  # superseded results of one network that make its span worth a sentence
 
@@ -69,7 +76,10 @@ class Claims:
         if arm is None or not self.data.logs:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
             return self.say(kind, done=self.values.done, declared=self.values.declared)
-        return sentences(self.accuracies(arm), self.primary(), self.ratios())
+        results = self.differences() if self.found.contrasts else self.primary()
+        return sentences(
+            self.accuracies(arm, long=True), results, self.answer(), self.equal_epochs()
+        )
 
     def leading_arm(self) -> str | None:
         """The arm of the contrast, or else the first one that has accuracies."""
@@ -85,20 +95,45 @@ class Claims:
 
     # ------------------------------------------------------------------------- accuracy
 
-    def accuracies(self, arm: str) -> Sentence:
-        """Mean test accuracy of every network of an arm, or their range where they are many."""
+    def accuracies(self, arm: str, *, long: bool = False) -> Sentence:
+        """Mean test accuracy of every network of an arm, or their range where they are many.
+
+        Args:
+            long: name the arm by its minutes or epochs, for readers who do not know it.
+        """
         means = self.tested(arm)
         if not means:
             return Sentence()
         n, name = next(iter(means.values()))["n"], self.values.entry_name
-        parts: dict[str, Phrase] = {"arm": self.words.label("arm", arm)} if arm else {}
         if len(means) > LISTED:
             low, *_, high = sorted((mean["mean"] for mean in means.values()), key=lambda v: v.exact)
             entries = self.words.say("range", low=low, high=high)
         else:
             entries = self.phrases("percent_for", {name(e): m["mean"] for e, m in means.items()})
-        kind = f"accuracies{'_one' * (n.exact == 1)}{'_of_arm' * bool(arm)}"
-        return self.say(kind, n=n, **parts, entries=entries)
+        suffix, parts = self._length(arm, long=long)
+        return self.say(f"accuracies{'_one' * (n.exact == 1)}{suffix}", n=n, **parts,
+                        entries=entries)  # fmt: skip
+
+    def _length(self, arm: str, *, long: bool) -> tuple[str, dict[str, Phrase]]:
+        """How an arm is called: the end of a sentence's kind, and its part."""
+        if not arm:
+            return "", {}
+        if long and arm in self.found.budget_s:
+            return "_in_time", {"minutes": self._minutes(arm)}
+        if long and (epochs := self.values.arm(arm).epochs):
+            return "_after", {"epochs": epochs}
+        return "_of_arm", {"arm": self.words.label("arm", arm)}
+
+    def in_time(self) -> Sentence:
+        """The accuracies that the answer is about."""
+        plan = self.study.contrast
+        return self.accuracies(plan.arm, long=True) if plan else Sentence()
+
+    def equal_epochs(self) -> Sentence:
+        """The accuracies of the arm in which all networks have the same epochs."""
+        timed = self.study.budget.steps if self.study.budget else {}
+        arms = [arm.key for arm in self.values.arms if arm.epochs and arm.key not in timed]
+        return self.accuracies(arms[0], long=True) if timed and arms else Sentence()
 
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
@@ -187,11 +222,49 @@ class Claims:
         }  # fmt: skip
         if row.significant:
             kind = "more" if row.difference > 0 else "less"
-            return self.say(f"contrast_{kind}{'_small' * (row.size < SMALL)}", **parts)
+            return self.say(f"contrast_{kind}{'_small' * (row.size < SMALL_DIFFERENCE)}", **parts)
         if found["detectable"] is None:
             return self.say("contrast_open", **parts)
         n = self.values.arm(self.study.contrast.arm).complete
-        return self.say("contrast_open_power", **parts, n=n, detectable=found["detectable"])
+        return self.say("contrast_open_power", **parts, n=n, detectable=found["detectable"],
+                        power=self.values.power())  # fmt: skip
+
+    def differences(self) -> Sentence:
+        """The contrasts in one sentence, or their number where they are many."""
+        rows = self.found.contrasts
+        if len(rows) > LISTED:
+            return self.primary()
+        entries = []
+        for row in rows:
+            found = self.values.of(row)
+            entries.append(self.words.say(
+                "difference_of", difference=found["difference"], name=self.name(row.model),
+                low=found["interval"].low, high=found["interval"].high,
+            ))  # fmt: skip
+        names = [self.name(row.model) for row in rows if row.significant]
+        kind = "some_one" if len(names) == 1 else "some"
+        kind = "none" if not names else "all" if len(names) == len(rows) > 1 else kind
+        significant = self.words.say(f"significant_{kind}", names=self.words.listing(names))
+        return self.say("differences", baseline=self.contrast_baseline(), significant=significant,
+                        entries=self.words.listing(entries), level=self.values.level())  # fmt: skip
+
+    def answer(self) -> Sentence:
+        """Which network to train: one that the contrast singles out, or those that it leaves."""
+        plan, rows = self.study.contrast, self.found.contrasts
+        if plan is None or not rows:
+            return Sentence()
+        better = [self.name(row.model) for row in rows if row.significant and row.difference > 0]
+        still_open = [self.name(row.model) for row in rows if not row.significant]
+        names, kind = [self.name(row.model) for row in rows], "baseline"
+        if better:
+            names, kind = better, "better"
+        elif still_open:
+            names, kind = [*still_open, self.contrast_baseline()], "open"
+        in_time = plan.arm in self.found.budget_s
+        where = self.words.say("in_time" if in_time else "in_arm", arm=self.contrast_arm())
+        one = "_one" if len(names) == 1 else ""
+        return self.say(f"answer_{kind}{one}", where=where, baseline=self.contrast_baseline(),
+                        names=self.words.listing(names))  # fmt: skip
 
     # ------------------------------------------------------------------------- time
 
@@ -257,16 +330,19 @@ class Claims:
 
     def budget(self) -> Sentence:
         """The time that the budget's network needs for its steps, in minutes."""
-        like = self.study.budget.like if self.study.budget else None
-        row = next((row for row in self.found.timing if row.model == like), None)
-        if row is None or not self.found.budget_s:
+        if not self.found.budget_s:
             return Sentence()
-        formula, label = "median step × steps of the network", self.words.label
-        sources = self.values.timed(row)
-        return self.say("budget", entries=self.phrases("budget_minutes", {
-            label("arm", a): self.number(f"budget.{a}.minutes", seconds, MINUTES, formula, sources)
-            for a, seconds in self.found.budget_s.items()
-        }))  # fmt: skip
+        label = self.words.label
+        minutes = {label("arm", arm): self._minutes(arm) for arm in self.found.budget_s}
+        return self.say("budget", entries=self.phrases("budget_minutes", minutes))
+
+    def _minutes(self, arm: str) -> Value:
+        """The time of an arm of equal time."""
+        assert self.study.budget is not None
+        row = next(row for row in self.found.timing if row.model == self.study.budget.like)
+        key, formula = f"budget.{arm}.minutes", "median step × steps of the network"
+        seconds = self.found.budget_s[arm]
+        return self.number(key, seconds, MINUTES, formula, self.values.timed(row))
 
     def throughput(self) -> Sentence:
         """Why step times differ: operations per second, and what takes the rest."""
@@ -311,6 +387,30 @@ class Claims:
 
     # ------------------------------------------------------------------------- studies named
 
+    def search(self) -> Sentence:
+        """How the rates were searched, where it was in two stages of equal time."""
+        study = self.data.tuning.study if self.data.tuning else None
+        if study is None or study.budget is None or len(study.budget.steps) != len(study.arm):
+            return Sentence()
+        rates, steps = sorted(*study.grid.values()), list(study.budget.steps.values())
+        doubled = all(b == 2 * a for a, b in itertools.pairwise(rates))
+        if len(steps) != 2 or not doubled:
+            return Sentence()
+        path = self.values.root / "experiments" / "study" / f"{study.name}.toml"
+        grid = [self.values.sources.toml(path, "grid.peak_learning_rate")]
+        budget = [self.values.sources.toml(path, "budget.steps")]
+        first, second = (
+            self.number(f"tuning.steps.{stage}", count, Form(unit="steps"),
+                        "as the study file says", budget)
+            for stage, count in study.budget.steps.items()
+        )  # fmt: skip
+        return self.say(
+            "search", like=self.name(study.budget.like), first=first, second=second,
+            count=self.values.count("rates", len(rates), grid, "rates"),
+            low=self.values.add("tuning.rate.low", rates[0], grid),
+            high=self.values.add("tuning.rate.high", rates[-1], grid),
+        )  # fmt: skip
+
     def tuning(self) -> Sentence:
         """Which rate was chosen for which network."""
         winners, formula = self.found.winners, "best validation accuracy of the last stage"
@@ -354,26 +454,35 @@ class Claims:
             "precision_stands" if found.stands else "precision_falls",
             mean=self.number("precision.mean", found.mean, POINTS, mean, sources),
             bound=self.number("precision.bound", found.bound, PERCENT, bound, sources),
-            level=self.values.level(),
-        )
+            level=self.values.level(), margin=self.values.margin(),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------- discussion
 
     def gain(self) -> Sentence:
         """What the longer budget buys each network."""
-        found = self.found
-        if not found.gains or found.gain_arms is None or len(found.gains) > LISTED:
+        return self._changes("gain", self.found.gains)
+
+    def speed(self) -> Sentence:
+        """What the steps buy that equal time gives to faster networks."""
+        said = self._changes("speed", self.found.speed)
+        if not self.found.replicas:
+            return said
+        names = self.words.listing(map(self.name, self.found.replicas))
+        return sentences(said, self.say("replicas", names=names))
+
+    def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
+        if not rows or len(rows) > LISTED:
             return Sentence()
         entries = []
-        for row in found.gains:
-            values, kind = self.values.of(row), "change_for"
+        for row in rows:
+            values, form = self.values.of(row), "change_for"
             parts = {"name": self.name(row.model), "value": values["difference"]}
             if interval := values["interval"]:
-                kind, parts = f"{kind}_interval", parts | vars(interval)
-            entries.append(self.words.say(kind, **parts))
-        shorter, longer = (self.words.label("arm", arm) for arm in found.gain_arms)
-        entry = self.words.listing(entries)
-        return self.say("gain", shorter=shorter, longer=longer, entries=entry)
+                form, parts = f"{form}_interval", parts | vars(interval)
+            entries.append(self.words.say(form, **parts))
+        shorter, longer = (self.words.label("arm", arm) for arm in rows[0].arms)
+        return self.say(kind, shorter=shorter, longer=longer, entries=self.words.listing(entries))
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SECTIONS = (
     "introduction", "related", "networks", "protocol", "results", "discussion", "limitations",
-    "reproducibility",
+    "conclusion", "reproducibility",
 )  # fmt: skip
 """Templates of the body, in order; sections of one's own stand after one of them."""
 SAMPLES = 10  # rows of the ledger that are printed; all of it is attached
@@ -312,7 +312,11 @@ def flags(data: StudyData) -> dict[str, bool]:
         "imported": study.origin == "imported",
         "contrast": study.contrast is not None,
         "budget": study.budget is not None,
+        "connected": sum(bool(data.complete_seeds(a)) for a in study.budget.steps) > 1
+        if study.budget
+        else False,
         "tuning": data.tuning is not None,
+        "precision": data.precision is not None,
         "tuned": any(o.from_study for e in data.experiments.values() for o in e.override.values()),
         "smoothing": data.recipe.label_smoothing > 0,
         "clipping": data.recipe.clip_norm > 0,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cnnpaper.study.load import StudyData
 
 T = TypeVar("T", bound=Hashable)
+NUMBER = re.compile(r"(?<![\w×-])(?<!stride )(?<!보폭이 )(?<!보폭을 )(\d+(?:[.,]\d+)*)(?![\d×])")
+"""In prose; a kernel's size and stride are none: ``3×3``, ``stride 1``."""
 WEIGHTED = ("Conv2d", "Linear")  # layers that the column "layers" counts
 LISTED_SEEDS = 6
 LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
@@ -46,6 +48,7 @@ class ArmFacts:
     declared: Value
     done: Value  # runs with a log: finished or diverged
     complete: Value  # seeds that all networks have
+    epochs: Value | None  # where its length is a number of epochs
 
 
 class Facts:
@@ -77,6 +80,11 @@ class Facts:
         self.readings = self.count("readings", len(read), read, "readings of the test images")
 
     # ------------------------------------------------------------------------- helpers
+
+    @cached_property
+    def protocol(self) -> str:
+        """The study's file, which is its protocol."""
+        return self.study_file.relative_to(self.root).as_posix()
 
     def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
         """A number of things, counted."""
@@ -141,15 +149,17 @@ class Facts:
         specs = [spec for spec in self.data.specs if (spec.arm or "") == key]
         logs = [self.data.logs[spec.path] for spec in specs if spec.path in self.data.logs]
         made, complete = self.headers(logs), len(self.data.complete_seeds(key))
+        epochs = None
         if arm.epochs is not None:
             length = self.of_study(f"{where}epochs", f"arm.{key}")
-            self.add(f"{prefix}.epochs", arm.epochs, length, unit="epochs")
+            epochs = self.add(f"{prefix}.epochs", arm.epochs, length, unit="epochs")
         return ArmFacts(
             key, prefix, self.words.label("arm", key) if key else "",
             declared=self.count(f"{prefix}.declared", len(specs), sources, "runs"),
             done=self.count(f"{prefix}.done", len(logs), made, "runs with a result"),
             complete=self.count(f"{prefix}.complete", complete, made,
                                 "seeds that all networks have"),
+            epochs=epochs,
         )  # fmt: skip
 
     def seeds(self, key: str) -> Sentence:
@@ -247,10 +257,10 @@ class Facts:
 
     def quote(self, text: str, key: str, sources: list[Source]) -> Sentence:
         """Prose of a TOML file, with typographic signs; a number in it is a value of that line,
-        but for the size of a kernel, ``3×3``."""
+        by :data:`NUMBER`."""
         text = " ".join(text.split()).replace("'", "’").replace(" -- ", " – ")
         parts: list[Part] = []
-        for place, part in enumerate(re.split(r"(?<![\w×-])(\d+(?:[.,]\d+)*)(?![\d×])", text)):
+        for place, part in enumerate(NUMBER.split(text)):
             if place % 2:
                 name = f"{key}.{place // 2 + 1}"
                 parts.append(self.add(name, part, sources, formula="as the file says"))

@@ -13,8 +13,10 @@ from cnnpaper.paper.facts import Facts, slug
 from cnnpaper.paper.ledger import ALPHA, COUNT, PERCENT, POINTS, Form, PValue, Source, Value
 from cnnpaper.study import analysis
 from cnnpaper.study.analysis import shown
-from cnnpaper.study.precision import Change
+from cnnpaper.study.precision import MARGIN, Change
+from cnnpaper.study.stats import CALIBRATION_BINS, POWER
 
+SMALL_DIFFERENCE = 0.01
 SMALL_P = PValue()
 WHOLE_PERCENT = Form(0, 100.0, "fraction")
 TENTH_PERCENT = Form(1, 100.0, "fraction")
@@ -127,8 +129,9 @@ class Values(Facts):
                 paths = self.paths(self.found.calibration_arm, row.model)
                 return f"calibration.{row.model}", [*map(self.predictions, paths)]
             case analysis.Gain():
-                paths = [p for a in self.found.gain_arms or () for p in self.paths(a, row.model)]
-                return f"gain.{row.model}", [*map(self.result, paths)]
+                paths = [path for arm in row.arms for path in self.paths(arm, row.model)]
+                key = f"gain.{'.'.join(row.arms)}.{row.model}"
+                return key, [*map(self.result, paths)]
         plan = self.study.contrast
         assert plan is not None
         paths = [path for m in (row.model, plan.baseline) for path in self.paths(plan.arm, m)]
@@ -178,6 +181,26 @@ class Values(Facts):
     def level(self) -> Value:
         """The level of intervals in percent."""
         return self.number("interval.level", 1 - ALPHA, WHOLE_PERCENT, "chosen for intervals", [])
+
+    def margin(self) -> Value:
+        """What the mean change by bfloat16 must be shown to exceed, in points."""
+        return self.number("precision.margin", MARGIN, WHOLE_PERCENT, "chosen in advance", [])
+
+    def small(self) -> Value:
+        """The size, in points, below which a difference is called small."""
+        return self.number("test.small", SMALL_DIFFERENCE, WHOLE_PERCENT, "chosen in advance", [])
+
+    def power(self) -> Value:
+        """The power in percent for which detectable differences are given."""
+        return self.number("test.power", POWER, WHOLE_PERCENT, "chosen in advance", [])
+
+    def bins(self) -> Value:
+        """Into how many bins confidences are divided."""
+        return self.number("calibration.bins", CALIBRATION_BINS, COUNT, "chosen in advance", [])
+
+    def jpeg_quality(self) -> Value | None:
+        """Of the re-encoded copy of the images."""
+        return self.quoted("known", "known.jpeg_quality", "jpeg75", "quality")
 
     def duplicates(self) -> Value | None:
         """Share of test images with a near-duplicate among the training images, as published."""

@@ -113,6 +113,7 @@ class Calibration:
 class Gain:
     """Test accuracy in the longer arm minus that in the shorter."""
 
+    arms: tuple[str, str]  # shorter, longer
     model: str
     difference: float
     interval: Interval | None
@@ -140,8 +141,11 @@ class Findings:
     budgets: tuple[Budget, ...] = ()
     calibration_arm: str = ""
     calibration: tuple[Calibration, ...] = ()
-    gain_arms: tuple[str, str] | None = None
     gains: tuple[Gain, ...] = ()
+    speed: tuple[Gain, ...] = ()
+    """From equal epochs to equal time."""
+    replicas: tuple[str, ...] = ()
+    """Networks whose runs in both of these arms are the same, to the bit."""
     compute_s: float | None = None
     """Of all runs: the study's, its search's and its comparison of precisions'."""
 
@@ -229,23 +233,58 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
 
 
 def _gains(data: StudyData) -> dict[str, Any]:
-    """What the longest arm gains each network over the shortest, over seeds and images.
-
-    Of arms of equal time, where there is a budget; arms share no runs.
-    """
-    steps = dict(data.study.budget.steps) if data.study.budget else {}
+    """What steps gain each network: from the shortest arm to the longest (of equal time, where
+    there is a budget), and from an arm of equal epochs to the contrast's arm of equal time."""
+    study = data.study
+    steps = dict(study.budget.steps) if study.budget else {}
     if not steps:
         for spec in data.specs:
             steps.setdefault(spec.arm or "", spec.steps)
     arms = [arm for arm in sorted(steps, key=lambda arm: steps[arm]) if data.complete_seeds(arm)]
-    if len(arms) < 2 or steps[arms[0]] == steps[arms[-1]] or not data.study.data.test_images:
-        return {}
-    before, after = shown(data, arms[0]), shown(data, arms[-1])
-    found = []
-    for model in before if data.predictions else ():
-        test = stats.contrast(correct(data, after[model]), correct(data, before[model]))
-        found.append(Gain(model=model, difference=test.difference, interval=test.interval()))
-    return {"gain_arms": (arms[0], arms[-1]), "gains": tuple(found)}
+    found: dict[str, Any] = {}
+    if len(arms) > 1 and steps[arms[0]] < steps[arms[-1]]:
+        found["gains"] = _gained(data, arms[0], arms[-1])
+    equal = [key for key, arm in study.arm.items() if arm.epochs and data.complete_seeds(key)]
+    if equal and study.contrast and study.contrast.arm in arms:
+        pair = equal[0], study.contrast.arm
+        found |= {"speed": _gained(data, *pair), "replicas": _replicas(data, *pair)}
+    return found
+
+
+def _gained(data: StudyData, shorter: str, longer: str) -> tuple[Gain, ...]:
+    """Of each network whose steps differ between the arms; over seeds and images."""
+    if not data.predictions or not data.study.data.test_images:
+        return ()
+    before, after, steps = shown(data, shorter), shown(data, longer), _steps(data)
+    tests = {
+        model: stats.contrast(correct(data, after[model]), correct(data, before[model]))
+        for model in before
+        if steps[shorter, model] != steps[longer, model]
+    }
+    return tuple(
+        Gain(arms=(shorter, longer), model=m, difference=test.difference, interval=test.interval())
+        for m, test in tests.items()
+    )
+
+
+def _replicas(data: StudyData, *arms: str) -> tuple[str, ...]:
+    """Networks of the same steps in both arms whose runs of one seed ended in the same weights."""
+    steps, weights = _steps(data), {}
+    for spec in data.specs:
+        if spec.path in data.logs and (result := data.logs[spec.path].result):
+            weights[spec.arm, spec.model, spec.seed] = result.weights_sha256
+    seeds = set(data.complete_seeds(arms[0])) & set(data.complete_seeds(arms[1]))
+    return tuple(
+        model
+        for model in data.study.networks
+        if seeds
+        and steps[arms[0], model] == steps[arms[1], model]
+        and all(len({weights[arm, model, s] or arm for arm in arms}) == 1 for s in seeds)
+    )
+
+
+def _steps(data: StudyData) -> dict[tuple[str, str], int]:
+    return {(spec.arm or "", entry_of(spec)): spec.steps for spec in data.specs}
 
 
 def _calibration(data: StudyData) -> dict[str, Any]:

@@ -31,6 +31,7 @@ Interval: TypeAlias = tuple[float, float]
 
 LEVEL = 0.95
 """Confidence of every interval; one minus it is the family-wise error of every family of tests."""
+POWER = 0.8
 CALIBRATION_BINS = 15
 
 
@@ -84,7 +85,7 @@ class Difference:
         half = _quantile(level, self.df) * math.sqrt(self.variance)
         return self.difference - half, self.difference + half
 
-    def detectable(self, power: float = 0.8, alpha: float = 1 - LEVEL) -> float | None:
+    def detectable(self, power: float = POWER, alpha: float = 1 - LEVEL) -> float | None:
         """The true difference that a two-sided test with this error finds with probability
         ``power``; a rejection on the wrong side does not count."""
         if self.variance is None:

@@ -163,9 +163,8 @@ def findings(data: StudyData, shape: Shape) -> Findings:
         calibration_arm=arms[0],
         calibration=tuple(analysis.Calibration(model=m, temperature=0.8, ece=0.05, ece_scaled=0.01,
                                                nll=0.7, nll_scaled=0.65) for m in models if first),
-        gain_arms=(arms[0], arms[-1]) if len(arms) > 1 else None,
-        gains=tuple(analysis.Gain(model=m, difference=0.05, interval=(0.04, 0.06))
-                    for m in models if len(arms) > 1 and first and last),
+        gains=tuple(analysis.Gain(arms=(arms[0], arms[-1]), model=m, difference=0.05,
+                                  interval=(0.04, 0.06)) for m in models if len(arms) > 1 and first and last),
     )  # fmt: skip
 
 
