@@ -136,9 +136,7 @@ def validation_accuracy(
     return float(metrics.accuracy(data.validation.labels, logits))
 
 
-def timed(
-    spec: RunSpec, data_dir: Path, cell: Cell
-) -> Generator[list[float] | None, str, None]:
+def timed(spec: RunSpec, data_dir: Path, cell: Cell) -> Generator[list[float] | None, str, None]:
     """Rounds of one loop, in a process as :func:`cnnpaper.runs.timing.timed` is for ours."""
     torch.set_num_threads(spec.threads or physical_cores())
     data = load_images(spec.data, data_dir)
