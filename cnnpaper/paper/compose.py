@@ -322,7 +322,7 @@ def flags(data: StudyData) -> dict[str, bool]:
         "clipping": data.recipe.clip_norm > 0,
         "augmented": data.recipe.crop_padding > 0,
         "alternating": data.recipe.flip == "alternating",
-        "departures": any(e.override for e in data.experiments.values()),
+        "departures": any(o.why for e in data.experiments.values() for o in e.override.values()),
     }
 
 

@@ -268,17 +268,17 @@ class Facts:
                 parts.append(part)
         return Sentence(tuple(parts))
 
-    def departures(self) -> list[tuple[str, str, Value, Sentence | str]]:
-        """Departures of networks from the recipe: model, key, value and reason."""
-        found: list[tuple[str, str, Value, Sentence | str]] = []
+    def departures(self) -> list[tuple[str, str, Value, Sentence]]:
+        """Departures of networks from the recipe: model, key, value and reason; a value that a
+        search chose by the same rule for all is none."""
+        found: list[tuple[str, str, Value, Sentence]] = []
         for model, experiment in self.data.experiments.items():
             for key, entry in experiment.override.items():
-                value = self.recipe_value(key, model)
-                why: Sentence | str = self.words.text("value.tuned")
                 if entry.why:
+                    value = self.recipe_value(key, model)
                     place = self.of_network(model, f"override.{key}.why", f"override.{key}")
                     why = self.quote(entry.why, f"{value.key}.why", place)
-                found.append((model, key, value, why))
+                    found.append((model, key, value, why))
         return found
 
     # ------------------------------------------------------------------------- networks

@@ -18,6 +18,9 @@ from cnnpaper.study.precision import Change
 SIDE_BY_SIDE, LONGEST_HEAD = 5, 16
 """With more networks, or with names of more characters, the recipe has no column for each."""
 
+ARM_COLUMNS = (("steps", "steps"), ("epochs", "epochs"), ("runs", "runs"),
+               ("residual_s", "residual"))  # fmt: skip
+
 
 class Tables:
     """Makes the tables of one study."""
@@ -37,7 +40,7 @@ class Tables:
             changes = self.found.precision.changes if self.found.precision else ()
             found = [
                 self.networks(), self.recipe(), self.arms(),
-                self._of("timing", StepTime, self.found.timing), self.sections(), self.budget(),
+                self._of("timing", StepTime, self.found.timing), self.sections(),
                 self.tuning(), self._of("precision", Change, changes),
                 *(self.accuracy(arm.key) for arm in self.values.arms),
                 self._of("contrast", Contrast, self.found.contrasts),
@@ -116,16 +119,24 @@ class Tables:
         return table("departures", columns, rows)
 
     def arms(self) -> Table:
-        """Steps, epochs and runs of each network in each arm."""
+        """Steps, epochs and runs of each network in each arm, and how far steps miss a budget."""
         arms = self.values.arms if self.study.arm else []
+        missed = {(row.arm, row.model): row for row in self.found.budgets}
+        timed = {arm for arm, _ in missed}
         columns = [self.text("network")] + [
-            self.col(f"{arm.key}_{name}", name, arm.label)
-            for arm in arms for name in ("steps", "epochs", "runs")
+            self.col(f"{arm.key}_{key}", name, arm.label)
+            for arm in arms for key, name in ARM_COLUMNS
+            if arm.key in timed or key != "residual_s"
         ]  # fmt: skip
-        rows: list[Row] = [
-            [self.name(m), *(cell for arm in arms for cell in self._arm(arm.key, m))]
-            for m in self.models if arms
-        ]  # fmt: skip
+        rows: list[list[Cell]] = []
+        for model in self.models if arms else ():
+            row: list[Cell] = [self.name(model)]
+            for arm in arms:
+                row += self._arm(arm.key, model)
+                if arm.key in timed:
+                    found = missed.get((arm.key, model))
+                    row.append(self.values.of(found)["residual_s"] if found else None)
+            rows.append(row)
         return table("arms", columns, rows)
 
     def _arm(self, arm: str, model: str) -> list[Cell]:
@@ -178,22 +189,6 @@ class Tables:
         group = self.words.text("table.milliseconds")
         columns = [self.text("network"), *(self.col(f"{n}_ms", n, group) for n in names)]
         return table("sections", columns, rows)
-
-    def budget(self) -> Table:
-        """How the steps of each network fill the budgets."""
-        arms = list(dict.fromkeys(row.arm for row in self.found.budgets))
-        by = {(row.arm, row.model): row for row in self.found.budgets}
-        rows: list[Row] = []
-        for model in dict.fromkeys(row.model for row in self.found.budgets):
-            values = [self.values.of(by[a, model]) if (a, model) in by else {} for a in arms]
-            cells = [each.get(key) for each in values for key in ("steps", "residual_s")]
-            rows.append([self.name(model), *cells])
-        columns = [self.text("network")]
-        for arm in arms:
-            label = self.words.label("arm", arm)
-            columns += [self.col(f"{arm}_steps", "steps", label),
-                        self.col(f"{arm}_residual_s", "residual", label)]  # fmt: skip
-        return table("budget", columns, rows)
 
     def tuning(self) -> Table:
         """Validation accuracy by rate and stage."""

@@ -70,7 +70,6 @@ FIELDS: dict[type, dict[str, Field]] = {
                         "evaluation"),
     },
     analysis.Budget: {
-        "steps": Field(Form(unit="steps"), "as declared"),
         "residual_s": Field(Form(1, unit="s", signed=True), "predicted training time minus budget"),
     },
     analysis.Trial: {"val_acc": Field(TENTH_PERCENT, "val_acc of the trial")},
