@@ -110,7 +110,7 @@ class Tables:
 
     def departures(self) -> Table:
         """Departures of networks from the recipe, with reasons."""
-        rows = [
+        rows: list[Row] = [
             [self.name(model), self.words.label("setting", key), value, reason]
             for model, key, value, reason in self.values.departures()
         ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnnpaper.paper.compose import Composer
-from cnnpaper.study.analysis import Contrast, Findings
+from cnnpaper.study.analysis import Contrast, Findings, Gain
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 
@@ -30,16 +30,17 @@ def claims(tmp_path: Path, change: Callable[[Findings], Findings] = lambda f: f,
 @pytest.mark.parametrize(
     "change,said",
     [
-        ({}, "VGG-16 is more accurate than ResNet-18 by 1.53 points (simultaneous 95 % interval of "
+        ({}, "VGG-16 is more accurate than ResNet-18 by 1.53 points (simultaneous 95% interval of "
          "the difference 0.40 to 2.66, adjusted p = 0.006)."),
         ({"difference": -0.0053, "interval": (-0.01, -0.0006), "p_holm": 0.0004},
          "VGG-16 is less accurate than ResNet-18 by a small difference of 0.53 points "
-         "(simultaneous 95 % interval −1.00 to −0.06, adjusted p < 0.001)."),
+         "(simultaneous 95% interval −1.00 to −0.06, adjusted p < 0.001)."),
         ({"interval": (-0.001, 0.03), "p_holm": 0.07, "significant": False},
          "The difference between VGG-16 and ResNet-18 is not resolved (+1.53 points, simultaneous "
-         "95 % interval −0.10 to 3.00, adjusted p = 0.070); 5 seeds detect 1.2 points."),
+         "95% interval −0.10 to 3.00, adjusted p = 0.070); with 5 seeds a difference "
+         "of 1.2 points is detected with a power of 80%."),
         ({"p_holm": 0.0499},  # not printed at the level that it is below
-         "VGG-16 is more accurate than ResNet-18 by 1.53 points (simultaneous 95 % interval of "
+         "VGG-16 is more accurate than ResNet-18 by 1.53 points (simultaneous 95% interval of "
          "the difference 0.40 to 2.66, adjusted p = 0.0499)."),
     ],
 )  # fmt: skip
@@ -49,11 +50,47 @@ def test_only_significance_ranks(tmp_path: Path, change: dict[str, Any], said: s
     assert str(found).replace(NBSP, " ") == said
 
 
+LESS = replace(MORE, model="alexnet", difference=-0.06, interval=(-0.07, -0.05))
+OPEN = replace(MORE, model="googlenet", significant=False)
+
+
+@pytest.mark.parametrize(
+    "rows,said",
+    [
+        ((LESS,), "In this time, ResNet-18 is the network to choose: AlexNet is significantly less "
+                  "accurate."),
+        ((LESS, replace(LESS, model="vgg16")), "In this time, ResNet-18 is the network to choose "
+         "among these: each of the others is significantly less accurate."),
+        ((LESS, MORE, OPEN), "In this time, VGG-16 is significantly more accurate than ResNet-18."),
+        ((LESS, OPEN), "In this time, the choice between GoogLeNet and ResNet-18 remains open: no "
+         "difference from ResNet-18 is resolved."),
+        ((), ""),
+    ],
+)  # fmt: skip
+def test_the_answer_is_what_the_contrast_leaves(
+    tmp_path: Path, rows: tuple[Contrast, ...], said: str
+) -> None:
+    found = claims(tmp_path, lambda found: replace(found, contrasts=rows))
+    assert str(found.answer()) == said
+    assert "most accurate" not in str(found.abstract())
+
+
+def test_equal_epochs_and_runs_that_are_the_same(tmp_path: Path) -> None:
+    gain = Gain(arms=("equal", "short"), model="alexnet", difference=0.05, interval=None)
+    change = {"speed": (gain,), "replicas": ("resnet18",)}
+    said = claims(tmp_path, lambda found: replace(found, **change)).speed()
+    assert str(said).replace(NBSP, " ") == (
+        "From “equal epochs” to “short”, mean test accuracy changes by +5.00 points for AlexNet. "
+        "For ResNet-18 both arms have the same number of steps, and runs with the same seed ended "
+        "with the same weights, bit for bit."
+    )
+
+
 def test_accuracies_are_listed_or_given_as_a_range(tmp_path: Path) -> None:
     said = claims(tmp_path, spread=0.0).accuracies("equal")
     assert str(said).replace(NBSP, " ") == (
-        "In the arm “equal epochs”, mean test accuracies over 3 seeds are 65.00 % for AlexNet, "
-        "78.00 % for VGG-16, 78.50 % for GoogLeNet, and 80.00 % for ResNet-18."
+        "In the arm “equal epochs”, mean test accuracies over 3 seeds are 65.00% for AlexNet, "
+        "78.00% for VGG-16, 78.50% for GoogLeNet, and 80.00% for ResNet-18."
     )
 
 
