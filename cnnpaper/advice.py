@@ -39,7 +39,7 @@ def advice(target: str, /, **variables: object) -> str:
             ``GPUS`` are carried over from the environment where they are not given.
     """
     carried = () if target in WITHOUT_DATA else FROM_ENVIRONMENT
-    given = {name: os.environ.get(name) for name in carried} | variables
+    given = {name: os.environ[name] for name in carried if name in os.environ} | variables
     if Path(str(given.get("DATA_DIR") or "")).resolve() == Path("data").resolve():
         del given["DATA_DIR"]  # the default
     # make expands a dollar in what it is given; 0 is a seed, so only None and "" are left out

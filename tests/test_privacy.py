@@ -39,7 +39,10 @@ def laid_open(pdf: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "command",
-    ["make report EDITION=html", pytest.param("make tiny STUDY=small", marks=pytest.mark.train)],
+    [
+        "make report EDITION=html",
+        pytest.param("make tiny STUDY=small", marks=pytest.mark.train),
+    ],
 )
 def test_report_and_training_use_no_network(root: Path, command: str) -> None:
     tiny.add_to(root, steps=4)
