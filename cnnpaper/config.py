@@ -246,6 +246,13 @@ class Study(Length):
             return dict[str | None, Arm](self.arm.items())
         return {None: Arm(epochs=self.epochs, steps=self.steps, seeds=self.seeds)}
 
+    @property
+    def equal_epochs(self) -> str | None:
+        """The arm of equal epochs beside those of equal time, where there are both."""
+        timed = self.budget.steps if self.budget else {}
+        arms = [name for name, arm in self.arm.items() if arm.epochs and name not in timed]
+        return arms[0] if timed and arms else None
+
 
 class RunSpec(Model):
     """Everything that one training needs to know; with code and data it decides the result."""

@@ -49,7 +49,7 @@ class Timing(Part):
     sections: dict[str, tuple[float, ...]]
     """Of each of :data:`SECTIONS`, the mean seconds a step in one more round, with hooks."""
     startup_s: float
-    """From the start of the process to the first step: imports, images, weights."""
+    """To read the images, build the network and do the first step; imports come before."""
     eval_s: float
     """Evaluation of the validation images."""
     miniature_s: float

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cnnpaper import cli
+from tests import fabricate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -28,8 +29,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             place / folder,
             ignore=shutil.ignore_patterns("__pycache__", "*.pdf", ".*"),
         )
-    for path in (place / "experiments").glob("*.toml"):  # what was chosen from logs is not here
-        path.write_text(path.read_text("utf-8").partition("\n[override.")[0], "utf-8")
+    fabricate.forget_rates(place)
     for name in ("Makefile", "README.md", "LICENSE", "pyproject.toml", "uv.lock"):
         shutil.copy(REPOSITORY / name, place)
     monkeypatch.chdir(place)

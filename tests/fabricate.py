@@ -72,10 +72,15 @@ def repository(root: Path, *, code: bool = False) -> Path:
         shutil.copytree(REPOSITORY / folder, root / folder, ignore=ignore, dirs_exist_ok=True)
     for file in ("cnnpaper/metrics.py", "pyproject.toml", "uv.lock", "CITATION.cff"):
         shutil.copyfile(REPOSITORY / file, root / file)
-    for path in (root / "experiments").glob("*.toml"):  # what tuning decided is no test's business
+    forget_rates(root)
+    return root
+
+
+def forget_rates(root: Path) -> None:
+    """Take what tuning decided out of the networks' files: its logs are not in ``root``."""
+    for path in (root / "experiments").glob("*.toml"):
         text = path.read_text("utf-8")
         path.write_text(text.split("\n[override.peak_learning_rate]")[0], "utf-8")
-    return root
 
 
 def study(root: Path, plan: Plan | None = None, *, code: bool = False) -> Path:

@@ -48,7 +48,7 @@ class Claims:
         return found
 
     def phrases(self, kind: str, values: Mapping[str, Value]) -> Sentence:
-        """A phrase for each value by name: ``77.61 % for ResNet-18 and 65.21 % for AlexNet``."""
+        """A phrase for each value by name: ``77.61% for ResNet-18 and 65.21% for AlexNet``."""
         return self.words.listing(
             self.words.say(kind, name=name, value=value) for name, value in values.items()
         )
@@ -76,10 +76,8 @@ class Claims:
         if arm is None or not self.data.logs:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
             return self.say(kind, done=self.values.done, declared=self.values.declared)
-        results = self.differences() if self.found.contrasts else self.primary()
-        return sentences(
-            self.accuracies(arm, long=True), results, self.answer(), self.equal_epochs()
-        )
+        return sentences(self.accuracies(arm, long=True), self.differences(), self.answer(),
+                         self.equal_epochs())  # fmt: skip
 
     def leading_arm(self) -> str | None:
         """The arm of the contrast, or else the first one that has accuracies."""
@@ -124,16 +122,10 @@ class Claims:
             return "_after", {"epochs": epochs}
         return "_of_arm", {"arm": self.words.label("arm", arm)}
 
-    def in_time(self) -> Sentence:
-        """The accuracies that the answer is about."""
-        plan = self.study.contrast
-        return self.accuracies(plan.arm, long=True) if plan else Sentence()
-
     def equal_epochs(self) -> Sentence:
         """The accuracies of the arm in which all networks have the same epochs."""
-        timed = self.study.budget.steps if self.study.budget else {}
-        arms = [arm.key for arm in self.values.arms if arm.epochs and arm.key not in timed]
-        return self.accuracies(arms[0], long=True) if timed and arms else Sentence()
+        arm = self.study.equal_epochs
+        return self.accuracies(arm, long=True) if arm else Sentence()
 
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
@@ -230,9 +222,9 @@ class Claims:
                         power=self.values.power())  # fmt: skip
 
     def differences(self) -> Sentence:
-        """The contrasts in one sentence, or their number where they are many."""
+        """The contrasts in one sentence; :meth:`primary` where there are none, or too many."""
         rows = self.found.contrasts
-        if len(rows) > LISTED:
+        if not rows or len(rows) > LISTED:
             return self.primary()
         entries = []
         for row in rows:

@@ -298,6 +298,7 @@ class Composer:
 def flags(data: StudyData) -> dict[str, bool]:
     """What the templates ask before they say something."""
     study, logs = data.study, data.logs
+    timed = study.budget.steps if study.budget else ()
     names = " ".join(run.header.data.name or "" for run in logs.values()).lower()
     return {
         "several_networks": len(study.networks) > 1,
@@ -312,9 +313,7 @@ def flags(data: StudyData) -> dict[str, bool]:
         "imported": study.origin == "imported",
         "contrast": study.contrast is not None,
         "budget": study.budget is not None,
-        "connected": sum(bool(data.complete_seeds(a)) for a in study.budget.steps) > 1
-        if study.budget
-        else False,
+        "connected": sum(bool(data.complete_seeds(arm)) for arm in timed) > 1,
         "tuning": data.tuning is not None,
         "precision": data.precision is not None,
         "tuned": any(o.from_study for e in data.experiments.values() for o in e.override.values()),

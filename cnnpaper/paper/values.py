@@ -64,7 +64,7 @@ FIELDS: dict[type, dict[str, Field]] = {
                             "gmac_per_s", "gmacs"),
         "peak_memory": Field(Form(2, 2.0**-30, "bytes"), "peak memory of the process, in GiB",
                              "memory_gib", "memory"),
-        "startup_s": Field(SECONDS, "start of the process to the first step", "startup_s",
+        "startup_s": Field(SECONDS, "images read, network built, first step done", "startup_s",
                            "startup"),
         "eval_s": Field(SECONDS, "evaluation of the validation images", "evaluation_s",
                         "evaluation"),

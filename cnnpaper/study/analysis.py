@@ -244,9 +244,9 @@ def _gains(data: StudyData) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if len(arms) > 1 and steps[arms[0]] < steps[arms[-1]]:
         found["gains"] = _gained(data, arms[0], arms[-1])
-    equal = [key for key, arm in study.arm.items() if arm.epochs and data.complete_seeds(key)]
-    if equal and study.contrast and study.contrast.arm in arms:
-        pair = equal[0], study.contrast.arm
+    equal = study.equal_epochs
+    if equal and data.complete_seeds(equal) and study.contrast and study.contrast.arm in arms:
+        pair = equal, study.contrast.arm
         found |= {"speed": _gained(data, *pair), "replicas": _replicas(data, *pair)}
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -130,6 +131,41 @@ def test_gain_from_the_shortest_to_the_longest_arm(tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------- predictions
+
+
+BUDGET = (
+    f'{CONTRAST}\nbudget = {{ like = "resnet18", timing = "invented", '
+    f'processor = "{fabricate.PROCESSOR}", steps = {{ short = 30 }} }}'
+)
+TIMED = {
+    "short": {"steps": {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30},
+              "seeds": [0, 1]},
+    "equal": {"epochs": 3, "seeds": [0, 1]},
+}  # fmt: skip
+
+
+def test_equal_epochs_beside_equal_time(tmp_path: Path) -> None:
+    """Three epochs are the 30 steps that ResNet-18 has in both arms."""
+    fabricate.study(tmp_path, Plan(arms=TIMED, more=BUDGET))
+    fabricate.timing(tmp_path)
+    data, result = found(tmp_path)
+    assert [(row.model, row.arms) for row in result.speed] == [
+        (model, ("equal", "short")) for model in ("alexnet", "vgg16", "googlenet")
+    ]
+    longer = fmean(accuracies(tmp_path, "vgg16", "short", 2))
+    shorter = fmean(accuracies(tmp_path, "vgg16", "equal", 2))
+    assert result.speed[1].difference == pytest.approx(longer - shorter)
+    assert result.replicas == ()  # other weights
+    for seed in (0, 1):
+        own, other = (f"invented/{arm}/resnet18-s{seed}" for arm in ("equal", "short"))
+        data.logs[own] = replace(data.logs[own], result=data.logs[other].result)
+    assert analyse(data).replicas == ("resnet18",)
+
+
+def test_an_arm_is_not_compared_with_itself(tmp_path: Path) -> None:
+    arms = {"short": {"epochs": 3, "seeds": [0, 1]}}
+    _, result = found(fabricate.study(tmp_path, Plan(arms=arms, more=CONTRAST)))
+    assert (result.speed, result.replicas) == ((), ())
 
 
 def test_calibration_undoes_a_factor(tmp_path: Path) -> None:
