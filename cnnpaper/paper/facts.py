@@ -283,6 +283,11 @@ class Facts:
 
     # ------------------------------------------------------------------------- networks
 
+    @cached_property
+    def described(self) -> bool:
+        """Does a log say what a network of the study is?"""
+        return any(self.log_of(model) for model in self.study.networks)
+
     def log_of(self, model: str) -> Run | None:
         """A log that says what the network is."""
         studies = (self.data, self.data.tuning, self.data.precision)

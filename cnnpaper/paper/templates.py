@@ -53,12 +53,16 @@ class Face(Protocol):
 
     def breakable(self, text: str) -> Markup:
         """A path or a command, which may break after its punctuation."""
-        pieces = re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
-        return self.break_here.join(map(self.escape, pieces))
+        return self.break_here.join(map(self.escape, punctuated(text)))
 
     def paragraphs(self, text: str) -> str:
         """Text whose paragraphs are separated by empty lines."""
         return text
+
+
+def punctuated(text: str) -> list[str]:
+    """A path or a command in pieces that end with its punctuation."""
+    return re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
 
 
 Citations = Callable[[Cite], Iterable[str | tuple[str, str]]]

@@ -7,6 +7,7 @@ overfull box, a float that is too large or lost, a missing glyph, an undefined r
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from markupsafe import Markup
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
-from cnnpaper.paper.templates import Face
+from cnnpaper.paper.templates import Face, punctuated
 
 SPECIAL = {char: rf"\{char}" for char in "{}$&#%_"} | {
     "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -35,8 +36,8 @@ MATH = {
 }  # fmt: skip
 """Characters that the text faces lack and the mathematical ones have."""
 LONGEST_WORD, BROKEN_EVERY, LONGEST_LINK = 28, 14, 20
-"""Characters: a longer word may break after every so many; a longer value is a link in part only,
-since a link that is broken over two pages confuses the driver."""
+"""Characters: a longer word may break after its punctuation, and where so many have none; a longer
+value is a link in part only, since a link that is broken over two pages confuses the driver."""
 
 
 class TexFace(Face):
@@ -80,9 +81,15 @@ def _escape_word(word: str) -> str:
         rf"\ensuremath{{{MATH[char]}}}" if char in MATH else SPECIAL.get(char, char)
         for char in word
     ]
-    step = BROKEN_EVERY if len(word) > LONGEST_WORD else len(word) + 1
-    parts = ("".join(chars[start : start + step]) for start in range(0, len(word), step))
-    return TexFace.break_here.join(map(Markup, parts))
+    if len(word) <= LONGEST_WORD:
+        return Markup("".join(chars))
+    ends = set(itertools.accumulate(map(len, punctuated(word))))
+    parts, start = [], 0
+    for end in range(1, len(word) + 1):
+        if end in ends or end - start == BROKEN_EVERY:
+            parts.append(Markup("".join(chars[start:end])))
+            start = end
+    return TexFace.break_here.join(parts)
 
 
 def pdf_string(text: str) -> str:
