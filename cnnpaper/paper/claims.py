@@ -457,11 +457,7 @@ class Claims:
 
     def speed(self) -> Sentence:
         """What the steps buy that equal time gives to faster networks."""
-        said = self._changes("speed", self.found.speed)
-        if not self.found.replicas:
-            return said
-        names = self.words.listing(map(self.name, self.found.replicas))
-        return sentences(said, self.say("replicas", names=names))
+        return self._changes("speed", self.found.speed)
 
     def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
         if not rows or len(rows) > LISTED:

@@ -144,8 +144,6 @@ class Findings:
     gains: tuple[Gain, ...] = ()
     speed: tuple[Gain, ...] = ()
     """From equal epochs to equal time."""
-    replicas: tuple[str, ...] = ()
-    """Networks whose runs in both of these arms are the same, to the bit."""
     compute_s: float | None = None
     """Of all runs: the study's, its search's and its comparison of precisions'."""
 
@@ -246,8 +244,7 @@ def _gains(data: StudyData) -> dict[str, Any]:
         found["gains"] = _gained(data, arms[0], arms[-1])
     equal = study.equal_epochs
     if equal and data.complete_seeds(equal) and study.contrast and study.contrast.arm in arms:
-        pair = equal, study.contrast.arm
-        found |= {"speed": _gained(data, *pair), "replicas": _replicas(data, *pair)}
+        found["speed"] = _gained(data, equal, study.contrast.arm)
     return found
 
 
@@ -264,22 +261,6 @@ def _gained(data: StudyData, shorter: str, longer: str) -> tuple[Gain, ...]:
     return tuple(
         Gain(arms=(shorter, longer), model=m, difference=test.difference, interval=test.interval())
         for m, test in tests.items()
-    )
-
-
-def _replicas(data: StudyData, *arms: str) -> tuple[str, ...]:
-    """Networks of the same steps in both arms whose runs of one seed ended in the same weights."""
-    steps, weights = _steps(data), {}
-    for spec in data.specs:
-        if spec.path in data.logs and (result := data.logs[spec.path].result):
-            weights[spec.arm, spec.model, spec.seed] = result.weights_sha256
-    seeds = set(data.complete_seeds(arms[0])) & set(data.complete_seeds(arms[1]))
-    return tuple(
-        model
-        for model in data.study.networks
-        if seeds
-        and steps[arms[0], model] == steps[arms[1], model]
-        and all(len({weights[arm, model, s] or arm for arm in arms}) == 1 for s in seeds)
     )
 
 

@@ -75,14 +75,11 @@ def test_the_answer_is_what_the_contrast_leaves(
     assert "most accurate" not in str(found.abstract())
 
 
-def test_equal_epochs_and_runs_that_are_the_same(tmp_path: Path) -> None:
+def test_what_equal_time_changes(tmp_path: Path) -> None:
     gain = Gain(arms=("equal", "short"), model="alexnet", difference=0.05, interval=None)
-    change = {"speed": (gain,), "replicas": ("resnet18",)}
-    said = claims(tmp_path, lambda found: replace(found, **change)).speed()
+    said = claims(tmp_path, lambda found: replace(found, speed=(gain,))).speed()
     assert str(said).replace(NBSP, " ") == (
-        "From “equal epochs” to “short”, mean test accuracy changes by +5.00 points for AlexNet. "
-        "For ResNet-18 both arms have the same number of steps, and runs with the same seed ended "
-        "with the same weights, bit for bit."
+        "From “equal epochs” to “short”, mean test accuracy changes by +5.00 points for AlexNet."
     )
 
 
