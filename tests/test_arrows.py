@@ -23,25 +23,15 @@ def room(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def imports(path: Path) -> dict[str, bool]:
-    """Modules that a file imports → only for annotations."""
-    tree = ast.parse(path.read_text("utf-8"))
-    typing = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    found: dict[str, bool] = {}
-    for node in ast.walk(tree):
-        names: list[str] = []
+def imports(path: Path) -> set[str]:
+    """What a file imports, anywhere in it: modules, or names in them."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            found[name] = found.get(name, True) and id(node) in typing
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -66,16 +56,15 @@ def test_neither_wing_imports_the_other_and_the_bridge_imports_none() -> None:
 
 
 def test_there_is_no_circle() -> None:
-    """Neither between rooms nor between files, late imports included; annotations are no tie."""
+    """Neither between rooms nor between files; late imports and those for annotations count."""
     rooms: dict[str, set[str]] = {}
     files: dict[str, set[str]] = {module: set() for module in FILES.values()}
     for one, other in ARROWS:
         if one != other and other:
             rooms.setdefault(one, set()).add(other)
     for path, module in FILES.items():
-        for name, typing in imports(path).items():  # a module, or something in it
-            if not typing:
-                files[module] |= {name, name.rpartition(".")[0]} & (files.keys() - {module})
+        for name in imports(path):  # a module, or something in it
+            files[module] |= {name, name.rpartition(".")[0]} & (files.keys() - {module})
     TopologicalSorter(rooms).prepare()  # raises CycleError
     TopologicalSorter(files).prepare()
 
@@ -85,8 +74,8 @@ def test_the_paper_s_wing_and_the_bridge_never_name_torch() -> None:
         f"{module}: {name}"
         for path, module in FILES.items()
         if room(module) in PAPER | BRIDGE
-        for name, typing in imports(path).items()
-        if name.split(".")[0] in TORCH and not typing
+        for name in imports(path)
+        if name.split(".")[0] in TORCH
     ]
     assert found == []
 

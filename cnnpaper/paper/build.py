@@ -243,5 +243,6 @@ def _write_citation(root: Path, document: Document) -> None:
 def _write_html(root: Path, study: str, document: Document, output: Path) -> str:
     from cnnpaper.paper import html
 
-    write_atomic(output, html.assemble(root, document).encode())
+    page = html.assemble(root, document.files["paper.html"], document.attachments)
+    write_atomic(output, page.encode())
     return ""

@@ -7,18 +7,14 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
 from cnnpaper.paper.templates import Face
-
-if TYPE_CHECKING:
-    from cnnpaper.paper.compose import Document
 
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
@@ -136,14 +132,14 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}"
 
 
-def assemble(root: Path, document: Document) -> str:
+def assemble(root: Path, page: str, attachments: Mapping[str, bytes]) -> str:
     """The page numbered, with all printed values and the attached files at its end."""
     files = "\n".join(
         f'<li><a download="{name}" href="{data_uri(data, _kind(name))}">{name}</a></li>'
-        for name, data in sorted(document.attachments.items())
+        for name, data in sorted(attachments.items())
     )
     style = (root / "report" / "layout" / "paper.css").read_text("utf-8")
-    text = kept_together(numbered(document.files["paper.html"]))
+    text = kept_together(numbered(page))
     return text.replace("<!-- files -->", files).replace("<!-- style -->", style)
 
 

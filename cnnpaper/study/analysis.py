@@ -21,7 +21,7 @@ from cnnpaper import log, metrics, timings, tuning
 from cnnpaper.config import RunSpec, run_name
 from cnnpaper.study import stats
 from cnnpaper.study.load import StudyData
-from cnnpaper.study.precision import Precision, compare
+from cnnpaper.study.precision import Precision, allowed
 from cnnpaper.study.stats import Interval, Summary
 
 SUMMARISED = ("test_acc", "val_acc", "train_s")  # columns of the runs
@@ -149,13 +149,17 @@ class Findings:
 
 
 def analyse(data: StudyData) -> Findings:
-    """Everything that the study's logs say."""
+    """Everything that the study's logs say.
+
+    Raises:
+        UserError: the study is in bfloat16, and its comparison of precisions forbids that.
+    """
     studies = [one for one in (data, data.tuning, data.precision) if one is not None]
     return Findings(
         summaries=_summaries(data),
         contrasts=_contrasts(data),
         **_tuning(data.tuning),
-        precision=compare(data.precision),
+        precision=allowed(data),
         **_timing(data),
         **_calibration(data),
         **_gains(data),

@@ -20,7 +20,7 @@ from cnnpaper.config import Experiment, Recipe, RunSpec, Study
 from cnnpaper.files import UserError
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
-from cnnpaper.study import checks, precision
+from cnnpaper.study import checks
 from cnnpaper.study.imported import read_study
 from cnnpaper.tuning import GUESSING
 
@@ -88,7 +88,7 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         allow_stale: keep stale runs, and say in ``stale`` why they are.
 
     Raises:
-        UserError: no such study, or a run, an override, a budget or a precision that is refused.
+        UserError: no such study, or a run, an override or a budget that is refused.
     """
     study = config.load_study(root, name)
     known = study.networks if study.origin == "trained" else config.known_models(root)
@@ -102,7 +102,6 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
             tuning.check_override(root, model, experiment)
     specs = tuning.declared(root, study) if study.origin == "trained" else []
     checks.check_budget(root, study, specs)
-    precision.check(root, study, specs, precision.compare(compared))
     logs = _declared(root, study, specs)
     if study.origin == "imported":
         logs = {**read_study(root, study)}

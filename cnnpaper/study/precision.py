@@ -9,16 +9,11 @@ study file names, is above :data:`MARGIN`. The further seeds of a network that l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnnpaper.advice import advice
-from cnnpaper.config import RunSpec, Study
 from cnnpaper.files import UserError
 from cnnpaper.study import stats
-
-if TYPE_CHECKING:
-    from cnnpaper.study.load import StudyData
+from cnnpaper.study.load import StudyData
 
 MARGIN = -0.01  # the mean change in validation accuracy that bfloat16 must be shown to exceed
 
@@ -86,17 +81,19 @@ def compare(data: StudyData | None) -> Precision | None:
     )
 
 
-def check(root: Path, study: Study, specs: list[RunSpec], found: Precision | None) -> None:
-    """Refuse a study in bfloat16 where the rule has decided against it.
+def allowed(data: StudyData) -> Precision | None:
+    """What a study's comparison of precisions found, which allows the study.
 
     Raises:
-        UserError: it has.
+        UserError: the study is in bfloat16, and the rule has decided against it.
     """
+    found, study = compare(data.precision), data.study
     if found is None or found.bound is None or found.stands:
-        return
-    if any(spec.recipe.precision == "bfloat16" for spec in specs):
+        return found
+    if any(spec.recipe.precision == "bfloat16" for spec in data.specs):
+        file = data.root / "experiments" / "study" / f"{study.name}.toml"
         raise UserError(
-            f"{root / 'experiments' / 'study' / study.name}.toml: bfloat16 does not stand: study "
+            f"{file}: bfloat16 does not stand: study "
             f"{study.precision!r} gives a lower bound of {100 * found.bound:.2f} points, or a run "
             "of it diverged\n"
             'add there: override.precision = { value = "float32", why = "bfloat16 does not stand" '
@@ -105,3 +102,4 @@ def check(root: Path, study: Study, specs: list[RunSpec], found: Precision | Non
             "then name that session in its [budget], with the steps that this prints: "
             f"{advice('budget', STUDY=study.name)}"
         )
+    return found

@@ -98,7 +98,7 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
         made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
     web = document(root, "html", arms=ARMS, finished=8)
-    page = html.assemble(root, web)
+    page = html.assemble(root, web.files["paper.html"], web.attachments)
     everything = laid_open(made[0]) + page.encode()
     assert b"cnnpaper" in everything
     names = ("some-user", "another place", os.fspath(tmp_path), f"{Path.home()}/")

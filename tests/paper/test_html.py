@@ -20,7 +20,7 @@ from cnnpaper.paper.html import assemble, inline_svg, numbered
 @pytest.fixture
 def page(compose: Callable[..., Any]) -> str:
     data, document = compose("html")
-    return assemble(data.root, document)
+    return assemble(data.root, document.files["paper.html"], document.attachments)
 
 
 def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:

@@ -74,7 +74,7 @@ def test_all_editions_have_the_same_keys_numbers_and_claims(editions: dict[str, 
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     data, found = studied(tmp_path_factory.mktemp("ko"), SHAPES["whole"])
     made = composed(data, found, "ko.html", draw=True)
-    return assemble(data.root, made)
+    return assemble(data.root, made.files["paper.html"], made.attachments)
 
 
 def korean(page: str) -> Iterator[str]:

@@ -106,7 +106,8 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
 
 
 def test_the_html_edition_has_it_too(root: Path) -> None:
-    page = assemble(root, composed(root, "html"))
+    made = composed(root, "html")
+    page = assemble(root, made.files["paper.html"], made.attachments)
     assert '<title id="fig-costs-title">Costs</title>' in page
     assert "author = {First Author and {A Working Group}}" in page
 

@@ -285,12 +285,14 @@ def test_a_study_in_bfloat16_needs_it_to_stand(
         assert analyse(load(tmp_path, "invented")).precision == compare(load(tmp_path, "precision"))
         return
     with pytest.raises(UserError, match="bfloat16 does not stand") as caught:
-        load(tmp_path, "invented")
+        analyse(load(tmp_path, "invented"))
     line = next(x for x in str(caught.value).splitlines() if x.startswith("add there: "))
     assert "make timing STUDY=invented" in str(caught.value)
     more = f'precision = "precision"\n{line.removeprefix("add there: ")}'
     fabricate.study(tmp_path, Plan(networks=("alexnet",), more=more, only=0))
-    assert load(tmp_path, "invented").specs[0].recipe.precision == "float32"
+    data = load(tmp_path, "invented")
+    assert data.specs[0].recipe.precision == "float32"
+    assert analyse(data).precision is not None
 
 
 # --------------------------------------------------------------------------------- time
