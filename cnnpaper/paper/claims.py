@@ -132,11 +132,14 @@ class Claims:
         state, accuracies = self._arm_state(arm), self.accuracies(arm.key)
         return sentences(state, accuracies, self._lost(arm), self._mixed(arm))
 
-    def accuracy_caption(self, arm: ArmFacts) -> Sentence:
-        """What the table of an arm's accuracies shows."""
-        title = self.words.say(f"accuracy_caption{'_arm' * bool(arm.key)}", arm=arm.label)
-        kind = "accuracy_caption_one" if arm.complete.exact == 1 else "accuracy_caption_many"
-        return sentences(title, self.words.say(kind, level=self.values.level()))
+    def accuracy_caption(self) -> Sentence:
+        """What the table of accuracies shows."""
+        timed = "timed" if self.found.timing else "untimed"
+        several = any(int(arm.complete.exact or 0) > 1 for arm in self.values.arms)
+        seeds = "accuracy_caption_many" if several else "accuracy_caption_one"
+        say = self.words.say
+        return sentences(say("accuracy_caption"), say(f"accuracy_caption_{timed}"),
+                         say(seeds, level=self.values.level()))  # fmt: skip
 
     def _arm_state(self, arm: ArmFacts) -> Sentence:
         if arm.complete.exact and arm.done.exact == arm.declared.exact:

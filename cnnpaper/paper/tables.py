@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 from cnnpaper.config import Recipe
@@ -10,7 +11,7 @@ from cnnpaper.paper.facts import LARGE, WEIGHTED
 from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Row, Table, table
 from cnnpaper.paper.texts import Texts
-from cnnpaper.paper.values import COLUMNS, FIELDS, MS, Values
+from cnnpaper.paper.values import FIELDS, MS, Values
 from cnnpaper.paper.words import joined
 from cnnpaper.study.analysis import Calibration, Contrast, StepTime, Trial
 from cnnpaper.study.precision import Change
@@ -42,8 +43,7 @@ class Tables:
                 self.networks(), self.recipe(), self.arms(),
                 self._of("timing", StepTime, self.found.timing), self.sections(),
                 self.tuning(), self._of("precision", Change, changes),
-                *(self.accuracy(arm.key) for arm in self.values.arms),
-                self._of("contrast", Contrast, self.found.contrasts),
+                self.accuracy(), self._of("contrast", Contrast, self.found.contrasts),
                 self._of("calibration", Calibration, self.found.calibration),
                 *self._of_others(), self.checklist(), self.departures(),
                 *map(self.layers, self.models),
@@ -155,25 +155,29 @@ class Tables:
 
     # ------------------------------------------------------------------------- results
 
-    def accuracy(self, arm: str) -> Table:
-        """Test and validation accuracy of one arm, with training time."""
+    def accuracy(self) -> Table:
+        """Test and validation accuracy of every network in every arm, with training time."""
         rows: list[Row] = []
-        for entry in self.values.entries(arm):
-            means = (self.values.mean(arm, entry, column) for column in COLUMNS)
-            test, validation, minutes = means
-            if test or validation:
-                rows.append([
-                    self.values.entry_name(entry), (test or validation)["n"], test.get("mean"),
-                    test.get("interval"), test.get("sd"), validation.get("mean"),
-                    minutes.get("mean"), self.values.diverged_of(arm, entry),
-                ])  # fmt: skip
+        for arm in self.values.arms:
+            for entry in self.values.entries(arm.key):
+                mean = partial(self.values.mean, arm.key, entry)
+                test, validation = mean("test_acc"), mean("val_acc")
+                if test or validation:
+                    rows.append([
+                        self.values.entry_name(entry), *[arm.label][: bool(self.study.arm)],
+                        (test or validation)["n"], test.get("mean"), test.get("interval"),
+                        test.get("sd"), validation.get("mean"),
+                        self.values.minutes(arm.key, entry),
+                        self.values.diverged_of(arm.key, entry),
+                    ])  # fmt: skip
         columns = [
-            self.text("network"), self.col("seeds"), self.col("test_acc_percent", "test"),
+            self.text("network"), *[self.text("arm")][: bool(self.study.arm)], self.col("seeds"),
+            self.col("test_acc_percent", "test"),
             self.col("test_acc_percent_interval", "interval"),
             self.col("test_acc_points_sd", "spread"), self.col("val_acc_percent", "validation"),
             self.col("train_minutes", "minutes"), self.col("diverged"),
         ]  # fmt: skip
-        return table(f"accuracy_{arm or 'all'}", columns, rows)
+        return table("accuracy", columns, rows)
 
     def sections(self) -> Table:
         """Where the time of a step goes."""

@@ -164,6 +164,18 @@ class Values(Facts):
             out[name] = self.cell(f"{key}.{name}", exact, form, formula, sources)
         return out
 
+    def minutes(self, arm: str, entry: str) -> Value | None:
+        """Training time of a network's steps by its measured step time, the same for every seed;
+        where steps were not timed, the runs' own mean."""
+        specs = [spec for spec in self.data.specs if spec.path in self.paths(arm, entry)]
+        if not specs or not self.found.timing:
+            return self.mean(arm, entry, "train_s").get("mean")
+        row = next((row for row in self.found.timing if row.model == specs[0].model), None)
+        if row is None:
+            return None
+        key, seconds = f"{arm or 'all'}.{slug(entry)}.timed", row.step_s * specs[0].steps
+        return self.number(key, seconds, MINUTES, "median step × steps", self.timed(row))
+
     def diverged_of(self, arm: str, entry: str) -> Value:
         """How many of the shown runs diverged."""
         paths = self.paths(arm, entry)

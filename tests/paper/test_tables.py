@@ -96,7 +96,9 @@ def values_of(key: str, cell: Any) -> list[tuple[str, Value]]:
 
 def test_values_of_the_accuracy_table(compose: Callable[..., Any]) -> None:
     data, document = compose(spread=0.0)
-    frame = document.tables["accuracy_short"].frame()
+    frame = document.tables["accuracy"].frame()
+    assert frame["arm"].unique().tolist() == ["short", "equal epochs", "long"]
+    frame = frame[frame["arm"] == "short"]
     assert frame["network"].tolist() == ["AlexNet", "VGG-16", "GoogLeNet", "ResNet-18"]
     assert frame["test_acc_percent"].tolist() == [65.0, 78.0, 78.5, 80.0]
     assert frame["seeds"].tolist() == [5] * 4
@@ -106,6 +108,6 @@ def test_values_of_the_accuracy_table(compose: Callable[..., Any]) -> None:
 
 def test_absent_tables_are_absent(compose: Callable[..., Any]) -> None:
     _, document = compose(finished=0)
-    assert not {"contrast", "accuracy_short", "timing", "calibration"} & set(document.tables)
+    assert not {"contrast", "accuracy", "timing", "calibration"} & set(document.tables)
     _, document = compose(data="synthetic", arms={"": (3, 1)}, contrast=False, extras=False)
     assert not {"published", "history", "report2023", "arms"} & set(document.tables)
