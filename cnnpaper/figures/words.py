@@ -43,7 +43,7 @@ ENGLISH: Mapping[str, str] = {
     "average": "avg",
     "pooled": "pool",
     "linear_short": "linear",
-    "halves": "↓: stride two (in repeated blocks, of the first)",
+    "halves": "↓: stride two",
     "add": "addition",
     "cat": "concatenation",
     "optional": "first block only",
