@@ -258,8 +258,6 @@ def _cell(layer: Layer) -> Cell | None:
     kernel, stride, pool = layer.kernel, layer.stride or 1, ""
     if kind == "pool":
         pool = "max" if "Max" in layer.type else "average"
-        # windows that do not overlap say their stride by their size
-        stride = 1 if stride == kernel else stride
     return Cell(
         kind=kind, pool=pool, stride=stride, channels=(layer.out[0], layer.out[0]),
         kernel=None if kernel is None else (1 if _is_line(layer) else kernel, kernel),
@@ -630,6 +628,12 @@ def _signs(parts: Sequence[Part], words: Words) -> tuple[list[Any], str]:
         "add": (circle, cross),
         "cat": Line2D([], [], label=words["cat"], **bar),
     }
-    notes = [words[key] for key in ("above", "halves", "repeated", "range") if key in there]
     shown = [handle for key, handle in handles.items() if key in there]
-    return shown, textwrap.fill(words["semicolon"].join(notes), 100)
+    lines: list[str] = []
+    for note in (words[key] for key in ("above", "halves", "repeated", "range") if key in there):
+        longer = f"{lines[-1]}{words['semicolon']}{note}" if lines else note
+        if lines and style.text_width(longer) < ROOM:
+            lines[-1] = longer
+        else:
+            lines.append(note)
+    return shown, "\n".join(lines)

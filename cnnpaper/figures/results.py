@@ -156,9 +156,13 @@ def _difference_from(shown: Accuracies, sheet: Sheet, width: int) -> str:
 def _draw_minutes(axes: Axes, shown: Accuracies, sheet: Sheet) -> None:
     """Accuracy against time, every network with its look."""
     means, count = shown.means.sort_values("minutes"), len(sheet.names)
-    dodge = min(3.2, 24 / count)  # the markers' distance in print
-    end = float(means["minutes"].max()) * (1.02 + 0.006 * dodge * count)
+    dodge = min(2.0, 12 / count)  # the markers' distance in print
+    end = float(means["minutes"].max()) * (1.04 + 0.008 * dodge * count)
     axes.set(xlim=(0, end), ylim=shown.limits)
+    for arm in shown.equal_time:
+        at = float(means.loc[means["arm"] == arm, "minutes"].mean())
+        width = (dodge * count + 1) / 25.4 * 72
+        axes.axvline(at, color=style.GRID, lw=width, solid_capstyle="butt", zorder=0.5)
     for place, (entry, look) in enumerate(sheet.looks.items()):
         own = means[means["model"] == entry]
         equal = own["arm"].isin(list(shown.equal_time))
@@ -275,9 +279,9 @@ def rate_sensitivity(
         axes.grid(visible=True, axis="y")
     panels[0].set_xscale("log")
     panels[0].set(xlim=(rates[0] / 1.35, rates[-1] * 1.35))
-    every = math.ceil(len(rates) / 3)  # so many labels have room
+    every = math.ceil((len(rates) - 1) / 3)  # three labels have room, which leave out the ends
     for axes in panels:
-        axes.xaxis.set_major_locator(FixedLocator(rates[::every]))
+        axes.xaxis.set_major_locator(FixedLocator(rates[len(rates) > 3 :: every]))
         axes.xaxis.set_major_formatter(lambda value, _: style.plain(value))
         axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(sheet.words["peak_rate"])
@@ -318,7 +322,8 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     Beyond :data:`FEW` entries each has a panel of its accuracy, with all others in grey.
 
     Args:
-        epochs: path, model, epoch (from 0), val_acc, val_loss, diverged.
+        epochs: path, model, epoch (from 0), at (its end in epochs, the last may be partial),
+            val_acc, val_loss, diverged.
     """
     drawn = sheet.known(epochs)
     many = len(drawn) > FEW
@@ -362,15 +367,16 @@ def _draw_curves(axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None
     """Mean and band of one entry's runs, and its diverged ones; without a look, a thin line."""
     factor = 100.0 if measure == "val_acc" else 1.0
     finite = runs[np.isfinite(runs[measure].astype(float))]
-    finite = finite.assign(x=finite["epoch"] + 1, y=factor * finite[measure].astype(float))
+    finite = finite.assign(x=finite["at"], y=factor * finite[measure].astype(float))
     lost = finite["diverged"].astype(bool)
     band = finite[~lost].groupby("x")["y"].agg(["mean", "min", "max"])
     if look is None:
         axes.plot(band.index, band["mean"], color=style.RULE, lw=THIN, zorder=1)
         return
     every = max(1, len(band) // 6) if len(band) > 12 else 1
+    marked = range((len(band) - 1) % every, len(band), every)  # the last always
     line: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.dash}
-    axes.plot(band.index, band["mean"], markevery=every, **line)
+    axes.plot(band.index, band["mean"], markevery=list(marked), **line)
     axes.fill_between(band.index, band["min"], band["max"], color=look.colour, alpha=0.16, lw=0)
     for _, run in finite[lost].groupby("path"):
         axes.plot(run["x"], run["y"], color=look.colour, lw=THIN, ls=look.dash)

@@ -8,11 +8,12 @@ language. With more networks than :data:`LISTED` a sentence gives a range, a num
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnpaper.paper.facts import ArmFacts
-from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Form, Sentence, Value
+from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
 from cnnpaper.paper.tabular import Table
 from cnnpaper.paper.values import (
     MINUTES,
@@ -28,7 +29,6 @@ from cnnpaper.study import analysis
 LISTED = 6
 ENOUGH_SEEDS = 5
 ALIKE = 1.1  # throughputs whose ratio is smaller are called alike
-MOST_TELLING = 3  # superseded results of one network that make its span worth a sentence
 
 
 class Claims:
@@ -130,7 +130,31 @@ class Claims:
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
         state, accuracies = self._arm_state(arm), self.accuracies(arm.key)
-        return sentences(state, accuracies, self._lost(arm), self._mixed(arm))
+        return sentences(state, accuracies, self._distances(arm.key), self._clock(arm.key),
+                         self._lost(arm), self._mixed(arm))  # fmt: skip
+
+    def _distances(self, arm: str) -> Sentence:
+        """Estimated differences from the baseline where no test is made."""
+        rows = [row for row in self.found.distances if row.arm == arm]
+        if not rows or len(rows) > LISTED:
+            return Sentence()
+        return self.say(
+            "distances", baseline=self.contrast_baseline(), entries=self._estimates(rows)
+        )
+
+    def _clock(self, arm: str) -> Sentence:
+        """How long the runs of an arm of equal time took on the machines that made them."""
+        table = self.data.runs.set_index("path")["train_s"]
+        own = [path for entry in self.values.entries(arm) for path in self.values.paths(arm, entry)]
+        seconds = table.loc[own].astype(float).dropna().sort_values()
+        if arm not in self.found.budget_s or seconds.empty:
+            return Sentence()
+        low, high = (
+            self.number(f"{arm}.clock.{name}", float(seconds.loc[path]), MINUTES,
+                        f"{name} train_s of the runs", [self.values.result(path)])
+            for name, path in (("lowest", seconds.index[0]), ("highest", seconds.index[-1]))
+        )  # fmt: skip
+        return self.say("clock", low=low, high=high)
 
     def accuracy_caption(self) -> Sentence:
         """What the table of accuracies shows."""
@@ -317,7 +341,8 @@ class Claims:
             for name, exact in counts.items()
         }
         machine = self.values.add("timing.machine", found.timing_machine, sources)
-        caption = self.words.say("timing_caption", machine=machine, **parts)
+        caption = self.words.say("timing_caption", machine=machine, level=self.values.level(),
+                                 **parts)  # fmt: skip
         if self.study.budget is None:
             return caption
         like = self.words.say("timing_caption_ratio", like=self.budget_like())
@@ -356,8 +381,30 @@ class Claims:
             edges = run.header.network.edges if run else ()
             branches = any(end.startswith("cat") for edge in edges for end in edge)
             kind = "throughput_branches" if branches else "throughput_layers"
-            out.append(self.say(kind, name=self.name(slow), layers=own))
+            source = Cite(("ma2018shufflenet",))
+            out.append(self.say(kind, name=self.name(slow), layers=own, source=source))
+            others = [m for m in sorted(speeds, key=lambda m: speeds[m].exact) if m != slow]
+            near, few = others[0], layers[others[0]]
+            alike = speeds[near].exact < ALIKE * speeds[slow].exact
+            if alike and few is not None and 2 * few.exact < own.exact:
+                out.append(self.say("throughput_near", name=self.name(near), layers=few))
         return sentences(*out, self._optimizer({row.model: row for row in rows}))
+
+    def sections_excess(self) -> Sentence:
+        """How far the sections, measured by hooks in a round of their own, exceed the medians."""
+        excess = sorted(
+            (sum(row.sections.values()) / row.step_s - 1, place)
+            for place, row in enumerate(self.found.timing) if row.sections
+        )  # fmt: skip
+        if not excess or excess[0][0] < 0:
+            return self.say("sections_differ")
+        low, high = (
+            self.number(f"timing.sections.{name}", exact, WHOLE_PERCENT,
+                        f"{name} sum of the sections / median step, less one",
+                        self.values.timed(self.found.timing[place]))
+            for name, (exact, place) in (("lowest", excess[0]), ("highest", excess[-1]))
+        )  # fmt: skip
+        return self.say("sections_exceed", low=low, high=high)
 
     def _optimizer(self, rows: dict[str, analysis.StepTime]) -> Sentence:
         """The network whose optimizer takes the largest share of a step."""
@@ -435,7 +482,31 @@ class Claims:
                 worth[self.name(model)] = self.number(key, span, TENTH_PERCENT, formula, sources)
         if not worth or len(worth) > LISTED:
             return Sentence()
-        return self.say("rates", entries=self.phrases("points_for", worth))
+        return sentences(self.say("rates", entries=self.phrases("points_for", worth)),
+                         self._lead())  # fmt: skip
+
+    def _lead(self) -> Sentence:
+        """By how much the chosen rates are ahead in the last stage, and how exact a score is."""
+        trials = self.found.trials
+        last = [t for t in trials if t.stage == trials[-1].stage]
+        leads, formula = {}, "largest minus second largest val_acc of the last stage"
+        for model in self.found.winners:
+            best, *rest = sorted((t for t in last if t.model == model), key=lambda t: -t.val_acc)
+            if not rest:
+                return Sentence()
+            sources = [self.values.result(trial.path) for trial in (best, rest[0])]
+            leads[self.name(model)] = self.number(
+                f"tuning.{model}.lead", best.val_acc - rest[0].val_acc, TENTH_PERCENT, formula,
+                sources,
+            )  # fmt: skip
+        if not leads:
+            return Sentence()
+        n, best = self.values.images["validation"], max(last, key=lambda t: t.val_acc)
+        error = math.sqrt(best.val_acc * (1 - best.val_acc) / float(n.exact or 1))
+        formula = "binomial standard error of the largest val_acc of the last stage"
+        sources = [self.values.result(best.path)]
+        se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
+        return self.say("lead", entries=self.phrases("points_for", leads), n=n, error=se)
 
     def precision(self) -> Sentence:
         """Whether bfloat16 stands."""
@@ -460,11 +531,21 @@ class Claims:
 
     def speed(self) -> Sentence:
         """What the steps buy that equal time gives to faster networks."""
-        return self._changes("speed", self.found.speed)
+        return sentences(self._changes("speed", self.found.speed),
+                         self._changes("same", self.found.same))  # fmt: skip
+
+    def has_intervals(self) -> bool:
+        """Do the sentences on changes between arms have intervals?"""
+        return any(row.interval for row in (*self.found.gains, *self.found.speed, *self.found.same))
 
     def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
         if not rows or len(rows) > LISTED:
             return Sentence()
+        shorter, longer = (self.words.label("arm", arm) for arm in rows[0].arms)
+        return self.say(kind, shorter=shorter, longer=longer, entries=self._estimates(rows))
+
+    def _estimates(self, rows: Sequence[analysis.Gain | analysis.Distance]) -> Sentence:
+        """``+5.00 points for AlexNet (4.00 to 6.00)``, for each."""
         entries = []
         for row in rows:
             values, form = self.values.of(row), "change_for"
@@ -472,8 +553,7 @@ class Claims:
             if interval := values["interval"]:
                 form, parts = f"{form}_interval", parts | vars(interval)
             entries.append(self.words.say(form, **parts))
-        shorter, longer = (self.words.label("arm", arm) for arm in rows[0].arms)
-        return self.say(kind, shorter=shorter, longer=longer, entries=self.words.listing(entries))
+        return self.words.listing(entries)
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""
@@ -490,27 +570,39 @@ class Claims:
         names = self.words.listing(self.name(row.model) for row in better)
         return sentences(*out, self.say(f"scaling_{kind}", names=names))
 
+    def screening(self) -> Sentence:
+        """With how many runs of which networks the shared settings were chosen."""
+        trials = self.values.history.get("search", {}).get("trials", {})
+        if not trials or set(trials) - set(self.study.networks):
+            return Sentence()
+        counts: dict[str, Value] = {}
+        for model in sorted(trials, key=self.study.networks.index):
+            key = f"history.trials.{model}"
+            if found := self.values.quoted("history", key, "search", "trials", model):
+                counts[self.name(model)] = found
+        sources = [source for value in counts.values() for source in value.sources]
+        total = self.number("history.trials", sum(trials.values()), COUNT, "counted", sources)
+        return self.say("screening", total=total, entries=self.phrases("trials_of", counts))
+
     def history(self) -> Sentence:
         """How far apart the scores of one network were that only its recipe tells apart."""
-        spans: dict[str, list[Value]] = {}
+        scores: dict[str, list[Value]] = {model: [] for model in self.study.networks}
         for place, run in enumerate(self.values.history.get("run", [])):
-            if (model := run["model"]) in self.study.networks:
+            if (model := run["model"]) in scores:
                 key, path = f"history.{model}.{place}.test_acc", ("run", place, "test_acc")
                 value = self.values.quoted("history", key, *path, form=PERCENT)
-                spans.setdefault(model, []).extend([value] if value else [])
-        out = []
-        for model, scores in spans.items():
-            if len(scores) < MOST_TELLING:
-                continue
-            sources = [source for value in scores for source in value.sources]
-            exact, key = [float(value.exact or 0) for value in scores], f"history.{model}"
-            span, spread = max(exact) - min(exact), "largest minus smallest"
-            out.append(self.say(
-                "history_span", name=self.name(model),
-                span=self.number(f"{key}.span", span, PERCENT, spread, sources),
-                recipes=self.number(f"{key}.recipes", len(scores), COUNT, "counted", sources),
-            ))  # fmt: skip
+                scores[model] += [value] if value else []
+        spans = {}
+        for model, found in scores.items():
+            if len(found) > 1:
+                exact = [float(value.exact or 0) for value in found]
+                sources = [source for value in found for source in value.sources]
+                key, formula = f"history.{model}.span", "largest minus smallest"
+                spans[self.name(model)] = self.number(
+                    key, max(exact) - min(exact), PERCENT, formula, sources
+                )
         readings = self.values.quoted("history", "history.readings", "search", "readings")
-        if out and readings is not None:
-            out.append(self.say("history_readings", readings=readings))
-        return sentences(*out)
+        if not spans or readings is None:
+            return Sentence()
+        return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),
+                         self.say("history_readings", readings=readings))  # fmt: skip

@@ -43,7 +43,7 @@ SECTIONS = (
     "conclusion", "reproducibility",
 )  # fmt: skip
 """Templates of the body, in order; sections of one's own stand after one of them."""
-SAMPLES = 10  # rows of the ledger that are printed; all of it is attached
+SAMPLES = 4  # rows of the ledger that are printed; all of it is attached
 OTHER = {"en": "ko", "ko": "en"}  # the language of the second abstract
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -175,7 +176,7 @@ def _accuracy(values: Values) -> Iterator[Drawing]:
 def _accuracies(values: Values) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every seed, and the mean of every network, in the arms that have a test accuracy."""
     runs = values.data.runs.set_index("path")
-    step_s = {line.model: line.step_s for line in values.found.timing}
+    step_s = {line.model: line.paired_s for line in values.found.timing}
     seeds, means = [], []
     for (arm, entry, column), summary in values.found.summaries.items():
         paths = values.paths(arm, entry)
@@ -202,6 +203,9 @@ def _learning_curves(values: Values) -> Iterator[Drawing]:
     arm = str(table.groupby("arm", observed=True)["epoch"].max().idxmax())
     own = table[table["arm"] == arm].copy()
     own["model"] = [_entry(logs[path]) for path in own["path"]]
+    done = {spec.path: spec.steps / spec.steps_per_epoch for spec in values.data.specs}
+    own_end = own["path"].map(done).astype(float)
+    own["at"] = (own["epoch"] + 1).clip(upper=own_end.fillna(math.inf))
     own["diverged"] = own["path"].isin({path for path, run in logs.items() if _is_lost(run)})
     from cnnpaper.figures.results import learning_curves, learning_curves_alt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Literal
@@ -249,9 +250,9 @@ class Tables:
         names = {"batch_size": None, "peak_learning_rate": None, "epochs": None,
                  "test_acc": PERCENT, "commit": None}  # fmt: skip
         rows: list[Row] = []
-        for place, run in enumerate(self.values.history.get("run", [])):
-            model = run.get("model")
-            if model in self.models:
+        runs = self.values.history.get("run", [])
+        for model, (place, run) in itertools.product(self.models, enumerate(runs)):
+            if run["model"] == model:
                 rows.append([self.name(model), *(
                     self.values.quoted("history", f"history.{model}.{place}.{name}", "run", place,
                                        name, form=form)
@@ -332,7 +333,6 @@ class Tables:
             "hardware": listing(facts.machines),
             "software": listing(facts.packages),
             "again": say("again"),
-            "tags": say("tags"),
         }
         unknown = say("none_yet" if not self.data.logs else "unknown")
         rows = [[self.words.text(f"question.{k}"), a or unknown] for k, a in answers.items()]

@@ -55,8 +55,8 @@ FIELDS: dict[type, dict[str, Field]] = {
     analysis.StepTime: {
         "step_s": Field(MS, "median over rounds of the median step", "step_ms"),
         "interval": Field(MS, "third and tenth round", "step_ms_interval", "interval"),
-        "ratio": Field(RATIO, "median of the paired ratio", "ratio"),
-        "ratio_interval": Field(RATIO, "third and tenth round of the paired ratio",
+        "ratio": Field(Form(3), "median of the paired ratio", "ratio"),
+        "ratio_interval": Field(Form(3), "third and tenth round of the paired ratio",
                                 "ratio_interval", "interval"),
         "images_per_s": Field(Form(unit="images/s"), "batch size / median step", "images_per_s",
                               "images_s"),
@@ -89,8 +89,12 @@ FIELDS: dict[type, dict[str, Field]] = {
                             "after", "nll"),
     },
     analysis.Gain: {
-        "difference": Field(POINTS, "mean test_acc, longer arm minus shorter"),
-        "interval": Field(PERCENT, "mean test_acc, longer arm minus shorter"),
+        "difference": Field(POINTS, "mean test_acc, second arm minus first"),
+        "interval": Field(PERCENT, "mean test_acc, second arm minus first"),
+    },
+    analysis.Distance: {
+        "difference": Field(POINTS, _DIFFERENCE),
+        "interval": Field(PERCENT, _DIFFERENCE),
     },
 }  # fmt: skip
 """What is printed of each kind of finding."""
@@ -133,9 +137,12 @@ class Values(Facts):
                 return key, [*map(self.result, paths)]
         plan = self.study.contrast
         assert plan is not None
-        paths = [path for m in (row.model, plan.baseline) for path in self.paths(plan.arm, m)]
+        arm, kind = plan.arm, "contrast"
+        if isinstance(row, analysis.Distance):
+            arm, kind = row.arm, f"distance.{row.arm}"
+        paths = [path for m in (row.model, plan.baseline) for path in self.paths(arm, m)]
         lines = [*map(self.result, paths), *map(self.predictions, paths)]
-        return f"contrast.{row.model}.{plan.baseline}", lines
+        return f"{kind}.{row.model}.{plan.baseline}", lines
 
     def timed(self, row: analysis.StepTime | analysis.Shift) -> list[Source]:
         """The line of a measurement of step times."""
@@ -173,8 +180,8 @@ class Values(Facts):
         row = next((row for row in self.found.timing if row.model == specs[0].model), None)
         if row is None:
             return None
-        key, seconds = f"{arm or 'all'}.{slug(entry)}.timed", row.step_s * specs[0].steps
-        return self.number(key, seconds, MINUTES, "median step × steps", self.timed(row))
+        key, seconds = f"{arm or 'all'}.{slug(entry)}.timed", row.paired_s * specs[0].steps
+        return self.number(key, seconds, MINUTES, "paired step time × steps", self.timed(row))
 
     def diverged_of(self, arm: str, entry: str) -> Value:
         """How many of the shown runs diverged."""

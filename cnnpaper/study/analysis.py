@@ -69,7 +69,8 @@ class StepTime:
     step_s: float
     interval: Interval  # of the median: third to tenth of twelve rounds
     ratio: float | None  # to the network of the budget, paired by rounds; None without a budget
-    ratio_interval: Interval | None
+    ratio_interval: Interval | None  # None for that network itself
+    paired_s: float  # seconds a step by that ratio, as budgets have it; else `step_s`
     images_per_s: float
     gmac_per_s: float | None  # forward and backward pass together, by three times the forward pass
     peak_memory: int | None
@@ -111,12 +112,22 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """Test accuracy in the longer arm minus that in the shorter."""
+    """Test accuracy in one arm minus that in another."""
 
-    arms: tuple[str, str]  # shorter, longer
+    arms: tuple[str, str]  # subtracted first
     model: str
     difference: float
-    interval: Interval | None
+    interval: Interval | None  # not adjusted, over seeds and images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """Test accuracy of a network minus the contrast's baseline, in an arm that it does not test."""
+
+    arm: str
+    model: str
+    difference: float
+    interval: Interval | None  # not adjusted, over seeds and images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +152,12 @@ class Findings:
     budgets: tuple[Budget, ...] = ()
     calibration_arm: str = ""
     calibration: tuple[Calibration, ...] = ()
+    distances: tuple[Distance, ...] = ()
     gains: tuple[Gain, ...] = ()
     speed: tuple[Gain, ...] = ()
-    """From equal epochs to equal time."""
+    """From equal epochs to equal time; networks with the same steps in both are not among them."""
+    same: tuple[Gain, ...] = ()
+    """Those networks: seeds are all that differs."""
     compute_s: float | None = None
     """Of all runs: the study's, its search's and its comparison of precisions'."""
 
@@ -162,6 +176,7 @@ def analyse(data: StudyData) -> Findings:
         precision=allowed(data),
         **_timing(data),
         **_calibration(data),
+        distances=_distances(data),
         **_gains(data),
         compute_s=float(sum(one.runs["total_s"].sum() for one in studies)) or None,
     )
@@ -234,6 +249,24 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
     )  # fmt: skip
 
 
+def _distances(data: StudyData) -> tuple[Distance, ...]:
+    """Estimates like those of the contrast, in the arms that it does not test."""
+    plan = data.study.contrast
+    if plan is None or not data.study.data.test_images or not data.predictions:
+        return ()
+    found = []
+    for arm in data.study.arms:
+        answers = {entry: correct(data, own) for entry, own in shown(data, arm or "").items()}
+        if arm == plan.arm or plan.baseline not in answers:
+            continue
+        for model, own in answers.items():
+            if model != plan.baseline:
+                test = stats.contrast(own, answers[plan.baseline])
+                found.append(Distance(arm=arm or "", model=model, difference=test.difference,
+                                      interval=test.interval()))  # fmt: skip
+    return tuple(found)
+
+
 def _gains(data: StudyData) -> dict[str, Any]:
     """What steps gain each network: from the shortest arm to the longest (of equal time, where
     there is a budget), and from an arm of equal epochs to the contrast's arm of equal time."""
@@ -248,19 +281,21 @@ def _gains(data: StudyData) -> dict[str, Any]:
         found["gains"] = _gained(data, arms[0], arms[-1])
     equal = study.equal_epochs
     if equal and data.complete_seeds(equal) and study.contrast and study.contrast.arm in arms:
-        found["speed"] = _gained(data, equal, study.contrast.arm)
+        pair = equal, study.contrast.arm
+        found |= {"speed": _gained(data, *pair), "same": _gained(data, *pair, same=True)}
     return found
 
 
-def _gained(data: StudyData, shorter: str, longer: str) -> tuple[Gain, ...]:
-    """Of each network whose steps differ between the arms; over seeds and images."""
+def _gained(data: StudyData, shorter: str, longer: str, *, same: bool = False) -> tuple[Gain, ...]:
+    """Of each network whose steps differ between the arms, or are the same; over seeds and
+    images."""
     if not data.predictions or not data.study.data.test_images:
         return ()
     before, after, steps = shown(data, shorter), shown(data, longer), _steps(data)
     tests = {
         model: stats.contrast(correct(data, after[model]), correct(data, before[model]))
         for model in before
-        if steps[shorter, model] != steps[longer, model]
+        if (steps[shorter, model] == steps[longer, model]) == same
     }
     return tuple(
         Gain(arms=(shorter, longer), model=m, difference=test.difference, interval=test.interval())
@@ -345,11 +380,15 @@ def _timing(data: StudyData) -> dict[str, Any]:
     first = next(iter(timed.values()))[1]
     steps = budget.steps.items() if budget and like else ()
     filled = {arm: timings.budget(session, str(like), count) for arm, count in steps}
+    base_s = session[like][1].step_s if like else None
     return {
-        "timing": tuple(_step_time(at, line, ratios.get(m)) for m, (at, line) in timed.items()),
+        "timing": tuple(
+            _step_time(at, line, ratios.get(m), base_s, is_base=m == like)
+            for m, (at, line) in timed.items()
+        ),
         "timing_rounds": len(first.rounds),
         "timing_steps": len(first.round_s[0]),
-        "timing_machine": first.machine.gpu or first.machine.cpu or first.machine.processor or "",
+        "timing_machine": _machine_name(first.machine),
         "timing_batch": first.batch_size,
         "timing_contended": any(line.contended for _, line in timed.values()),
         "shifts": tuple(
@@ -368,13 +407,25 @@ def _timing(data: StudyData) -> dict[str, Any]:
     }
 
 
-def _step_time(at: int, line: timings.Timing, ratios: Sequence[float] | None) -> StepTime:
+def _machine_name(machine: log.Machine) -> str:
+    """``Intel Xeon Processor (GenuineIntel 6-167)``: the name alone may lack the model."""
+    if machine.gpu or not machine.cpu or not machine.processor or machine.cpu == machine.processor:
+        return machine.gpu or machine.cpu or machine.processor or ""
+    return f"{machine.cpu.replace('(R)', '')} ({machine.processor})"
+
+
+def _step_time(
+    at: int, line: timings.Timing, ratios: Sequence[float] | None, base_s: float | None, *,
+    is_base: bool,
+) -> StepTime:  # fmt: skip
     step_s, interval = stats.median_interval(line.rounds)
     ratio, ratio_interval = stats.median_interval(ratios) if ratios else (None, None)
     images = line.batch_size / step_s
     return StepTime(
         model=line.model, step_s=step_s, interval=interval, ratio=ratio,
-        ratio_interval=ratio_interval, images_per_s=images,
+        ratio_interval=None if is_base else ratio_interval,
+        paired_s=step_s if ratio is None or base_s is None else ratio * base_s,
+        images_per_s=images,
         gmac_per_s=3 * line.macs * images / 1e9, peak_memory=line.peak_memory,
         startup_s=line.startup_s, eval_s=line.eval_s,
         sections={name: statistics.median(each) for name, each in line.sections.items()}, line=at,

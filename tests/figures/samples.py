@@ -81,8 +81,10 @@ def epochs(
             gone = lost and epoch >= max(1, count // 2)
             acc = 0.85 - 0.5 / (1 + 0.4 * epoch) + 0.015 * (place % 6) + random.normal(0, 0.004)
             values = (0.1, np.inf) if gone else (acc, 2 * (1 - acc))
-            rows.append([f"{model}-s{seed}", model, epoch, *values, lost])
-    columns = ["path", "model", "epoch", "val_acc", "val_loss", "diverged"]
+            rows.append(
+                [f"{model}-s{seed}", model, epoch, min(epoch + 1, count - 0.4), *values, lost]
+            )
+    columns = ["path", "model", "epoch", "at", "val_acc", "val_loss", "diverged"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -198,6 +198,7 @@ def step_time(model: str, place: int) -> StepTime:
     return StepTime(
         model=model, step_s=step, interval=(step * 0.99, step * 1.01), ratio=step / 0.73,
         ratio_interval=(step / 0.73 * 0.99, step / 0.73 * 1.01), images_per_s=64 / step,
+        paired_s=step,
         gmac_per_s=50.0 + place, peak_memory=3 * 2**30, startup_s=7.5, eval_s=9.2,
         sections={"data": 0.01, "forward": step / 3, "backward": step / 2,
                   "optimizer": 0.03, "other": 0.002},

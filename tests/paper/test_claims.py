@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnnpaper.paper.compose import Composer
-from cnnpaper.study.analysis import Contrast, Findings, Gain
+from cnnpaper.study.analysis import Contrast, Distance, Findings, Gain, Trial
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 
@@ -61,7 +61,8 @@ OPEN = replace(MORE, model="googlenet", significant=False)
                   "accurate."),
         ((LESS, replace(LESS, model="vgg16")), "In this time, ResNet-18 is the network to choose "
          "among these: each of the others is significantly less accurate."),
-        ((LESS, MORE, OPEN), "In this time, VGG-16 is significantly more accurate than ResNet-18."),
+        ((LESS, MORE, OPEN), "In this time, VGG-16 is the only network that is significantly more "
+         "accurate than ResNet-18."),
         ((LESS, OPEN), "In this time, the choice between GoogLeNet and ResNet-18 remains open: no "
          "difference from ResNet-18 is resolved."),
         ((), ""),
@@ -81,6 +82,42 @@ def test_what_equal_time_changes(tmp_path: Path) -> None:
     assert str(said).replace(NBSP, " ") == (
         "From “equal epochs” to “short”, mean test accuracy changes by +5.00 points for AlexNet."
     )
+
+
+def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
+    rows = (Distance(arm="long", model="vgg16", difference=0.0125, interval=(0.001, 0.024)),
+            Distance(arm="equal", model="vgg16", difference=-0.5, interval=None))  # fmt: skip
+    made = claims(tmp_path, lambda found: replace(found, distances=rows, budget_s={"long": 1500.0}))
+    said = str(made.arm(made.values.arm("long"))).replace(NBSP, " ")
+    assert "Relative to ResNet-18, mean test accuracy differs by +1.25 points for VGG-16 " in said
+    assert "(0.10 to 2.40)" in said
+    assert "these runs trained for 15.0 to 15.0 minutes" in said
+    assert "trained for" not in str(made.arm(made.values.arm("equal")))
+
+
+def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
+    made = claims(tmp_path)
+    said = str(made.screening()).replace(NBSP, " ")
+    assert said.endswith("66 short runs, scored on images held out from training: 29 of AlexNet, "
+                         "7 of VGG-16, 8 of GoogLeNet, and 22 of ResNet-18.")  # fmt: skip
+    spans = str(made.history()).replace(NBSP, " ")
+    assert "8.22 points for AlexNet, 1.90 points for VGG-16, 3.56 points for GoogLeNet" in spans
+
+
+def test_the_lead_of_the_chosen_rates(tmp_path: Path) -> None:
+    """Of two rates of the last stage, over 5,000 images: √(0.71 · 0.29 / 5000) is 0.64 points."""
+    trials = [
+        Trial(stage="stage2", model=model, rate=rate, val_acc=acc, path=f"tuning/{model}-{rate}")
+        for model, scores in {"alexnet": (0.69, 0.71), "vgg16": (0.70, 0.695)}.items()
+        for rate, acc in zip((0.1, 0.2), scores, strict=True)
+    ]
+    winners = {"alexnet": 0.2, "vgg16": 0.1}
+    change = {"trials": tuple(trials), "winners": winners}
+    said = str(claims(tmp_path, lambda found: replace(found, **change)).rates())
+    assert "ahead of the next best by 2.0 points for AlexNet and 0.5 points for VGG-16" in (
+        said.replace(NBSP, " ")
+    )
+    assert "about 0.6 points" in said.replace(NBSP, " ")
 
 
 def test_accuracies_are_listed_or_given_as_a_range(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_seed_more(tmp_path: Path, compose: Callable[..., Any], cnnpaper: Cnnp
     # the same things are said of other numbers, but five seeds are no longer called few
     kinds = ("| vanished", "| appeared", "| changed")
     (claim,) = (row for row in answer.out.splitlines() if row.startswith(kinds))
-    assert claim.startswith("| vanished | With 4\N{NO-BREAK SPACE}seeds the variance")
+    assert claim.startswith("| vanished | With 4\N{NO-BREAK SPACE}seeds in an arm")
 
 
 @pytest.mark.parametrize("name", ["README.md", "empty.pdf", "absent.pdf", "ledger.pdf"])

@@ -154,6 +154,15 @@ def test_equal_epochs_beside_equal_time(tmp_path: Path) -> None:
     longer = fmean(accuracies(tmp_path, "vgg16", "short", 2))
     shorter = fmean(accuracies(tmp_path, "vgg16", "equal", 2))
     assert result.speed[1].difference == pytest.approx(longer - shorter)
+    (seeds_only,) = result.same
+    means = [fmean(accuracies(tmp_path, "resnet18", arm, 2)) for arm in ("short", "equal")]
+    assert (seeds_only.model, seeds_only.arms) == ("resnet18", ("equal", "short"))
+    assert seeds_only.difference == pytest.approx(means[0] - means[1])
+    assert [(row.arm, row.model) for row in result.distances] == [
+        ("equal", model) for model in ("alexnet", "vgg16", "googlenet")
+    ]
+    assert result.distances[1].difference == pytest.approx(shorter - means[1])
+    assert result.distances[1].interval is not None
 
 
 def test_an_arm_is_not_compared_with_itself(tmp_path: Path) -> None:
@@ -309,6 +318,8 @@ def test_times_and_budgets(tmp_path: Path) -> None:
     assert alexnet.interval == pytest.approx((0.15 * 1.002, 0.15 * 1.009))
     assert alexnet.ratio == pytest.approx(0.15 / 0.32)
     assert alexnet.ratio_interval == pytest.approx((0.15 / 0.32, 0.15 / 0.32))
+    assert alexnet.paired_s == pytest.approx(0.15 * 1.0055)  # the ratio times ResNet-18's step
+    assert result.timing[3].ratio_interval is None
     assert alexnet.images_per_s == pytest.approx(64 / (0.15 * 1.0055))
     macs = fabricate.networks()["alexnet"].macs or 0
     assert alexnet.gmac_per_s == pytest.approx(3 * macs * alexnet.images_per_s / 1e9)
