@@ -141,7 +141,7 @@ class Bibliography:
         else:
             shown = ", ".join(authors) if entry.korean else str(self.words.listing(authors))
         where = entry.get("booktitle") or entry.get("journal") or entry.get("institution")
-        names = ("series", "note", f"howpublished_{self.words.language}", "howpublished")
+        names = ("note", f"howpublished_{self.words.language}", "howpublished")
         extra = next(filter(None, map(entry.get, names)), "")
         rest = ", ".join(filter(None, [extra, self.label(entry)])).rstrip(".")
         tail = f"{_volume(entry)}{', ' if where else ''}{rest}."
