@@ -258,6 +258,8 @@ def _cell(layer: Layer) -> Cell | None:
     kernel, stride, pool = layer.kernel, layer.stride or 1, ""
     if kind == "pool":
         pool = "max" if "Max" in layer.type else "average"
+        # windows that do not overlap say their stride by their size
+        stride = 1 if stride == kernel else stride
     return Cell(
         kind=kind, pool=pool, stride=stride, channels=(layer.out[0], layer.out[0]),
         kernel=None if kernel is None else (1 if _is_line(layer) else kernel, kernel),

@@ -116,7 +116,7 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
     timed = bool(np.isfinite(shown.means["minutes"].astype(float)).all())
     if len(sheet.names) > FEW or not timed or not shown.equal_time:
         return _accuracy_rows(shown, sheet)
-    figure = style.new_figure(style.TEXT_WIDTH, 70)
+    figure = style.new_figure(style.TEXT_WIDTH, 64)
     if shown.contrasts is None:
         _draw_minutes(figure.subplots(), shown, sheet)
     else:
@@ -175,6 +175,7 @@ def _draw_minutes(axes: Axes, shown: Accuracies, sheet: Sheet) -> None:
         axes.plot(line["minutes"], 100 * line["mean"], color=look.colour, zorder=1.5,
                   transform=_moved(axes, right, 0), **DASHED)  # fmt: skip
     axes.set_ylabel(_percent_axis(axes, "y", "test_accuracy", sheet))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_xlabel(sheet.words["minutes"])
     axes.grid(visible=True, axis="y")
 
@@ -285,7 +286,7 @@ def rate_sensitivity(
         axes.xaxis.set_major_formatter(lambda value, _: style.plain(value))
         axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(sheet.words["peak_rate"])
-    figure.supylabel(_percent_axis(panels[0], "y", "validation_accuracy", sheet))
+    figure.supylabel(_percent_axis(panels[0], "y", "accuracy", sheet))
     handles = [_grey(title, marker="o", **lines[stage]) for stage, title in stages.items()]
     if winners:
         handles.append(Line2D([], [], label=sheet.words["chosen"], **RING))
@@ -331,7 +332,7 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     if many:
         figure, panels = _panels([sheet.names[entry] for entry in drawn], 32)
     else:
-        figure = style.new_figure(style.TEXT_WIDTH, 58)
+        figure = style.new_figure(style.TEXT_WIDTH, 52)
         panels = list(figure.subplots(1, 2))
         handles = [_sample(sheet.names[entry], sheet.looks[entry]) for entry in drawn] + handles
     for place, axes in enumerate(panels):
@@ -443,9 +444,10 @@ def step_time(sections: pd.DataFrame, sheet: Sheet) -> Figure:
     axes = figure.subplots()
     seconds = sections.set_index([sections["model"].astype(str), "section"])["seconds"]
     ends, handles = np.zeros(len(drawn)), []
+    totals = np.array([1000 * float(seconds.loc[entry].sum()) for entry in drawn])
     for section, (fill, hatch) in SECTIONS.items():
         values = np.array([1000 * float(seconds.get((entry, section), 0.0)) for entry in drawn])
-        if values.any():
+        if (values > 0.005 * totals).any():  # else it cannot be seen
             bar: dict[str, Any] = {"facecolor": fill, "hatch": hatch, "edgecolor": INK, "lw": THIN}
             axes.barh(range(len(drawn)), values, height=0.65, left=ends, **bar)
             handles.append(Patch(label=sheet.words[section], **bar))

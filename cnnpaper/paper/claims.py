@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cnnpaper.log import CONTENDED
 from cnnpaper.paper.facts import ArmFacts
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
 from cnnpaper.paper.tabular import Table
@@ -129,8 +130,8 @@ class Claims:
 
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
-        state, accuracies = self._arm_state(arm), self.accuracies(arm.key)
-        return sentences(state, accuracies, self._distances(arm.key), self._clock(arm.key),
+        said = self._distances(arm.key) or self.accuracies(arm.key)
+        return sentences(self._arm_state(arm), said, self._clock(arm.key),
                          self._lost(arm), self._mixed(arm))  # fmt: skip
 
     def _distances(self, arm: str) -> Sentence:
@@ -143,18 +144,13 @@ class Claims:
         )
 
     def _clock(self, arm: str) -> Sentence:
-        """How long the runs of an arm of equal time took on the machines that made them."""
-        table = self.data.runs.set_index("path")["train_s"]
-        own = [path for entry in self.values.entries(arm) for path in self.values.paths(arm, entry)]
-        seconds = table.loc[own].astype(float).dropna().sort_values()
-        if arm not in self.found.budget_s or seconds.empty:
+        """How long each network's runs of an arm of equal time took where they were made."""
+        entries = self.values.entries(arm)
+        times = {e: self.values.mean(arm, e, "train_s").get("mean") for e in entries}
+        known = {self.values.entry_name(e): value for e, value in times.items() if value}
+        if arm not in self.found.budget_s or not known or len(known) > LISTED:
             return Sentence()
-        low, high = (
-            self.number(f"{arm}.clock.{name}", float(seconds.loc[path]), MINUTES,
-                        f"{name} train_s of the runs", [self.values.result(path)])
-            for name, path in (("lowest", seconds.index[0]), ("highest", seconds.index[-1]))
-        )  # fmt: skip
-        return self.say("clock", low=low, high=high)
+        return self.say("clock", entries=self.phrases("minutes_for", known))
 
     def accuracy_caption(self) -> Sentence:
         """What the table of accuracies shows."""
@@ -285,7 +281,29 @@ class Claims:
         return self.say(f"answer_{kind}{one}", where=where, baseline=self.contrast_baseline(),
                         names=self.words.listing(names))  # fmt: skip
 
+    def conclusion(self) -> Sentence:
+        """The answer, with the time for which it holds."""
+        plan = self.study.contrast
+        if plan is None or plan.arm not in self.found.budget_s:
+            return self.answer()
+        return sentences(self.say("within", minutes=self._minutes(plan.arm)), self.answer())
+
     # ------------------------------------------------------------------------- time
+
+    def steps_instead(self) -> Sentence:
+        """How many steps each network makes in the time of one of the budget's network."""
+        like = self.study.budget.like if self.study.budget else None
+        rows = [row for row in self.found.timing if row.ratio and row.model != like]
+        if not rows or like is None or len(rows) > LISTED:
+            return Sentence()
+        steps = {
+            self.name(row.model): self.number(
+                f"timing.{row.model}.per_base_step", 1 / (row.ratio or 1), RATIO,
+                "1 / median of the paired ratio", self.values.timed(row))
+            for row in rows
+        }  # fmt: skip
+        return self.say("steps_instead", like=self.name(like),
+                        entries=self.phrases("steps_for", steps))  # fmt: skip
 
     def budget_steps(self) -> Sentence:
         """The steps of the budget's network in each arm of equal time."""
@@ -316,8 +334,14 @@ class Claims:
 
     def timing(self) -> Sentence:
         """Step times, and whether the machine was idle."""
+        share = self.number("timing.contended", CONTENDED, WHOLE_PERCENT, "chosen in advance", [])
         kind = "timing_contended" if self.found.timing_contended else "timing_idle"
-        return sentences(self.ratios(), self.say(kind), self._shift())
+        return sentences(self.ratios(), self.say(kind, share=share), self._shift())
+
+    def one_session(self) -> Sentence:
+        """That nothing later checked the times."""
+        alone = self.found.timing and not self.found.shifts
+        return self.say("one_session") if alone else Sentence()
 
     def _shift(self) -> Sentence:
         """How far step times of later sessions are from these."""
@@ -506,7 +530,9 @@ class Claims:
         formula = "binomial standard error of the largest val_acc of the last stage"
         sources = [self.values.result(best.path)]
         se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
-        return self.say("lead", entries=self.phrases("points_for", leads), n=n, error=se)
+        stage = self.words.label("stage", trials[-1].stage)
+        entries = self.phrases("points_for", leads)
+        return self.say("lead", stage=stage, entries=entries, n=n, error=se)
 
     def precision(self) -> Sentence:
         """Whether bfloat16 stands."""
@@ -562,9 +588,13 @@ class Claims:
             "underconfident": [self.name(row.model) for row in rows if row.temperature < 1],
             "overconfident": [self.name(row.model) for row in rows if row.temperature > 1],
         }
-        kind = f"calibration_smoothing{'' if sides['overconfident'] else '_all'}"
-        out = [self.say(kind)] if self.data.recipe.label_smoothing else []
-        out += [self.say(k, names=self.words.listing(names)) for k, names in sides.items() if names]
+        out = [
+            self.say(f"{side}{'_all' * (len(names) == len(rows))}", names=self.words.listing(names))
+            for side, names in sides.items() if names
+        ]  # fmt: skip
+        if self.data.recipe.label_smoothing:
+            cause = "" if sides["overconfident"] else "_all"
+            out.append(self.say(f"calibration_smoothing{cause}"))
         better = [row for row in rows if row.ece_scaled < row.ece]
         kind = "all" if len(better) == len(rows) else "some" if better else "none"
         names = self.words.listing(self.name(row.model) for row in better)

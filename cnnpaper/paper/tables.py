@@ -330,7 +330,7 @@ class Tables:
             ),
             "readings": self._readings(),
             "compute": self._compute(),
-            "hardware": listing(facts.machines),
+            "hardware": self._hardware(),
             "software": listing(facts.packages),
             "again": say("again"),
         }
@@ -362,6 +362,14 @@ class Tables:
         return self.words.say(
             kind if readings.exact else "readings_none", readings=readings, done=done
         )
+
+    def _hardware(self) -> Cell:
+        """Of the runs, and of the step times where these were measured."""
+        runs, timed = self.words.listing(self.values.machines), self.found.timing_machine
+        if not self.data.logs or not timed:
+            return runs
+        machine = self.values.add("timing.machine", timed, self.values.timed(self.found.timing[0]))
+        return self.words.say("hardware", runs=runs, timing=machine)
 
     def _compute(self) -> Cell:
         seconds = self.found.compute_s

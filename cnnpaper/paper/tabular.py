@@ -97,7 +97,11 @@ class Table:
     def align(self, wrap: str) -> str:
         """One letter a column, as LaTeX has it."""
         letters = {"text": "l", "number": "r", "wrap": wrap}
-        return "".join(letters[column.kind] for column in self.columns)
+        gaps = {int(group.first) for group in self.groups} - {1}
+        return "".join(
+            r"@{\hspace{1.6em}}" * (place in gaps) + letters[column.kind]
+            for place, column in enumerate(self.columns, start=1)
+        )
 
     @property
     def _fixed(self) -> int:

@@ -38,7 +38,7 @@ def test_only_what_is_cited_is_listed(works: Bibliography) -> None:
     ]  # fmt: skip
     text = "".join(text for text, _ in works.reference(works.known["dodge2019show"]))
     assert text == (
-        "Jesse Dodge, Suchin Gururangan, Dallas Card, Roy Schwartz, and Noah A. Smith. Show Your "
+        "Jesse Dodge, Suchin Gururangan, Dallas Card, Roy Schwartz and Noah A. Smith. Show Your "
         "Work: Improved Reporting of Experimental Results. Conference on Empirical Methods in "
         "Natural Language Processing, 2185–2194, 2019."
     )
