@@ -103,6 +103,7 @@ class Experiment(Model):
     year: int = Field(ge=1950, le=2100)
     venue: str = Field(min_length=1, max_length=40)
     citation: Slug  # key in `report/references.bib`
+    variant_citation: Slug | None = None  # of the variant that is used, where it is a later one
     depth: int | None = Field(default=None, ge=1)
     """The conventional one, weighted layers on the longest path: 18 for ResNet-18."""
     builder: Slug  # its file in `cnnpaper/engine/networks`

@@ -258,8 +258,6 @@ def _cell(layer: Layer) -> Cell | None:
     kernel, stride, pool = layer.kernel, layer.stride or 1, ""
     if kind == "pool":
         pool = "max" if "Max" in layer.type else "average"
-        # windows that do not overlap say their stride by their size
-        stride = 1 if stride == kernel else stride
     return Cell(
         kind=kind, pool=pool, stride=stride, channels=(layer.out[0], layer.out[0]),
         kernel=None if kernel is None else (1 if _is_line(layer) else kernel, kernel),
@@ -371,12 +369,12 @@ def _part_alt(part: Part, words: Words) -> str:
 # lengths and room, in points
 CELL_HEIGHT, CELL_LEAST = 19.0, 15.0  # of a layer, and its least width
 LANE_GAP = 2.2  # between branches, one below the other
-STEP_GAP = 3.2  # between parts that follow each other
+STEP_GAP = 2.8  # between parts that follow each other
 FORK = 3.0  # for the lines that part before branches and meet after them
-FRAME_PAD, STAGE_PAD = 2.4, 2.6  # within the frame of a block, and within a panel
+FRAME_PAD, STAGE_PAD = 2.4, 2.0  # within the frame of a block, and within a panel
 PLUS = 2.8  # radius of the sign for an addition
 SHEET, COUNT = 1.5, 9.0  # of a repeated block: how far the second sheet looks out; its number
-STAGE_GAP, ROW_GAP = 4.6, 4.0
+STAGE_GAP, ROW_GAP = 4.0, 4.0
 HEAD = 10.0  # for the line of text above a panel, and for that below it
 NAME = 14.0  # for a network's name
 ROOM = style.TEXT_WIDTH * 72 / 25.4 - 2  # width of a row
@@ -569,7 +567,10 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
     figure = Figure(figsize=(style.TEXT_WIDTH / 25.4, tall / 72), dpi=360)
     parts = [part for each in found.values() for stage in each for part in stage.parts]
     handles, notes = _signs(parts, words)
-    made = style.legend(figure, handles, title=notes, alignment="left", loc="lower left")
+    made = style.legend(
+        figure, handles, title=notes, alignment="left", loc="lower left", columnspacing=0.8,
+        handlelength=1.4,
+    )  # fmt: skip
     whole = tall / 72 + made.get_window_extent().height / figure.dpi + 0.06
     figure.set_figheight(whole)
     share = tall / 72 / whole

@@ -126,6 +126,11 @@ class Facts:
         known = self.data.experiments.get(model)  # imported logs may be of others
         return model if known is None else known.name
 
+    def works(self, model: str) -> list[str]:
+        """What a network's description cites."""
+        experiment = self.data.experiments[model]
+        return [key for key in (experiment.citation, experiment.variant_citation) if key]
+
     def entries(self, arm: str) -> list[str]:
         """The networks of an arm, with the variant of their runs where they have one:
         ``resnet18``, ``resnet18-rate0.05``."""

@@ -40,9 +40,9 @@ PARTS = {
                 ["linear 4096", "linear 4096", "linear 10"]],
     "resnet18": [["3×3 64", "2×add"], ["2×add"], ["2×add"], ["2×add"], ["avg", "linear 10"]],
     "googlenet": [["3×3 64", "1×1 64", "3×3 192"], ["max 3×3↓", "2×cat"], ["max 3×3↓", "5×cat"],
-                  ["max 2×2", "2×cat"], ["avg", "linear 10"]],
-    "densenet121": [["3×3 64", "6×cat", "1×1 128"], ["avg 2×2", "12×cat", "1×1 256"],
-                    ["avg 2×2", "24×cat", "1×1 512"], ["avg 2×2", "16×cat"],
+                  ["max 2×2↓", "2×cat"], ["avg", "linear 10"]],
+    "densenet121": [["3×3 64", "6×cat", "1×1 128"], ["avg 2×2↓", "12×cat", "1×1 256"],
+                    ["avg 2×2↓", "24×cat", "1×1 512"], ["avg 2×2↓", "16×cat"],
                     ["pool", "linear 10"]],
 }  # fmt: skip
 
