@@ -568,8 +568,8 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
     parts = [part for each in found.values() for stage in each for part in stage.parts]
     handles, notes = _signs(parts, words)
     made = style.legend(
-        figure, handles, title=notes, alignment="left", loc="lower left", columnspacing=0.8,
-        handlelength=1.4,
+        figure, handles, title=notes, alignment="left", loc="lower left", columnspacing=0.6,
+        handlelength=1.2,
     )  # fmt: skip
     whole = tall / 72 + made.get_window_extent().height / figure.dpi + 0.06
     figure.set_figheight(whole)
