@@ -313,6 +313,7 @@ def flags(data: StudyData) -> dict[str, bool]:
         "imported": study.origin == "imported",
         "contrast": study.contrast is not None,
         "budget": study.budget is not None,
+        "two_cores": study.threads == 2,
         "connected": sum(bool(data.complete_seeds(arm)) for arm in timed) > 1,
         "tuning": data.tuning is not None,
         "precision": data.precision is not None,
