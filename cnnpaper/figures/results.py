@@ -374,7 +374,7 @@ def _draw_curves(axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None
     if look is None:
         axes.plot(band.index, band["mean"], color=style.RULE, lw=THIN, zorder=1)
         return
-    every = max(1, len(band) // 6) if len(band) > 12 else 1
+    every = max(1, len(band) // 8)
     marked = range((len(band) - 1) % every, len(band), every)  # the last always
     line: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.dash}
     axes.plot(band.index, band["mean"], markevery=list(marked), **line)

@@ -140,7 +140,10 @@ class Claims:
         if not rows or len(rows) > LISTED:
             return Sentence()
         return self.say(
-            "distances", baseline=self.contrast_baseline(), entries=self._estimates(rows)
+            "distances",
+            baseline=self.contrast_baseline(),
+            entries=self._estimates(rows),
+            level=self.values.level(),
         )
 
     def _clock(self, arm: str) -> Sentence:
@@ -428,7 +431,8 @@ class Claims:
                         self.values.timed(self.found.timing[place]))
             for name, (exact, place) in (("lowest", excess[0]), ("highest", excess[-1]))
         )  # fmt: skip
-        return self.say("sections_exceed", low=low, high=high)
+        name = self.name(self.found.timing[excess[-1][1]].model)
+        return self.say("sections_exceed", low=low, high=high, name=name)
 
     def _optimizer(self, rows: dict[str, analysis.StepTime]) -> Sentence:
         """The network whose optimizer takes the largest share of a step."""
@@ -530,9 +534,11 @@ class Claims:
         formula = "binomial standard error of the largest val_acc of the last stage"
         sources = [self.values.result(best.path)]
         se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
+        both = self.number("tuning.error_of_difference", math.sqrt(2) * error, TENTH_PERCENT,
+                           "that of a difference of two such accuracies", sources)  # fmt: skip
         stage = self.words.label("stage", trials[-1].stage)
         entries = self.phrases("points_for", leads)
-        return self.say("lead", stage=stage, entries=entries, n=n, error=se)
+        return self.say("lead", stage=stage, entries=entries, n=n, error=se, both=both)
 
     def precision(self) -> Sentence:
         """Whether bfloat16 stands."""
@@ -542,12 +548,14 @@ class Claims:
         sources = [self.values.result(path) for row in found.changes for path in row.paths]
         mean = "mean over pairs, bfloat16 minus float32"
         bound = f"one-sided lower limit of the {mean}"
-        return self.say(
+        decided = self.say(
             "precision_stands" if found.stands else "precision_falls",
             mean=self.number("precision.mean", found.mean, POINTS, mean, sources),
             bound=self.number("precision.bound", found.bound, PERCENT, bound, sources),
             level=self.values.level(), margin=self.values.margin(),
         )  # fmt: skip
+        enough = len({row.n for row in found.changes}) == 1
+        return sentences(decided, self.say("precision_enough") if enough else Sentence())
 
     # ------------------------------------------------------------------------- discussion
 
@@ -559,6 +567,18 @@ class Claims:
         """What the steps buy that equal time gives to faster networks."""
         return sentences(self._changes("speed", self.found.speed),
                          self._changes("same", self.found.same))  # fmt: skip
+
+    def favours(self) -> Sentence:
+        """Which networks stand better beside the baseline in equal time than after equal epochs."""
+        equal = self.study.equal_epochs
+        before = {row.model: row.difference for row in self.found.distances if row.arm == equal}
+        rows = [row for row in self.found.contrasts if row.model in before]
+        if not rows or len(rows) > LISTED:
+            return Sentence()
+        names = [self.name(row.model) for row in rows if row.difference > before[row.model]]
+        kind = "favours" if names else "favours_none"
+        baseline, listed = self.contrast_baseline(), self.words.listing(names)
+        return self.say(kind, baseline=baseline, names=listed)
 
     def has_intervals(self) -> bool:
         """Do the sentences on changes between arms have intervals?"""

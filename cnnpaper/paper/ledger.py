@@ -247,8 +247,8 @@ class Ledger:
             return self.number(key, exact, form, formula, sources)
         sources = tuple(sources)
         low, high = (
-            self.number(f"{key}.{end}", limit, form, f"{end} limit, {formula}", sources)
-            for end, limit in zip(("low", "high"), exact, strict=True)
+            self.number(f"{key}.{end}", limit, form, f"{side} limit, {formula}", sources)
+            for end, side, limit in zip(("low", "high"), ("lower", "upper"), exact, strict=True)
         )
         return Interval(low, high)
 

@@ -95,10 +95,10 @@ class Bibliography:
         return self.cited.setdefault(key, self.known[key])
 
     def names(self, entry: Entry) -> str:
-        """``Guo et al.``, ``Barz and Denzler``, ``권하연 외``."""
+        """``Guo et al.``, ``Barz and Denzler``; in Korean ``권하연 외``."""
         families = [family(name) for name in entry.authors]
         if len(families) > 2 or (entry.korean and len(families) > 1):
-            return families[0] + (" 외" if entry.korean else self.words.text("join.et_al"))
+            return families[0] + self.words.text("join.et_al")
         if len(families) == 2:
             first, second = families
             return str(self.words.say("two_authors", first=first, second=second))

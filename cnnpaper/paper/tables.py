@@ -12,7 +12,7 @@ from cnnpaper.paper.facts import LARGE, WEIGHTED
 from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Row, Table, table
 from cnnpaper.paper.texts import Texts
-from cnnpaper.paper.values import FIELDS, MS, Values
+from cnnpaper.paper.values import FIELDS, MS, TENTH_PERCENT, Values
 from cnnpaper.paper.words import joined
 from cnnpaper.study.analysis import Calibration, Contrast, StepTime, Trial
 from cnnpaper.study.precision import Change
@@ -273,7 +273,7 @@ class Tables:
         """Accuracies of public repositories."""
         known = self.values.known.get("published", {})
         rows: list[Row] = [
-            [self.name(model), self._known("published", model, "accuracy", PERCENT),
+            [self.name(model), self._known("published", model, "accuracy", self._as_stated(model)),
              self._known("published", model, "epochs"),
              Cite((known[model]["source"],), textual=True), self._ours(model)]
             for model in self.models if model in known
@@ -283,6 +283,11 @@ class Tables:
             self.text("source"), self.col("this_study_percent"),
         ]  # fmt: skip
         return table("published", columns, rows)
+
+    def _as_stated(self, model: str) -> Form:
+        """A published accuracy has the decimals of its source."""
+        tenths = (1000 * self.values.known["published"][model]["accuracy"]) % 1
+        return PERCENT if 1e-9 < tenths < 1 - 1e-9 else TENTH_PERCENT
 
     def report2023(self) -> Table:
         """The report's table beside this study's."""

@@ -141,7 +141,7 @@ class Words:
             if place and text.startswith(head) and text.endswith(tail):
                 inner = text[len(head) : len(text) - len(tail)]
                 return own.replace("{what}", self.formula(inner))
-        return text
+        return text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
 
     def say(self, kind: str, **parts: Phrase) -> Sentence:
         """The sentence ``sentence.KIND`` with its places filled.

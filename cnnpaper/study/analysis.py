@@ -411,7 +411,8 @@ def _machine_name(machine: log.Machine) -> str:
     """``Intel Xeon Processor (GenuineIntel 6-167)``: the name alone may lack the model."""
     if machine.gpu or not machine.cpu or not machine.processor or machine.cpu == machine.processor:
         return machine.gpu or machine.cpu or machine.processor or ""
-    return f"{machine.cpu.replace('(R)', '')} ({machine.processor})"
+    more = ", ".join(filter(None, (machine.processor, machine.isa)))
+    return f"{machine.cpu.replace('(R)', '')} ({more})"
 
 
 def _step_time(

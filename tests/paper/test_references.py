@@ -28,7 +28,7 @@ def test_citations(works: Bibliography) -> None:
     assert said(works, "he2016deep") == "(He et al., 2016)"
     assert said(works, "barz2020we", textual=True) == "Barz and Denzler\N{NO-BREAK SPACE}(2020)"
     both = said(works, "holm1979simple", "kwon2023comparison")
-    assert both == "(Holm, 1979; 권하연 외, 2023)"
+    assert both == "(Holm, 1979; 권하연 et al., 2023)"
 
 
 def test_only_what_is_cited_is_listed(works: Bibliography) -> None:
