@@ -314,6 +314,8 @@ def flags(data: StudyData) -> dict[str, bool]:
         "contrast": study.contrast is not None,
         "budget": study.budget is not None,
         "two_cores": study.threads == 2,
+        "intervals": any(len(data.complete_seeds(arm or "")) > 1 for arm in study.arms),
+        "hollow": bool(study.equal_epochs and data.complete_seeds(study.equal_epochs)),
         "connected": sum(bool(data.complete_seeds(arm)) for arm in timed) > 1,
         "tuning": data.tuning is not None,
         "precision": data.precision is not None,
