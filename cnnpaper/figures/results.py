@@ -384,42 +384,6 @@ def _draw_curves(axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None
         axes.plot(run["x"].iloc[-1:], run["y"].iloc[-1:], color=look.colour, zorder=4, **CROSS)
 
 
-# ------------------------------------------------------------------------------- calibration
-
-
-@styled
-def calibration(bins: pd.DataFrame, sheet: Sheet) -> Figure:
-    """Accuracy against confidence before and after temperature scaling, one panel a network.
-
-    Args:
-        bins: model, state (``before``, ``after``), confidence, accuracy; a row a bin.
-    """
-    drawn = sheet.known(bins)
-    lines = {"before": DASHED, "after": SOLID}
-    figure, panels = _panels([sheet.names[entry] for entry in drawn], 38)
-    for entry, axes in zip(drawn, panels, strict=True):
-        look = sheet.looks[entry]
-        axes.axline((0, 0), slope=1, color=style.RULE, lw=THIN)
-        for state, line in lines.items():
-            own = bins[(bins["model"] == entry) & (bins["state"] == state)]
-            x, y = 100 * own["confidence"], 100 * own["accuracy"]
-            axes.plot(x, y, color=look.colour, marker=look.marker, ms=3, **line)
-    low = 100 * float(bins[["confidence", "accuracy"]].to_numpy(np.float64).min())
-    panels[0].set(xlim=(low - 3, 102), ylim=(low - 3, 102))
-    figure.supxlabel(sheet.words["confidence"])
-    figure.supylabel(sheet.words["accuracy"])
-    return finish(figure, [_grey(sheet.words[s], marker="o", **lines[s]) for s in lines])
-
-
-def calibration_alt(errors: Mapping[str, tuple[float, float]], sheet: Sheet) -> str:
-    """What :func:`calibration` shows: the calibration errors before and after."""
-    said = [
-        f"{sheet.names[entry]} {sheet.percent(before)} → {sheet.percent(after)}"
-        for entry, (before, after) in errors.items()
-    ]
-    return sheet.words["alt_calibration"].format(entries=sheet.listing(said))
-
-
 # ------------------------------------------------------------------------------- time
 
 SECTIONS = {

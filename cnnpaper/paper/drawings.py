@@ -8,25 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
-from scipy.special import softmax
 
-from cnnpaper import metrics
 from cnnpaper.config import run_name
 from cnnpaper.log import Run
 from cnnpaper.paper.html import inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.imported import TextRun
-from cnnpaper.study.stats import CALIBRATION_BINS
 
 if TYPE_CHECKING:
     from cnnpaper.figures.results import Sheet
 
-Floats: TypeAlias = npt.NDArray[Any]
 Format: TypeAlias = Literal["pdf", "png", "svg"]
 
 
@@ -66,7 +60,7 @@ class Drawing:
 
 def drawings(values: Values) -> dict[str, Drawing]:
     """The figures that the study has something for."""
-    makers = (_architectures, _step_time, _tuning, _accuracy, _learning_curves, _calibration)
+    makers = (_architectures, _step_time, _tuning, _accuracy, _learning_curves)
     return {drawing.name: drawing for make in makers for drawing in make(values)}
 
 
@@ -226,36 +220,3 @@ def _is_lost(run: Run) -> bool:
     if isinstance(run, TextRun):
         return any("val_loss" in epoch.nonfinite for epoch in run.epochs[-1:])
     return run.result is not None and run.result.status == "diverged"
-
-
-def _calibration(values: Values) -> Iterator[Drawing]:
-    """Accuracy by confidence on the test images, before and after temperature scaling."""
-    rows = []
-    for found in values.found.calibration:
-        known = [values.data.predictions[path] for path in found.paths]
-        divisors = [metrics.temperature(one.val_labels, one.val_logits) for one in known]
-        for state, each in ("before", [1.0] * len(known)), ("after", divisors):
-            runs = [
-                reliability(one.test_labels, one.test_logits / divisor)
-                for one, divisor in zip(known, each, strict=True)
-            ]
-            rows += [
-                {"model": found.model, "state": state, "confidence": x, "accuracy": y}
-                for x, y in (np.mean(runs, axis=0) if runs else ())
-            ]
-    if not rows:
-        return
-    from cnnpaper.figures.results import calibration, calibration_alt
-
-    errors = {row.model: (row.ece, row.ece_scaled) for row in values.found.calibration}
-    sheet = _sheet(errors, values)
-    alt = calibration_alt(errors, sheet)
-    yield _drawing("calibration", values, calibration, alt, pd.DataFrame(rows), sheet)
-
-
-def reliability(labels: Floats, logits: Floats) -> Floats:
-    """Mean confidence and accuracy of the top class, (bins, 2), in bins of equal mass."""
-    confidence = softmax(logits.astype(np.float64), axis=1).max(axis=1)  # (n,)
-    right = metrics.correct(labels, logits)
-    bins = np.array_split(np.argsort(confidence, kind="stable"), CALIBRATION_BINS)
-    return np.array([(confidence[part].mean(), right[part].mean()) for part in bins if len(part)])

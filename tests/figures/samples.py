@@ -88,17 +88,6 @@ def epochs(
     return pd.DataFrame(rows, columns=columns)
 
 
-def bins(names: dict[str, str]) -> pd.DataFrame:
-    """Five bins before and after."""
-    rows = [
-        [model, state, c, min(1.0, c * factor)]
-        for model in names
-        for state, factor in (("before", 1.12), ("after", 1.01))
-        for c in (0.3, 0.5, 0.7, 0.85, 0.97)
-    ]
-    return pd.DataFrame(rows, columns=["model", "state", "confidence", "accuracy"])
-
-
 def sections(names: dict[str, str]) -> pd.DataFrame:
     """Seconds of the sections of a step."""
     seconds = {"data": 0.002, "forward": 0.09, "backward": 0.16, "optimizer": 0.03, "other": 0.004}

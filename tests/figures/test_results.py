@@ -43,8 +43,7 @@ def drawings(sheet: Sheet, *, seeds: int = 5, epochs: int = 5, diverged: bool = 
     trials = samples.trials(names, diverged=diverged)
     winners = dict.fromkeys(names, 0.05)
     curves = samples.epochs(names, min(seeds, 5), epochs, diverged=diverged)
-    bins, sections = samples.bins(names), samples.sections(names)
-    errors = dict.fromkeys(names, (0.073, 0.012))
+    sections = samples.sections(names)
     r, s = results, sheet
     return {
         "accuracy": (lambda: r.accuracy_at_equal_time(shown, s),
@@ -52,7 +51,6 @@ def drawings(sheet: Sheet, *, seeds: int = 5, epochs: int = 5, diverged: bool = 
         "rates": (lambda: r.rate_sensitivity(trials, winners, STAGES, s),
                   lambda: r.rate_sensitivity_alt(trials, winners, s)),
         "curves": (lambda: r.learning_curves(curves, s), lambda: r.learning_curves_alt(curves, s)),
-        "calibration": (lambda: r.calibration(bins, s), lambda: r.calibration_alt(errors, s)),
         "steps": (lambda: r.step_time(sections, s), lambda: r.step_time_alt(sections, s)),
     }  # fmt: skip
 
