@@ -225,12 +225,17 @@ def correct(data: StudyData, paths: Sequence[str]) -> npt.NDArray[np.bool_]:
     )
 
 
+def _answers(data: StudyData, arm: str) -> dict[str, npt.NDArray[np.bool_]]:
+    """Network → :func:`correct` of its runs in an arm."""
+    return {entry: correct(data, own) for entry, own in shown(data, arm).items()}
+
+
 def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
     """Each network against the baseline; none where there are less than two complete seeds."""
     plan = data.study.contrast
     if plan is None or not data.study.data.test_images or not data.predictions:
         return ()
-    answers = {entry: correct(data, own) for entry, own in shown(data, plan.arm).items()}
+    answers = _answers(data, plan.arm)
     base = answers.pop(plan.baseline, None)
     if base is None or not answers:
         return ()
@@ -256,7 +261,7 @@ def _distances(data: StudyData) -> tuple[Distance, ...]:
         return ()
     found = []
     for arm in data.study.arms:
-        answers = {entry: correct(data, own) for entry, own in shown(data, arm or "").items()}
+        answers = _answers(data, arm or "")
         if arm == plan.arm or plan.baseline not in answers:
             continue
         for model, own in answers.items():

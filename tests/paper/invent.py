@@ -68,6 +68,8 @@ def repository(root: Path, shape: Shape) -> Path:
 def _study(shape: Shape) -> str:
     models, first = list(shape.models), next(iter(shape.arms))
     lines = [f"networks = {json.dumps(models)}", f'data = {{ set = "{shape.data}" }}']
+    if len(models) % 2 == 0:
+        lines.append("threads = 2")
     if shape.contrast and first and len(models) > 1:
         lines.append(f'contrast = {{ arm = "{first}", baseline = "{models[-1]}" }}')
     if shape.extras and first:
