@@ -67,7 +67,7 @@ class TexFace(Face):
         if len(value.text) <= LONGEST_LINK:
             head, blank, tail = value.text, "", ""
         link = rf"\ledger{{{value.key}}}{{{self.escape(head)}}}"
-        return Markup(link + blank + self.escape(tail))
+        return Markup(link) + blank + self.escape(tail)  # a plain + would escape it as HTML
 
     def cite(self, key: str, text: str) -> Markup:
         return Markup(rf"\hyperlink{{cite.{key}}}{{\mbox{{{self.escape(text)}}}}}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.html import HtmlFace
-from cnnpaper.paper.ledger import PERCENT, Ledger, Sentence
+from cnnpaper.paper.ledger import PERCENT, Ledger, PValue, Sentence
 from cnnpaper.paper.templates import Face, Printer, environment, render
 from cnnpaper.paper.tex import TexFace
 
@@ -65,6 +65,8 @@ def test_lines_of_control_leave_empty_lines_alone(tmp_path: Path) -> None:
 
 def test_values_are_links_in_both_faces(tmp_path: Path) -> None:
     assert printed(tmp_path, "[[ v ]]", v=VALUE) == r"\ledger{acc}{77.61}"
+    small = Ledger().number("p", 0.0004, PValue(), "f", [])
+    assert printed(tmp_path, "[[ v ]]", v=small) == r"\ledger{p}{< 0.001}"
     html = printed(tmp_path, "[[ v ]]", HtmlFace(), v=Sentence(("a ", VALUE)))
     assert html == 'a <a class="v" href="#v.acc" title="f">77.61</a>'
 
