@@ -139,12 +139,8 @@ class Claims:
         rows = [row for row in self.found.distances if row.arm == arm]
         if not rows or len(rows) > LISTED:
             return Sentence()
-        return self.say(
-            "distances",
-            baseline=self.contrast_baseline(),
-            entries=self._estimates(rows),
-            level=self.values.level(),
-        )
+        baseline, entries = self.contrast_baseline(), self._estimates(rows)
+        return self.say("distances", baseline=baseline, entries=entries)
 
     def _clock(self, arm: str) -> Sentence:
         """How long each network's runs of an arm of equal time took where they were made."""
@@ -591,7 +587,7 @@ class Claims:
         return self.say(kind, shorter=shorter, longer=longer, entries=self._estimates(rows))
 
     def _estimates(self, rows: Sequence[analysis.Gain | analysis.Distance]) -> Sentence:
-        """``+5.00 points for AlexNet (4.00 to 6.00)``, for each."""
+        """``+5.00 points for AlexNet [4.00, 6.00]``, for each."""
         entries = []
         for row in rows:
             values, form = self.values.of(row), "change_for"
