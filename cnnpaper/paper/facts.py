@@ -28,7 +28,6 @@ T = TypeVar("T", bound=Hashable)
 NUMBER = re.compile(r"(?<![\w×-])(?<!stride )(?<!보폭이 )(?<!보폭을 )(\d+(?:[.,]\d+)*)(?![\d×])")
 """In prose; a kernel's size and stride are none: ``3×3``, ``stride 1``."""
 WEIGHTED = ("Conv2d", "Linear")  # layers that the column "layers" counts
-LISTED_SEEDS = 6
 LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
     "en": {"parameters": ("millions", 1e-6, 2), "macs": ("millions", 1e-6, 0)},
     "ko": {"parameters": ("10k", 1e-4, 0), "macs": ("100m", 1e-8, 2)},
@@ -168,18 +167,13 @@ class Facts:
         )  # fmt: skip
 
     def seeds(self, key: str) -> Sentence:
-        """The seeds of an arm, one by one up to six, else the first and the last."""
-        seeds, prefix = self.study.arms[key or None].seeds, key or "all"
+        """The seeds of an arm, one by one."""
+        prefix = key or "all"
         sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
-        shown = seeds if len(seeds) <= LISTED_SEEDS else (seeds[0], seeds[-1])
-        values = [
-            self.add(f"{prefix}.seed.{s}", s, sources, text=str(s), unit="seed") for s in shown
-        ]
-        if len(seeds) <= LISTED_SEEDS:
-            return self.words.listing(values)
-        consecutive = seeds == tuple(range(seeds[0], seeds[-1] + 1))
-        kind = "seeds_from_to" if consecutive else "seeds_between"
-        return self.words.say(kind, first=values[0], last=values[1])
+        return self.words.listing(
+            self.add(f"{prefix}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
+            for seed in self.study.arms[key or None].seeds
+        )
 
     def result(self, path: str) -> Source:
         """The result of a run, of this study or of one that it names."""
@@ -273,19 +267,6 @@ class Facts:
                 parts.append(part)
         return Sentence(tuple(parts))
 
-    def departures(self) -> list[tuple[str, str, Value, Sentence]]:
-        """Departures of networks from the recipe: model, key, value and reason; a value that a
-        search chose by the same rule for all is none."""
-        found: list[tuple[str, str, Value, Sentence]] = []
-        for model, experiment in self.data.experiments.items():
-            for key, entry in experiment.override.items():
-                if entry.why:
-                    value = self.recipe_value(key, model)
-                    place = self.of_network(model, f"override.{key}.why", f"override.{key}")
-                    why = self.quote(entry.why, f"{value.key}.why", place)
-                    found.append((model, key, value, why))
-        return found
-
     # ------------------------------------------------------------------------- networks
 
     @cached_property
@@ -331,7 +312,6 @@ class Facts:
     @cached_property
     def machines(self) -> list[Sentence]:
         """Each kind of machine that made runs, as a phrase."""
-
         found = self._distinct(lambda h: [(h.machine.gpu, h.machine.cpu, h.machine.threads)])
         kinds = {(gpu or cpu, None if gpu else n): s for (gpu, cpu, n), s in found.items()}
         out: list[Sentence] = []

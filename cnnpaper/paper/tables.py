@@ -110,11 +110,16 @@ class Tables:
         return table("recipe", [self.text("setting"), *columns], rows)
 
     def departures(self) -> Table:
-        """Departures of networks from the recipe, with reasons."""
-        rows: list[Row] = [
-            [self.name(model), self.words.label("setting", key), value, reason]
-            for model, key, value, reason in self.values.departures()
-        ]
+        """Departures of networks from the recipe, with reasons; a value that a search chose by the
+        same rule for all is none."""
+        rows: list[Row] = []
+        for model, experiment in self.data.experiments.items():
+            for key, entry in experiment.override.items():
+                if entry.why:
+                    value, where = self.values.recipe_value(key, model), f"override.{key}"
+                    place = self.values.of_network(model, f"{where}.why", where)
+                    reason = self.values.quote(entry.why, f"{value.key}.why", place)
+                    rows.append([self.name(model), self.words.label("setting", key), value, reason])
         columns = [self.text("network"), self.text("setting"), self.col("value"),
                    self.col("reason", kind="wrap")]  # fmt: skip
         return table("departures", columns, rows)
