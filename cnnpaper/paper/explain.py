@@ -31,12 +31,13 @@ def explain(root: Path, study: str, key: str) -> str:
     Raises:
         UserError: no value has that key or text; the message has the nearest keys.
     """
-    from cnnpaper.paper.compose import compose_data
+    from cnnpaper.paper.compose import Composer
     from cnnpaper.study.analysis import analyse
     from cnnpaper.study.load import load
 
     data = load(root, study, allow_stale=True)
-    return explanation(data, compose_data(data, analyse(data), "en", draw=False).ledger, key)
+    document = Composer(data, analyse(data), "en", draw=False).document()
+    return explanation(data, document.ledger, key)
 
 
 def explanation(data: StudyData, ledger: Ledger, key: str) -> str:
