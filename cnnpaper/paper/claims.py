@@ -622,14 +622,15 @@ class Claims:
 
     def history(self) -> Sentence:
         """How far apart the scores of one network were that only its recipe tells apart."""
-        scores: dict[str, list[Value]] = {model: [] for model in self.study.networks}
-        for place, run in enumerate(self.values.history.get("run", [])):
-            if (model := run["model"]) in scores:
-                key, path = f"history.{model}.{place}.test_acc", ("run", place, "test_acc")
-                value = self.values.quoted("history", key, *path, form=PERCENT)
-                scores[model] += [value] if value else []
-        spans = {}
-        for model, found in scores.items():
+        quoted, spans = self.values.quoted, {}
+        for model in self.study.networks:
+            scores = [
+                quoted("history", f"history.{model}.{place}.test_acc", "run", place, "test_acc",
+                       form=PERCENT)
+                for place, run in enumerate(self.values.history.get("run", []))
+                if run["model"] == model
+            ]  # fmt: skip
+            found = [value for value in scores if value]
             if len(found) > 1:
                 exact = [float(value.exact or 0) for value in found]
                 sources = [source for value in found for source in value.sources]
@@ -637,7 +638,7 @@ class Claims:
                 spans[self.name(model)] = self.number(
                     key, max(exact) - min(exact), PERCENT, formula, sources
                 )
-        readings = self.values.quoted("history", "history.readings", "search", "readings")
+        readings = quoted("history", "history.readings", "search", "readings")
         if not spans or readings is None:
             return Sentence()
         return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),

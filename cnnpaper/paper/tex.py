@@ -123,9 +123,7 @@ CAUSES = (
      "punctuation"),
     (r"font.*(not found|cannot be found)|Font .* not loadable", "a font is missing: the paper "
      "needs Latin Modern (lmodern) and Nanum (fonts-nanum)"),
-    (r"Environment .* undefined", "an environment that no package defines"),
     (r"Runaway argument|Paragraph ended before|File ended while", "a '}' is missing"),
-    (r"Unable to load picture or PDF file", "a figure is missing or damaged"),
     (r"No space left", "the disk is full"),
 )  # fmt: skip
 """What TeX says, and what it usually means."""
