@@ -32,14 +32,9 @@ def build_report(
     root: Path, study: str, *, edition: Edition = "en", allow_stale: bool = False,
     say: Say = print,
 ) -> Path:  # fmt: skip
-    """Build the paper of ``study`` and return where it lies.
+    """Build the paper of ``study`` and return where it lies; ``say`` what was built, and warnings.
 
-    Args:
-        root: of the repository.
-        study: name of the study.
-        edition: language and format.
-        allow_stale: typeset runs that are not those of today's repository, and say so on the page.
-        say: prints a line for people: what was built, and warnings.
+    With ``allow_stale`` runs are typeset that are not of today's repository, as the page says.
 
     Raises:
         UserError: a run is incomplete, stale, damaged or undeclared; a template or TeX has an
@@ -54,7 +49,6 @@ def build_report(
         from cnnpaper.paper.compose import compose
 
         document = compose(root, study, edition, allow_stale=allow_stale)
-        _write_tables(root, study, document)
         write = _write_html if document.face == "html" else _write_pdf
         pages = write(root, study, document, output, say)
         if study == "reference":
@@ -72,7 +66,11 @@ def build_tables(root: Path, study: str, *, allow_stale: bool = False, say: Say 
 
     with locked(root, study):
         document = compose(root, study, "en", allow_stale=allow_stale, draw=False)
-        folder = _write_tables(root, study, document)
+        folder = _emptied(build_folder(root, study) / "tables")
+        for name, data in document.attachments.items():
+            write_atomic(folder / name, data)
+        for table in document.tables.values():
+            write_atomic(folder / f"{table.name}.md", table.markdown().encode())
     say(f"{len(document.tables)} tables in {folder.relative_to(root)}")
     return folder
 
@@ -145,15 +143,6 @@ def _unchanged(state: Path, inputs: str, output: Path) -> str:
         return str(known["summary"]) if same else ""
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-
-
-def _write_tables(root: Path, study: str, document: Document) -> Path:
-    folder = _emptied(build_folder(root, study) / "tables")
-    for name, data in document.attachments.items():
-        write_atomic(folder / name, data)
-    for table in document.tables.values():
-        write_atomic(folder / f"{table.name}.md", table.markdown().encode())
-    return folder
 
 
 def _emptied(folder: Path) -> Path:
