@@ -98,11 +98,8 @@ class Claims:
     # ------------------------------------------------------------------------- accuracy
 
     def accuracies(self, arm: str, *, long: bool = False) -> Sentence:
-        """Mean test accuracy of every network of an arm, or their range where they are many.
-
-        Args:
-            long: name the arm by its minutes or epochs, for readers who do not know it.
-        """
+        """Mean test accuracy of every network of an arm, or their range where they are many; the
+        ``long`` form has its minutes or epochs, for readers who do not know the arm."""
         means = self.tested(arm)
         if not means:
             return Sentence()

@@ -51,12 +51,7 @@ class ArmFacts:
 
 
 class Facts:
-    """Enters facts of a study into the ledger; templates and tables read them by name.
-
-    Args:
-        data: the study, read and checked; and what was found in it.
-        words: of the edition's language.
-    """
+    """Enters facts of a study into the ledger; templates and tables read them by name."""
 
     def __init__(
         self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources, words: Words
@@ -72,7 +67,7 @@ class Facts:
         read = [self.sources.file(run.path, run.line_numbers.get("reading"))
                 for run in logs for _ in run.readings]  # fmt: skip
         self.declared = self.count("declared", len(data.specs), named, "runs")
-        self.done = self.count("done", len(logs), self.headers(), "runs with a result")
+        self.done = self.count("done", len(logs), self.headers(logs), "runs with a result")
         self.missing = self.count("missing", missing, named, "runs without a log")
         lines = [self.sources.log(run) for run in lost]
         self.diverged = self.count("diverged", len(lost), lines, "runs that diverged")
@@ -97,9 +92,8 @@ class Facts:
         """The same of a network's file."""
         return [self.sources.toml(self.root / "experiments" / f"{model}.toml", *keys)]
 
-    def headers(self, logs: Iterable[Run] | None = None) -> list[Source]:
-        runs = self.data.logs.values() if logs is None else logs
-        return [self.sources.log(run, "header") for run in runs]
+    def headers(self, logs: Iterable[Run]) -> list[Source]:
+        return [self.sources.log(run, "header") for run in logs]
 
     def _distinct(self, of: Callable[[Header], Iterable[T | None]]) -> dict[T, list[Source]]:
         """What headers say, each thing once, and the first header that says it."""
