@@ -3,4 +3,3 @@
 from typing import Literal
 
 Edition = Literal["en", "ko", "html", "ko.html"]
-EDITIONS: tuple[Edition, ...] = ("en", "ko", "html", "ko.html")

@@ -12,23 +12,17 @@ import platform
 import re
 import shutil
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnpaper.files import UserError, lock, sha256_file, write_atomic
-from cnnpaper.paper import EDITIONS, Edition
+from cnnpaper.files import lock, sha256_file, write_atomic
+from cnnpaper.paper import Edition
 
 if TYPE_CHECKING:
     from cnnpaper.paper.compose import Document
 
-PACKAGES = (
-    "jinja2", "markupsafe", "matplotlib", "numpy", "pandas", "pikepdf", "pydantic", "scipy",
-    "statsmodels", "tabulate",
-)  # fmt: skip
 PROGRAMS = ("xelatex", "xdvipdfmx")
 CLASSES = ("*.cls", "*.clo", "*.sty")  # in `report/`: a class of somebody else, and what it reads
 Say = Callable[[str], None]
@@ -38,38 +32,29 @@ def build_report(
     root: Path, study: str, *, edition: Edition = "en", allow_stale: bool = False,
     say: Say = print,
 ) -> Path:  # fmt: skip
-    """Build the paper of ``study`` and return where it lies.
+    """Build the paper of ``study`` and return where it lies; ``say`` what was built, and warnings.
 
-    Args:
-        root: of the repository.
-        study: name of the study.
-        edition: language and format.
-        allow_stale: typeset runs that are not those of today's repository, and say so on the page.
-        say: prints a line for people: what was built, and warnings.
+    With ``allow_stale`` runs are typeset that are not of today's repository, as the page says.
 
     Raises:
         UserError: a run is incomplete, stale, damaged or undeclared; a template or TeX has an
             error; another process builds the same paper.
     """
-    if edition not in EDITIONS:
-        raise UserError(f"EDITION={edition}: no such edition; there are {', '.join(EDITIONS)}")
     with locked(root, study):
         state = build_folder(root, study) / f"manifest-{edition}.json"
-        inputs, output = manifest(root, study, allow_stale), output_path(root, study, edition)
+        inputs, output = manifest(root, allow_stale), output_path(root, study, edition)
         if known := _unchanged(state, inputs, output):
             say(f"nothing has changed: {known}")
             return output
         from cnnpaper.paper.compose import compose
 
         document = compose(root, study, edition, allow_stale=allow_stale)
-        _write_tables(root, study, document)
         write = _write_html if document.face == "html" else _write_pdf
-        pages = write(root, study, document, output)
+        pages = write(root, study, document, output, say)
         if study == "reference":
             _write_citation(root, document)
         summary = f"{output.relative_to(root)}{pages}, {document.summary}"
-        for line in (*document.warnings, summary):
-            say(line)
+        say(summary)
         made = {"inputs": inputs, "output": sha256_file(output), "summary": summary}
         write_atomic(state, json.dumps(made, indent=1).encode())
     return output
@@ -81,7 +66,11 @@ def build_tables(root: Path, study: str, *, allow_stale: bool = False, say: Say 
 
     with locked(root, study):
         document = compose(root, study, "en", allow_stale=allow_stale, draw=False)
-        folder = _write_tables(root, study, document)
+        folder = _emptied(build_folder(root, study) / "tables")
+        for name, data in document.attachments.items():
+            write_atomic(folder / name, data)
+        for table in document.tables.values():
+            write_atomic(folder / f"{table.name}.md", table.markdown().encode())
     say(f"{len(document.tables)} tables in {folder.relative_to(root)}")
     return folder
 
@@ -117,14 +106,12 @@ def locked(root: Path, study: str) -> AbstractContextManager[Any]:
     return lock(build_folder(root, study) / "report.lock", what=f"the paper of study {study}")
 
 
-def input_files(root: Path, study: str) -> Iterator[Path]:
-    """Every file that the paper of ``study`` is a function of."""
-    logs = root / "results" / "log"
+def input_files(root: Path) -> Iterator[Path]:
+    """Every file that a paper is a function of; a study may name others, so those of all."""
     for folder, patterns in (
         (root / "experiments", ("*.toml", "study/*.toml")),
-        *((logs / name, ("**/run.jsonl", "**/predictions.npz", "**/verified.json", "*.jsonl",
-                         "*.[lL][oO][gG]", "*.[tT][xX][tT]"))  # the last two of imported studies
-          for name in _studies(root, study)),
+        (root / "results" / "log", ("**/*.jsonl", "**/predictions.npz", "**/verified.json",
+                                    "*/*.[lL][oO][gG]", "*/*.[tT][xX][tT]")),  # imported logs
         (root / "report", ("*.toml", "*.bib", *CLASSES, "en/*", "ko/*", "layout/*",
                            "extra/*")),
         (root / "cnnpaper", ("*.py", "study/*.py", "figures/*.py", "paper/*.py", "engine/**/*.py")),
@@ -136,29 +123,14 @@ def input_files(root: Path, study: str) -> Iterator[Path]:
                     yield path
 
 
-def _studies(root: Path, study: str) -> list[str]:
-    """The study and those that its file names."""
-    try:
-        text = (root / "experiments" / "study" / f"{study}.toml").read_text("utf-8")
-        values = tomllib.loads(text)
-    except (OSError, ValueError):
-        return [study]
-    budget = values.get("budget")
-    timed = budget.get("timing") if isinstance(budget, dict) else None
-    named = [study, values.get("tuning"), values.get("precision"), timed]
-    return list(dict.fromkeys(name for name in named if isinstance(name, str)))
-
-
-def manifest(root: Path, study: str, allow_stale: bool) -> str:
-    """A digest over all inputs, versions of all tools, and the options."""
+def manifest(root: Path, allow_stale: bool) -> str:
+    """A digest over all inputs, among them the lock of the packages, programs and options."""
     whole = hashlib.sha256()
-    for path in input_files(root, study):
+    for path in input_files(root):
         whole.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    for name in PROGRAMS:
-        found = shutil.which(name)
-        versions[name] = f"{found} {Path(found).stat().st_size}" if found else "missing"
-    for item in (platform.python_version(), f"allow_stale {allow_stale}", *versions.items()):
+    found = [shutil.which(name) for name in PROGRAMS]
+    programs = [(path, Path(path).stat().st_size) if path else "missing" for path in found]
+    for item in (platform.python_version(), f"allow_stale {allow_stale}", *programs):
         whole.update(f"{item}\n".encode())
     return whole.hexdigest()
 
@@ -173,15 +145,6 @@ def _unchanged(state: Path, inputs: str, output: Path) -> str:
         return ""
 
 
-def _write_tables(root: Path, study: str, document: Document) -> Path:
-    folder = _emptied(build_folder(root, study) / "tables")
-    for name, data in document.attachments.items():
-        write_atomic(folder / name, data)
-    for table in document.tables.values():
-        write_atomic(folder / f"{table.name}.md", table.markdown().encode())
-    return folder
-
-
 def _emptied(folder: Path) -> Path:
     if folder.exists():
         shutil.rmtree(folder)
@@ -191,17 +154,15 @@ def _emptied(folder: Path) -> Path:
 
 def tex_files(root: Path, document: Document) -> dict[str, bytes]:
     """Everything that TeX reads, by name in its folder."""
-    report, own = root / "report", document.publication.class_file
+    report = root / "report"
     files = {name: text.encode() for name, text in document.files.items()}
     files["cnnpaper.sty"] = (report / "layout" / "cnnpaper.sty").read_bytes()
-    if own and not (report / own).is_file():
-        raise UserError(f"report/paper.toml: class_file = {own!r}: report/{own} is missing")
     for pattern in CLASSES:
         files |= {path.name: path.read_bytes() for path in report.glob(f"[!.]{pattern}")}
     return files | {d.file: d.render(d.kinds[0]) for d in document.drawings.values()}
 
 
-def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
+def _write_pdf(root: Path, study: str, document: Document, output: Path, say: Say) -> str:
     """Run TeX, attach tables and ledger; returns the number of pages as text."""
     folder = _emptied(build_folder(root, study) / f"tex-{document.words.language}")
     for name, data in tex_files(root, document).items():
@@ -212,9 +173,7 @@ def _write_pdf(root: Path, study: str, document: Document, output: Path) -> str:
     pages = int(match[1]) if match else 0
     limit = document.publication.page_limit
     if limit is not None and pages > limit:
-        document.warnings.append(
-            f"warning: {pages} pages, more than page_limit = {limit} of report/paper.toml"
-        )
+        say(f"warning: {pages} pages, more than page_limit = {limit} of report/paper.toml")
     return f": {pages} pages"
 
 
@@ -240,7 +199,7 @@ def _write_citation(root: Path, document: Document) -> None:
         write_atomic(path, data)
 
 
-def _write_html(root: Path, study: str, document: Document, output: Path) -> str:
+def _write_html(root: Path, study: str, document: Document, output: Path, say: Say) -> str:
     from cnnpaper.paper import html
 
     page = html.assemble(root, document.files["paper.html"], document.attachments)

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cnnpaper.log import CONTENDED
 from cnnpaper.paper.facts import ArmFacts
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
 from cnnpaper.paper.tabular import Table
@@ -43,6 +42,9 @@ class Claims:
         """Sentences said so far: kind, what they are about, and text."""
 
     def say(self, kind: str, **parts: Phrase) -> Sentence:
+        """A sentence, which is recorded; none where it has entries and these are empty."""
+        if not parts.get("entries", True):
+            return Sentence()
         found = self.words.say(kind, **parts)
         subject = ", ".join(part for part in parts.values() if isinstance(part, str))
         self.record.append((kind, subject, str(found)))
@@ -50,9 +52,12 @@ class Claims:
 
     def phrases(self, kind: str, values: Mapping[str, Value]) -> Sentence:
         """A phrase for each value by name: ``77.61% for ResNet-18 and 65.21% for AlexNet``."""
-        return self.words.listing(
-            self.words.say(kind, name=name, value=value) for name, value in values.items()
-        )
+        say = self.words.say
+        return self.listing([say(kind, name=name, value=v) for name, v in values.items()])
+
+    def listing(self, phrases: Sequence[Sentence]) -> Sentence:
+        """Phrases of a network each; nothing where they are many."""
+        return self.words.listing(phrases) if len(phrases) <= LISTED else Sentence()
 
     def named(self, found: Iterable[Any], attribute: str) -> dict[str, Value]:
         """One value of findings by the names of their networks."""
@@ -71,8 +76,6 @@ class Claims:
 
     def abstract(self) -> Sentence:
         """What the abstract says of the results."""
-        if self.study.origin == "imported":
-            return Sentence()
         arm = self.leading_arm()
         if arm is None or not self.data.logs:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
@@ -95,20 +98,16 @@ class Claims:
     # ------------------------------------------------------------------------- accuracy
 
     def accuracies(self, arm: str, *, long: bool = False) -> Sentence:
-        """Mean test accuracy of every network of an arm, or their range where they are many.
-
-        Args:
-            long: name the arm by its minutes or epochs, for readers who do not know it.
-        """
+        """Mean test accuracy of every network of an arm, or their range where they are many; the
+        ``long`` form has its minutes or epochs, for readers who do not know the arm."""
         means = self.tested(arm)
         if not means:
             return Sentence()
         n, name = next(iter(means.values()))["n"], self.values.entry_name
-        if len(means) > LISTED:
+        entries = self.phrases("percent_for", {name(e): m["mean"] for e, m in means.items()})
+        if not entries:
             low, *_, high = sorted((mean["mean"] for mean in means.values()), key=lambda v: v.exact)
             entries = self.words.say("range", low=low, high=high)
-        else:
-            entries = self.phrases("percent_for", {name(e): m["mean"] for e, m in means.items()})
         suffix, parts = self._length(arm, long=long)
         return self.say(f"accuracies{'_one' * (n.exact == 1)}{suffix}", n=n, **parts,
                         entries=entries)  # fmt: skip
@@ -136,18 +135,15 @@ class Claims:
 
     def _distances(self, arm: str) -> Sentence:
         """Estimated differences from the baseline where no test is made."""
-        rows = [row for row in self.found.distances if row.arm == arm]
-        if not rows or len(rows) > LISTED:
-            return Sentence()
-        baseline, entries = self.contrast_baseline(), self._estimates(rows)
-        return self.say("distances", baseline=baseline, entries=entries)
+        entries = self._estimates([row for row in self.found.distances if row.arm == arm])
+        return self.say("distances", baseline=self.contrast_baseline(), entries=entries)
 
     def _clock(self, arm: str) -> Sentence:
         """How long each network's runs of an arm of equal time took where they were made."""
         entries = self.values.entries(arm)
         times = {e: self.values.mean(arm, e, "train_s").get("mean") for e in entries}
         known = {self.values.entry_name(e): value for e, value in times.items() if value}
-        if arm not in self.found.budget_s or not known or len(known) > LISTED:
+        if arm not in self.found.budget_s:
             return Sentence()
         return self.say("clock", entries=self.phrases("minutes_for", known))
 
@@ -201,12 +197,12 @@ class Claims:
     # ------------------------------------------------------------------------- contrast
 
     def contrast_arm(self) -> str:
-        assert self.study.contrast is not None
-        return self.words.label("arm", self.study.contrast.arm)
+        plan = self.study.contrast
+        return self.words.label("arm", plan.arm) if plan else ""
 
     def contrast_baseline(self) -> str:
-        assert self.study.contrast is not None
-        return self.name(self.study.contrast.baseline)
+        plan = self.study.contrast
+        return self.name(plan.baseline) if plan else ""
 
     def primary(self) -> Sentence:
         """The primary contrast: it ranks where the adjusted test is significant, and only there."""
@@ -231,7 +227,7 @@ class Claims:
         parts = {
             "name": self.name(row.model), "baseline": self.contrast_baseline(),
             "difference": found["difference"], "size": found["size"], "level": self.values.level(),
-            "low": found["interval"].low, "high": found["interval"].high,
+            **vars(found["interval"]),
             "p": Sentence((p,)) if p.text.startswith("<") else Sentence(("=\N{NO-BREAK SPACE}", p)),
         }  # fmt: skip
         if row.significant:
@@ -245,22 +241,20 @@ class Claims:
 
     def differences(self) -> Sentence:
         """The contrasts in one sentence; :meth:`primary` where there are none, or too many."""
-        rows = self.found.contrasts
-        if not rows or len(rows) > LISTED:
-            return self.primary()
-        entries = []
+        rows, entries = self.found.contrasts, []
         for row in rows:
             found = self.values.of(row)
-            entries.append(self.words.say(
-                "difference_of", difference=found["difference"], name=self.name(row.model),
-                low=found["interval"].low, high=found["interval"].high,
-            ))  # fmt: skip
+            entries.append(self.words.say("difference_of", difference=found["difference"],
+                                          name=self.name(row.model),
+                                          **vars(found["interval"])))  # fmt: skip
+        if not self.listing(entries):
+            return self.primary()
         names = [self.name(row.model) for row in rows if row.significant]
         kind = "some_one" if len(names) == 1 else "some"
         kind = "none" if not names else "all" if len(names) == len(rows) > 1 else kind
         significant = self.words.say(f"significant_{kind}", names=self.words.listing(names))
         return self.say("differences", baseline=self.contrast_baseline(), significant=significant,
-                        entries=self.words.listing(entries), level=self.values.level())  # fmt: skip
+                        entries=self.listing(entries), level=self.values.level())  # fmt: skip
 
     def answer(self) -> Sentence:
         """Which network to train: one that the contrast singles out, or those that it leaves."""
@@ -291,51 +285,47 @@ class Claims:
 
     def steps_instead(self) -> Sentence:
         """How many steps each network makes in the time of one of the budget's network."""
-        like = self.study.budget.like if self.study.budget else None
-        rows = [row for row in self.found.timing if row.ratio and row.model != like]
-        if not rows or like is None or len(rows) > LISTED:
-            return Sentence()
         steps = {
             self.name(row.model): self.number(
-                f"timing.{row.model}.per_base_step", 1 / (row.ratio or 1), RATIO,
+                f"timing.{row.model}.per_base_step", 1 / ratio, RATIO,
                 "1 / median of the paired ratio", self.values.timed(row))
-            for row in rows
+            for row, ratio in self._relative()
         }  # fmt: skip
-        return self.say("steps_instead", like=self.name(like),
+        return self.say("steps_instead", like=self.budget_like(),
                         entries=self.phrases("steps_for", steps))  # fmt: skip
+
+    def _relative(self) -> list[tuple[analysis.StepTime, float]]:
+        """The other networks than the budget's, with their ratios to it."""
+        like = self.study.budget.like if self.study.budget else None
+        return [(row, row.ratio) for row in self.found.timing if row.ratio and row.model != like]
 
     def budget_steps(self) -> Sentence:
         """The steps of the budget's network in each arm of equal time."""
-        assert self.study.budget is not None
         form, formula = Form(unit="steps"), "as the study file says"
         sources, label = self.values.of_study("budget.steps"), self.words.label
+        planned = self.study.budget.steps if self.study.budget else {}
         return self.phrases("budget_of", {
             label("arm", arm): self.number(f"budget.{arm}.steps", steps, form, formula, sources)
-            for arm, steps in self.study.budget.steps.items()
+            for arm, steps in planned.items()
         })  # fmt: skip
 
     def budget_like(self) -> str:
-        assert self.study.budget is not None
-        return self.name(self.study.budget.like)
+        return self.name(self.study.budget.like) if self.study.budget else ""
 
     def ratios(self) -> Sentence:
         """Step times relative to the budget's network; ranked where the interval excludes 1."""
-        like = self.study.budget.like if self.study.budget else None
-        rows = [row for row in self.found.timing if row.ratio and row.model != like]
-        if not rows or like is None or len(rows) > LISTED:
-            return Sentence()
         entries = []
-        for row in rows:
+        for row, _ in self._relative():
             low, high = row.ratio_interval or (1.0, 1.0)
             kind = "ratio_open" if low <= 1 <= high else "ratio_of"
             entries.append(self.phrases(kind, self.named([row], "ratio")))
-        return self.say("ratios", like=self.name(like), entries=self.words.listing(entries))
+        return self.say("ratios", like=self.budget_like(), entries=self.listing(entries))
 
     def timing(self) -> Sentence:
         """Step times, and whether the machine was idle."""
-        share = self.number("timing.contended", CONTENDED, WHOLE_PERCENT, "chosen in advance", [])
         kind = "timing_contended" if self.found.timing_contended else "timing_idle"
-        return sentences(self.ratios(), self.say(kind, share=share), self._shift())
+        return sentences(self.ratios(), self.say(kind, share=self.values.contended()),
+                         self._shift())  # fmt: skip
 
     def one_session(self) -> Sentence:
         """That nothing later checked the times."""
@@ -373,8 +363,6 @@ class Claims:
 
     def budget(self) -> Sentence:
         """The time that the budget's network needs for its steps, in minutes."""
-        if not self.found.budget_s:
-            return Sentence()
         label = self.words.label
         minutes = {label("arm", arm): self._minutes(arm) for arm in self.found.budget_s}
         return self.say("budget", entries=self.phrases("budget_minutes", minutes))
@@ -394,7 +382,8 @@ class Claims:
             return Sentence()
         speeds = {row.model: self.values.of(row)["gmac_per_s"] for row in rows}
         entries = self.phrases("gmacs_for", self.named(rows, "gmac_per_s"))
-        slow, *_, fast = sorted(speeds, key=lambda model: speeds[model].exact)
+        order = sorted(speeds, key=lambda model: speeds[model].exact)
+        slow, near, fast = order[0], order[1], order[-1]
         apart = speeds[fast].exact > ALIKE * speeds[slow].exact
         out = [self.say("throughput" if apart else "throughput_alike", entries=entries)]
         layers = {model: self.values.network(model)["layers"] for model in speeds}
@@ -406,8 +395,7 @@ class Claims:
             kind = "throughput_branches" if branches else "throughput_layers"
             source = Cite(("ma2018shufflenet",))
             out.append(self.say(kind, name=self.name(slow), layers=own, source=source))
-            others = [m for m in sorted(speeds, key=lambda m: speeds[m].exact) if m != slow]
-            near, few = others[0], layers[others[0]]
+            few = layers[near]
             alike = speeds[near].exact < ALIKE * speeds[slow].exact
             if alike and few is not None and 2 * few.exact < own.exact:
                 out.append(self.say("throughput_near", name=self.name(near), layers=few))
@@ -504,8 +492,6 @@ class Claims:
                 span, key = max(scores.values()) - min(scores.values()), f"tuning.{model}.range"
                 sources = map(self.values.result, scores)
                 worth[self.name(model)] = self.number(key, span, TENTH_PERCENT, formula, sources)
-        if not worth or len(worth) > LISTED:
-            return Sentence()
         return sentences(self.say("rates", entries=self.phrases("points_for", worth)),
                          self._lead())  # fmt: skip
 
@@ -581,7 +567,7 @@ class Claims:
         return any(row.interval for row in (*self.found.gains, *self.found.speed, *self.found.same))
 
     def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
-        if not rows or len(rows) > LISTED:
+        if not rows:
             return Sentence()
         shorter, longer = (self.words.label("arm", arm) for arm in rows[0].arms)
         return self.say(kind, shorter=shorter, longer=longer, entries=self._estimates(rows))
@@ -595,7 +581,7 @@ class Claims:
             if interval := values["interval"]:
                 form, parts = f"{form}_interval", parts | vars(interval)
             entries.append(self.words.say(form, **parts))
-        return self.words.listing(entries)
+        return self.listing(entries)
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""
@@ -632,14 +618,15 @@ class Claims:
 
     def history(self) -> Sentence:
         """How far apart the scores of one network were that only its recipe tells apart."""
-        scores: dict[str, list[Value]] = {model: [] for model in self.study.networks}
-        for place, run in enumerate(self.values.history.get("run", [])):
-            if (model := run["model"]) in scores:
-                key, path = f"history.{model}.{place}.test_acc", ("run", place, "test_acc")
-                value = self.values.quoted("history", key, *path, form=PERCENT)
-                scores[model] += [value] if value else []
-        spans = {}
-        for model, found in scores.items():
+        quoted, spans = self.values.quoted, {}
+        for model in self.study.networks:
+            scores = [
+                quoted("history", f"history.{model}.{place}.test_acc", "run", place, "test_acc",
+                       form=PERCENT)
+                for place, run in enumerate(self.values.history.get("run", []))
+                if run["model"] == model
+            ]  # fmt: skip
+            found = [value for value in scores if value]
             if len(found) > 1:
                 exact = [float(value.exact or 0) for value in found]
                 sources = [source for value in found for source in value.sources]
@@ -647,7 +634,7 @@ class Claims:
                 spans[self.name(model)] = self.number(
                     key, max(exact) - min(exact), PERCENT, formula, sources
                 )
-        readings = self.values.quoted("history", "history.readings", "search", "readings")
+        readings = quoted("history", "history.readings", "search", "readings")
         if not spans or readings is None:
             return Sentence()
         return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),

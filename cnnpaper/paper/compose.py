@@ -6,11 +6,12 @@ name with the ledger, tables and figures behind it; :mod:`cnnpaper.paper.build` 
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,6 @@ SAMPLES = 4  # rows of the ledger that are printed; all of it is attached
 OTHER = {"en": "ko", "ko": "en"}  # the language of the second abstract
 
 
-class Shelf(dict[str, Any]):
-    """Tables or figures by name, which a template asks for: None for those that are absent."""
-
-    def __missing__(self, name: str) -> None:
-        return None
-
-
 @dataclass(frozen=True)
 class Document:
     """Everything that the paper is made of."""
@@ -70,7 +64,6 @@ class Document:
     epoch: int | None  # start of the last run, seconds since 1970; None where no log says
     summary: str
     claims: tuple[str, ...]  # kinds of the sentences that compare: the same in every edition
-    warnings: list[str] = field(default_factory=list)
 
 
 def compose(
@@ -84,18 +77,11 @@ def compose(
     from cnnpaper.study.load import load
 
     data = load(root, study, allow_stale=allow_stale)
-    return compose_data(data, analyse(data), edition, draw=draw)
-
-
-def compose_data(
-    data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
-) -> Document:
-    """Put a study that was read, and what it found, into the templates of an edition."""
-    return Composer(data, found, edition, draw=draw).document()
+    return Composer(data, analyse(data), edition, draw=draw).document()
 
 
 class Composer:
-    """Puts one study into the templates of one edition."""
+    """Puts a study that was read, and what it found, into the templates of an edition."""
 
     def __init__(
         self, data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
@@ -219,8 +205,8 @@ class Composer:
             "words": words,
             "josa": words.josa,
             "flags": flags(self.data),
-            "tables": Shelf(self.tables),
-            "figures": Shelf(self.drawings),
+            "tables": defaultdict(lambda: None, self.tables),  # None for those that are absent
+            "figures": defaultdict(lambda: None, self.drawings),
             "publication": self.publication,
             "pick": lambda texts: picked(texts, words.language),
             "main": self.language,
@@ -289,10 +275,7 @@ class Composer:
 
     def _epoch(self) -> int | None:
         starts = [r.header.started for r in self.data.logs.values() if r.header.started]
-        if not starts:
-            return None
-        moment = datetime.datetime.fromisoformat(max(starts).replace("Z", "+00:00"))
-        return int(moment.replace(tzinfo=datetime.UTC).timestamp())
+        return int(datetime.fromisoformat(max(starts)).timestamp()) if starts else None
 
 
 def flags(data: StudyData) -> dict[str, bool]:

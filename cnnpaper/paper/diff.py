@@ -33,8 +33,7 @@ class Paper:
     values: dict[str, Value]
     printed: set[str]  # keys; the other values stand in attached tables only
     claims: Claims
-    tables: dict[str, bytes]
-    figures: dict[str, str]  # name → SHA-256 of its file
+    files: dict[str, bytes | str]  # a table, or the SHA-256 of a figure: `figure accuracy`
 
 
 def read_paper(path: Path) -> Paper:
@@ -52,14 +51,16 @@ def read_paper(path: Path) -> Paper:
         raise UserError(f"{path}: no ledger is attached; give a paper that make report has built")
     try:
         found = json.loads(files["ledger.json"])
-        printed = {row["key"]: row.pop("printed") for row in found["values"]}
+        printed = {row["key"] for row in found["values"] if row.pop("printed")}
+        drawn = json.loads(files.get("figures.json", b"{}"))
+        figures = {f"figure {name.rpartition('.')[0]}": digest for name, digest in drawn.items()}
+        tables = {f"table {name[:-4]}": d for name, d in files.items() if name.endswith(".csv")}
         return Paper(
             study=found["study"],
             values={row["key"]: Value(**{**row, "sources": ()}) for row in found["values"]},
-            printed={key for key, shown in printed.items() if shown},
+            printed=printed,
             claims=_by_subject(found["claims"]),
-            tables={name: data for name, data in files.items() if name.endswith(".csv")},
-            figures=json.loads(files.get("figures.json", b"{}")),
+            files=figures | tables,
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: its ledger.json is of another form ({error!r})") from None
@@ -84,7 +85,7 @@ def diff(old: Path, new: Path) -> str:
         "Values": _table(("value", "old", "new", "difference"), rows),
         "": f"Values that only the attached tables have: {hidden} differ." if hidden else "",
         "Claims": _table(("claim", "old", "new"), _claims(one.claims, other.claims)),
-        "Tables and figures": _table(("which", "what"), _files(one, other)),
+        "Tables and figures": _table(("which", "what"), _files(one.files, other.files)),
     }
     found = [f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text]
     if one.study != other.study:
@@ -123,15 +124,10 @@ def _claims(old: Claims, new: Claims) -> Iterator[tuple[str, str, str]]:
             yield what, before or "–", after or "–"
 
 
-def _files(old: Paper, new: Paper) -> Iterator[tuple[str, str]]:
-    pairs: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-        ("table", old.tables, new.tables), ("figure", old.figures, new.figures),
-    ]  # fmt: skip
-    for kind, one, other in pairs:
-        for name in sorted({*one, *other}):
-            if one.get(name) != other.get(name):
-                what = "new" if name not in one else "gone" if name not in other else "differs"
-                yield f"{kind} {name.rpartition('.')[0]}", what
+def _files(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield name, "new" if name not in old else "gone" if name not in new else "differs"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

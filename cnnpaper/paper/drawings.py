@@ -6,20 +6,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 from markupsafe import Markup
 
 from cnnpaper.config import run_name
+from cnnpaper.figures import results, style
+from cnnpaper.figures.architecture import architecture_alt, architectures
+from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Run
 from cnnpaper.paper.html import inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.imported import TextRun
-
-if TYPE_CHECKING:
-    from cnnpaper.figures.results import Sheet
 
 Format: TypeAlias = Literal["pdf", "png", "svg"]
 
@@ -49,9 +49,7 @@ class Drawing:
 
     def render(self, kind: Format) -> bytes:
         """The figure as ``pdf``, ``png`` or ``svg``; the same figure gives the same bytes."""
-        from cnnpaper.figures.style import render
-
-        return render(self.figure, kind)
+        return style.render(self.figure, kind)
 
     def svg(self, label: str) -> Markup:
         """Within a page of HTML."""
@@ -71,16 +69,12 @@ def _drawing(
     return Drawing(name, partial(draw, *given), title, alt)
 
 
-def _sheet(entries: Iterable[str], values: Values) -> Sheet:
-    from cnnpaper.figures.results import Sheet
-
+def _sheet(entries: Iterable[str], values: Values) -> results.Sheet:
     names = {entry: values.entry_name(entry) for entry in entries}
-    return Sheet(names=names, words=_words(values.words))
+    return results.Sheet(names=names, words=_words(values.words))
 
 
 def _words(words: Words) -> dict[str, str]:
-    from cnnpaper.figures.words import ENGLISH
-
     return {**ENGLISH, **words.table("figure")}
 
 
@@ -90,13 +84,10 @@ def _architectures(values: Values) -> Iterator[Drawing]:
     networks = {values.name(model): run.header.network for model, run in logs.items() if run}
     if len(networks) < len(logs) or not all(network.layers for network in networks.values()):
         return
-    from cnnpaper.figures.architecture import architecture_alt, architectures
-    from cnnpaper.figures.style import MAX_HEIGHT
-
     known, title = _words(values.words), values.words.text("figure.architectures_caption")
     alts = {name: architecture_alt(name, one, known) for name, one in networks.items()}
     figure = architectures(networks, known)
-    if figure.get_figheight() * 25.4 <= MAX_HEIGHT:
+    if figure.get_figheight() * 25.4 <= style.MAX_HEIGHT:
         yield Drawing("architectures", lambda: figure, title, " ".join(alts.values()))
         return
     for model, (name, network) in zip(logs, networks.items(), strict=True):
@@ -115,11 +106,9 @@ def _step_time(values: Values) -> Iterator[Drawing]:
     )
     if sections.empty:
         return
-    from cnnpaper.figures.results import step_time, step_time_alt
-
     sheet = _sheet(values.study.networks, values)
-    alt = step_time_alt(sections, sheet)
-    yield _drawing("step_time", values, step_time, alt, sections, sheet)
+    alt = results.step_time_alt(sections, sheet)
+    yield _drawing("step_time", values, results.step_time, alt, sections, sheet)
 
 
 def _tuning(values: Values) -> Iterator[Drawing]:
@@ -127,14 +116,13 @@ def _tuning(values: Values) -> Iterator[Drawing]:
     found, study = values.found, values.data.tuning
     if study is None or not found.trials:
         return
-    from cnnpaper.figures.results import rate_sensitivity, rate_sensitivity_alt
-
     lost = {path for path, run in study.logs.items() if run.result and run.result.val_acc is None}
     trials = pd.DataFrame([{**vars(t), "diverged": t.path in lost} for t in found.trials])
     sheet = _sheet((m for m in values.study.networks if m in set(trials["model"])), values)
     stages = {stage: values.words.label("stage", stage) for stage in trials["stage"].unique()}
-    alt = rate_sensitivity_alt(trials, found.winners, sheet)
-    yield _drawing("tuning", values, rate_sensitivity, alt, trials, found.winners, stages, sheet)
+    given = trials, found.winners
+    alt = results.rate_sensitivity_alt(*given, sheet)
+    yield _drawing("tuning", values, results.rate_sensitivity, alt, *given, stages, sheet)
 
 
 def _accuracy(values: Values) -> Iterator[Drawing]:
@@ -142,19 +130,13 @@ def _accuracy(values: Values) -> Iterator[Drawing]:
     seeds, means = _accuracies(values)
     if means.empty:
         return
-    from cnnpaper.figures.results import (
-        Accuracies,
-        accuracy_at_equal_time,
-        accuracy_at_equal_time_alt,
-    )
-
     budget, plan = values.study.budget, values.study.contrast
     contrasts = [
         {"model": c.model, "difference": c.difference, "low": c.interval[0], "high": c.interval[1]}
         for c in values.found.contrasts
     ]
     arms = means["arm"].unique()
-    accuracies = Accuracies(
+    accuracies = results.Accuracies(
         seeds=seeds,
         means=means,
         arms={arm: values.words.label("arm", arm) for arm in arms},
@@ -163,8 +145,8 @@ def _accuracy(values: Values) -> Iterator[Drawing]:
         baseline=values.name(plan.baseline) if plan else "",
     )
     sheet = _sheet(means["model"].unique(), values)
-    alt = accuracy_at_equal_time_alt(accuracies, sheet)
-    yield _drawing("accuracy", values, accuracy_at_equal_time, alt, accuracies, sheet)
+    alt = results.accuracy_at_equal_time_alt(accuracies, sheet)
+    yield _drawing("accuracy", values, results.accuracy_at_equal_time, alt, accuracies, sheet)
 
 
 def _accuracies(values: Values) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -196,23 +178,18 @@ def _learning_curves(values: Values) -> Iterator[Drawing]:
         return
     arm = str(table.groupby("arm", observed=True)["epoch"].max().idxmax())
     own = table[table["arm"] == arm].copy()
-    own["model"] = [_entry(logs[path]) for path in own["path"]]
+    headers = [logs[path].header for path in own["path"]]
+    own["model"] = [run_name(header.model, header.variant, None) for header in headers]
     done = {spec.path: spec.steps / spec.steps_per_epoch for spec in values.data.specs}
     own_end = own["path"].map(done).astype(float)
     own["at"] = (own["epoch"] + 1).clip(upper=own_end.fillna(math.inf))
     own["diverged"] = own["path"].isin({path for path, run in logs.items() if _is_lost(run)})
-    from cnnpaper.figures.results import learning_curves, learning_curves_alt
-
     sheet, caption = _sheet(values.entries(arm), values), "curves"
     if values.texts:  # such logs do not say what their loss is
         caption, loss = "imported_curves", values.words.text("figure.loss")
         sheet = replace(sheet, words={**sheet.words, "validation_loss": loss})
-    alt = learning_curves_alt(own, sheet)
-    yield _drawing("learning_curves", values, learning_curves, alt, own, sheet, caption=caption)
-
-
-def _entry(run: Run) -> str:
-    return run_name(run.header.model, run.header.variant, None)
+    alt, draw = results.learning_curves_alt(own, sheet), results.learning_curves
+    yield _drawing("learning_curves", values, draw, alt, own, sheet, caption=caption)
 
 
 def _is_lost(run: Run) -> bool:

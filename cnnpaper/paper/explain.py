@@ -21,22 +21,19 @@ MOST_VALUES, MOST_SOURCES, MOST_CHARACTERS = 5, 6, 150
 
 
 def explain(root: Path, study: str, key: str) -> str:
-    """Where a value of the paper comes from, as lines for people.
-
-    Args:
-        root: of the repository.
-        study: name of the study.
-        key: of the ledger (``short.resnet18.test_acc``), or a text as printed (``77.61``).
+    """Where the value of a key (``short.resnet18.test_acc``), or each value that is printed like it
+    (``77.61``), comes from, as lines for people.
 
     Raises:
         UserError: no value has that key or text; the message has the nearest keys.
     """
-    from cnnpaper.paper.compose import compose_data
+    from cnnpaper.paper.compose import Composer
     from cnnpaper.study.analysis import analyse
     from cnnpaper.study.load import load
 
     data = load(root, study, allow_stale=True)
-    return explanation(data, compose_data(data, analyse(data), "en", draw=False).ledger, key)
+    document = Composer(data, analyse(data), "en", draw=False).document()
+    return explanation(data, document.ledger, key)
 
 
 def explanation(data: StudyData, ledger: Ledger, key: str) -> str:

@@ -28,7 +28,6 @@ T = TypeVar("T", bound=Hashable)
 NUMBER = re.compile(r"(?<![\w×-])(?<!stride )(?<!보폭이 )(?<!보폭을 )(\d+(?:[.,]\d+)*)(?![\d×])")
 """In prose; a kernel's size and stride are none: ``3×3``, ``stride 1``."""
 WEIGHTED = ("Conv2d", "Linear")  # layers that the column "layers" counts
-LISTED_SEEDS = 6
 LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
     "en": {"parameters": ("millions", 1e-6, 2), "macs": ("millions", 1e-6, 0)},
     "ko": {"parameters": ("10k", 1e-4, 0), "macs": ("100m", 1e-8, 2)},
@@ -52,12 +51,7 @@ class ArmFacts:
 
 
 class Facts:
-    """Enters facts of a study into the ledger; templates and tables read them by name.
-
-    Args:
-        data: the study, read and checked; and what was found in it.
-        words: of the edition's language.
-    """
+    """Enters facts of a study into the ledger; templates and tables read them by name."""
 
     def __init__(
         self, data: StudyData, found: Findings, ledger: Ledger, sources: Sources, words: Words
@@ -73,7 +67,7 @@ class Facts:
         read = [self.sources.file(run.path, run.line_numbers.get("reading"))
                 for run in logs for _ in run.readings]  # fmt: skip
         self.declared = self.count("declared", len(data.specs), named, "runs")
-        self.done = self.count("done", len(logs), self.headers(), "runs with a result")
+        self.done = self.count("done", len(logs), self.headers(logs), "runs with a result")
         self.missing = self.count("missing", missing, named, "runs without a log")
         lines = [self.sources.log(run) for run in lost]
         self.diverged = self.count("diverged", len(lost), lines, "runs that diverged")
@@ -98,9 +92,8 @@ class Facts:
         """The same of a network's file."""
         return [self.sources.toml(self.root / "experiments" / f"{model}.toml", *keys)]
 
-    def headers(self, logs: Iterable[Run] | None = None) -> list[Source]:
-        runs = self.data.logs.values() if logs is None else logs
-        return [self.sources.log(run, "header") for run in runs]
+    def headers(self, logs: Iterable[Run]) -> list[Source]:
+        return [self.sources.log(run, "header") for run in logs]
 
     def _distinct(self, of: Callable[[Header], Iterable[T | None]]) -> dict[T, list[Source]]:
         """What headers say, each thing once, and the first header that says it."""
@@ -168,18 +161,13 @@ class Facts:
         )  # fmt: skip
 
     def seeds(self, key: str) -> Sentence:
-        """The seeds of an arm, one by one up to six, else the first and the last."""
-        seeds, prefix = self.study.arms[key or None].seeds, key or "all"
+        """The seeds of an arm, one by one."""
+        prefix = key or "all"
         sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
-        shown = seeds if len(seeds) <= LISTED_SEEDS else (seeds[0], seeds[-1])
-        values = [
-            self.add(f"{prefix}.seed.{s}", s, sources, text=str(s), unit="seed") for s in shown
-        ]
-        if len(seeds) <= LISTED_SEEDS:
-            return self.words.listing(values)
-        consecutive = seeds == tuple(range(seeds[0], seeds[-1] + 1))
-        kind = "seeds_from_to" if consecutive else "seeds_between"
-        return self.words.say(kind, first=values[0], last=values[1])
+        return self.words.listing(
+            self.add(f"{prefix}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
+            for seed in self.study.arms[key or None].seeds
+        )
 
     def result(self, path: str) -> Source:
         """The result of a run, of this study or of one that it names."""
@@ -273,19 +261,6 @@ class Facts:
                 parts.append(part)
         return Sentence(tuple(parts))
 
-    def departures(self) -> list[tuple[str, str, Value, Sentence]]:
-        """Departures of networks from the recipe: model, key, value and reason; a value that a
-        search chose by the same rule for all is none."""
-        found: list[tuple[str, str, Value, Sentence]] = []
-        for model, experiment in self.data.experiments.items():
-            for key, entry in experiment.override.items():
-                if entry.why:
-                    value = self.recipe_value(key, model)
-                    place = self.of_network(model, f"override.{key}.why", f"override.{key}")
-                    why = self.quote(entry.why, f"{value.key}.why", place)
-                    found.append((model, key, value, why))
-        return found
-
     # ------------------------------------------------------------------------- networks
 
     @cached_property
@@ -331,7 +306,6 @@ class Facts:
     @cached_property
     def machines(self) -> list[Sentence]:
         """Each kind of machine that made runs, as a phrase."""
-
         found = self._distinct(lambda h: [(h.machine.gpu, h.machine.cpu, h.machine.threads)])
         kinds = {(gpu or cpu, None if gpu else n): s for (gpu, cpu, n), s in found.items()}
         out: list[Sentence] = []

@@ -19,8 +19,8 @@ from cnnpaper.paper.templates import Face
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
 )
-REF = re.compile(r"\ue000([\w:.-]+)\ue001")
-"""A reference whose number is known when the whole text is."""
+NUMBER = re.compile(r"<!--n:([\w:.-]+)-->")
+"""Where the number of a part stands, which is known when the whole text is."""
 LABELLED = re.compile(r'<(?:h[23]|figure|section)[^>]*\bid="([\w:.-]+)"[^>]*data-number="([\w-]+)"')
 
 
@@ -50,10 +50,6 @@ class HtmlFace(Face):
     def target(self, key: str) -> Markup:
         return Markup('<a href="#v.{}">{}</a>').format(key, self.breakable(key))
 
-    def ref(self, label: str) -> Markup:
-        """A reference, whose number :func:`numbered` fills in."""
-        return Markup(f'<a href="#{label}">\ue000{label}\ue001</a>')
-
     def paragraphs(self, text: str) -> str:
         """Pieces between empty lines as paragraphs, unless they are blocks already."""
         found = filter(None, map(str.strip, re.split(r"\n[ \t]*\n", text)))
@@ -61,7 +57,7 @@ class HtmlFace(Face):
 
 
 def numbered(text: str) -> str:
-    """Sections, figures and tables counted in their order, and the references to them filled in.
+    """Sections, figures and tables counted in their order, and their numbers filled in.
 
     Raises:
         UserError: a reference to something that is not there, or two with one label.
@@ -83,11 +79,9 @@ def numbered(text: str) -> str:
             numbers[label] = f"{counts['sec']}.{counts['sub']}"
         elif kind == "appendix":
             numbers[label] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[counts[kind] - 1]
-    for label in REF.findall(text):
-        if label not in numbers:
-            raise UserError(f"the paper refers to {label!r}, which is not there")
-    text = REF.sub(lambda match: numbers[match[1]], text)
-    return re.sub(r"<!--n:([\w:.-]+)-->", lambda match: numbers.get(match[1], ""), text)
+    if lost := set(NUMBER.findall(text)) - numbers.keys():
+        raise UserError(f"the paper refers to {min(lost)!r}, which is not there")
+    return NUMBER.sub(lambda match: numbers[match[1]], text)
 
 
 def inline_svg(data: bytes, label: str, title: str, alt: str) -> Markup:

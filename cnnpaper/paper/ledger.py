@@ -41,11 +41,7 @@ class Source:
 
 
 class Sources:
-    """Names the lines of logs and experiment files; every file is hashed once.
-
-    Args:
-        root: of the repository; files are named relative to it.
-    """
+    """Names the lines of files, relative to the root; every file is hashed once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

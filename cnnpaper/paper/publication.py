@@ -48,7 +48,7 @@ class Publication(Model):
     study: dict[str, Titles] = Field(default_factory=dict)
     author: tuple[Author, ...] = ()
     keywords: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    licence: Languages | str = ""
+    licence: Languages = Field(default_factory=dict)
     acknowledgement: Languages = Field(default_factory=dict)
     columns: int = Field(default=1, ge=1, le=2)
     page_limit: int | None = Field(default=None, ge=1)
@@ -96,10 +96,8 @@ def read_publication(root: Path, study: Study) -> Publication:
     )  # fmt: skip
 
 
-def picked(texts: Languages | str, language: str) -> str:
+def picked(texts: Languages, language: str) -> str:
     """The text in a language, else the first one there is."""
-    if isinstance(texts, str):
-        return texts
     return texts.get(language) or next(iter(texts.values()), "")
 
 

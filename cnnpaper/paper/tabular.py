@@ -141,8 +141,7 @@ class Table:
 
     def csv(self) -> str:
         """Comma-separated, one heading line; what is not known is empty."""
-        text: str = self.frame().to_csv(index=False, lineterminator="\n")
-        return text
+        return str(self.frame().to_csv(index=False, lineterminator="\n"))
 
     def markdown(self) -> str:
         """With the printed texts."""
@@ -150,8 +149,7 @@ class Table:
         rows = [[str(cell).replace("|", "\\|") for cell in row] for row in self.rows]
         sides = ["right" if column.kind == "number" else "left" for column in self.columns]
         frame = pd.DataFrame(rows, columns=heads)
-        text: str = frame.to_markdown(index=False, colalign=sides, disable_numparse=True)
-        return text + "\n"
+        return f"{frame.to_markdown(index=False, colalign=sides, disable_numparse=True)}\n"
 
 
 def printed(cell: Cell) -> Printed:

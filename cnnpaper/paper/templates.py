@@ -153,11 +153,8 @@ def _escaped(face: Face, text: str) -> str:
 
 
 def environment(folder: Path, printer: Printer, macros: Mapping[str, Any]) -> jinja2.Environment:
-    """Templates of ``folder`` (``report/``), printing through ``printer``.
-
-    Args:
-        macros: what the templates and the layout's macros may call and read.
-    """
+    """Templates of ``folder`` (``report/``), printing through ``printer``; they and the layout's
+    macros may call and read ``macros``."""
     env = jinja2.Environment(
         block_start_string="[%", block_end_string="%]", variable_start_string="[[",
         variable_end_string="]]", comment_start_string="[#", comment_end_string="#]",

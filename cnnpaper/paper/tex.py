@@ -123,9 +123,7 @@ CAUSES = (
      "punctuation"),
     (r"font.*(not found|cannot be found)|Font .* not loadable", "a font is missing: the paper "
      "needs Latin Modern (lmodern) and Nanum (fonts-nanum)"),
-    (r"Environment .* undefined", "an environment that no package defines"),
     (r"Runaway argument|Paragraph ended before|File ended while", "a '}' is missing"),
-    (r"Unable to load picture or PDF file", "a figure is missing or damaged"),
     (r"No space left", "the disk is full"),
 )  # fmt: skip
 """What TeX says, and what it usually means."""
@@ -135,10 +133,8 @@ def typeset(folder: Path, epoch: int) -> Path:
     """Set ``paper.tex`` in ``folder``, which holds all that it reads; returns the PDF.
 
     TeX runs on relative names, without a shell, cannot read or write outside the folder (but for
-    its own installation), and takes the time from ``epoch``: the same folder gives the same bytes.
-
-    Args:
-        epoch: seconds since 1970, the date that the PDF bears.
+    its own installation), and takes the time from ``epoch``, seconds since 1970: the same folder
+    gives the same bytes.
 
     Raises:
         UserError: TeX is missing, or found something that is an error: file, line, likely cause.
@@ -233,13 +229,8 @@ MIME = {"json": "application/json", "csv": "text/csv"}
 
 
 def finish(pdf: bytes, attachments: Mapping[str, bytes], *, dated: bool) -> bytes:
-    """``pdf`` with files attached; the same input gives the same bytes.
-
-    Args:
-        pdf: as TeX's driver wrote it.
-        attachments: name → content.
-        dated: False where no log says when the runs were made: the PDF then bears no date either.
-    """
+    """``pdf`` with files attached; the same input gives the same bytes. Where no log says when the
+    runs were made, it is not ``dated`` either."""
     with pikepdf.open(io.BytesIO(pdf)) as document:
         for name, data in sorted(attachments.items()):
             kind = MIME[name.rpartition(".")[2]]

@@ -6,9 +6,10 @@ computed is computed in :mod:`cnnpaper.study.analysis`; here it is rounded and g
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partialmethod
 from typing import Any, NamedTuple
 
+from cnnpaper.log import CONTENDED
 from cnnpaper.paper.facts import Facts, slug
 from cnnpaper.paper.ledger import ALPHA, COUNT, PERCENT, POINTS, Form, PValue, Source, Value
 from cnnpaper.study import analysis
@@ -129,8 +130,7 @@ class Values(Facts):
             case Change():
                 return f"precision.{row.model}", [*map(self.result, row.paths)]
             case analysis.Calibration():
-                paths = self.paths(self.found.calibration_arm, row.model)
-                return f"calibration.{row.model}", [*map(self.predictions, paths)]
+                return f"calibration.{row.model}", [*map(self.predictions, row.paths)]
             case analysis.Gain():
                 paths = [path for arm in row.arms for path in self.paths(arm, row.model)]
                 key = f"gain.{'.'.join(row.arms)}.{row.model}"
@@ -192,29 +192,20 @@ class Values(Facts):
         sources = map(self.result, paths)
         return self.number(key, count, Form(unit="runs"), "runs that diverged", sources)
 
-    def alpha_percent(self) -> Value:
-        """The family-wise error in percent."""
-        return self.number("test.alpha", ALPHA, WHOLE_PERCENT, "chosen for all tests", [])
+    def chosen(
+        self, key: str, exact: float, form: Form = WHOLE_PERCENT, formula: str = "chosen in advance"
+    ) -> Value:
+        """A constant of the method."""
+        return self.number(key, exact, form, formula, [])
 
-    def level(self) -> Value:
-        """The level of intervals in percent."""
-        return self.number("interval.level", 1 - ALPHA, WHOLE_PERCENT, "chosen for intervals", [])
-
-    def margin(self) -> Value:
-        """What the mean change by bfloat16 must be shown to exceed, in points."""
-        return self.number("precision.margin", MARGIN, WHOLE_PERCENT, "chosen in advance", [])
-
-    def small(self) -> Value:
-        """The size, in points, below which a difference is called small."""
-        return self.number("test.small", SMALL_DIFFERENCE, WHOLE_PERCENT, "chosen in advance", [])
-
-    def power(self) -> Value:
-        """The power in percent for which detectable differences are given."""
-        return self.number("test.power", POWER, WHOLE_PERCENT, "chosen in advance", [])
-
-    def bins(self) -> Value:
-        """Into how many bins confidences are divided."""
-        return self.number("calibration.bins", CALIBRATION_BINS, COUNT, "chosen in advance", [])
+    alpha_percent = partialmethod(chosen, "test.alpha", ALPHA, formula="chosen for all tests")
+    level = partialmethod(chosen, "interval.level", 1 - ALPHA, formula="chosen for intervals")
+    small = partialmethod(chosen, "test.small", SMALL_DIFFERENCE)
+    power = partialmethod(chosen, "test.power", POWER)
+    contended = partialmethod(chosen, "timing.contended", CONTENDED)
+    bins = partialmethod(chosen, "calibration.bins", CALIBRATION_BINS, COUNT)
+    margin = partialmethod(chosen, "precision.margin", MARGIN)
+    """What the mean change by bfloat16 must be shown to exceed."""
 
     def jpeg_quality(self) -> Value | None:
         """Of the re-encoded copy of the images."""

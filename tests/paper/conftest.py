@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cnnpaper.paper import compose as compose_module
-from cnnpaper.paper.compose import Document, compose_data
+from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.study.load import StudyData
 from tests.paper import invent
 
@@ -24,7 +24,7 @@ def compose(tmp_path: Path) -> Callable[..., Composed]:
     def make(edition: str = "en", /, **shape: object) -> Composed:
         wanted = invent.Shape(**{"arms": ARMS, **shape})  # type: ignore[arg-type]
         data, found = invent.study(tmp_path, wanted)
-        return data, compose_data(data, found, edition)  # type: ignore[arg-type]
+        return data, Composer(data, found, edition).document()  # type: ignore[arg-type]
 
     return make
 
@@ -37,7 +37,7 @@ def tiny_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any
         shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
                              extras=False, name="tiny")  # fmt: skip
         data, found = invent.study(tmp_path, shape)
-        made = lambda *_, draw=True, **__: compose_data(data, found, edition, draw=draw)  # noqa: E731
+        made = lambda *_, draw=True, **__: Composer(data, found, edition, draw=draw).document()  # noqa: E731
         monkeypatch.setattr(compose_module, "compose", made)
         return tmp_path
 

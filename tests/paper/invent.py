@@ -164,7 +164,8 @@ def findings(data: StudyData, shape: Shape) -> Findings:
                       for m in models),
         calibration_arm=arms[0],
         calibration=tuple(analysis.Calibration(model=m, temperature=0.8, ece=0.05, ece_scaled=0.01,
-                                               nll=0.7, nll_scaled=0.65) for m in models if first),
+                                               nll=0.7, nll_scaled=0.65, paths=tuple(own))
+                          for m, own in analysis.shown(data, arms[0]).items()),
         gains=tuple(analysis.Gain(arms=(arms[0], arms[-1]), model=m, difference=0.05,
                                   interval=(0.04, 0.06))
                     for m in models if len(arms) > 1 and first and last),

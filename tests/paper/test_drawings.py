@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cnnpaper.paper.compose import Document, compose_data
+from cnnpaper.paper.compose import Composer, Document
 from tests.figures.samples import check_layout, network
 from tests.paper import invent
 from tests.paper.conftest import ARMS
@@ -21,7 +21,7 @@ def study(root: Path, models: Sequence[str]) -> Document:
     for path, run in data.logs.items():
         drawn = network(run.header.model if run.header.model != "resnet50" else "resnet18")
         data.logs[path] = replace(run, header=run.header.model_copy(update={"network": drawn}))
-    return compose_data(data, found, "en")
+    return Composer(data, found, "en").document()
 
 
 def test_a_whole_study_has_every_figure(tmp_path: Path) -> None:

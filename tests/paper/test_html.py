@@ -63,7 +63,7 @@ def test_languages_are_marked(page: str) -> None:
 
 def test_a_reference_to_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="refers to 'tab:x'"):
-        numbered("<p>\ue000tab:x\ue001</p>")
+        numbered("<p><!--n:tab:x--></p>")
 
 
 def test_figures_describe_themselves() -> None:

@@ -365,6 +365,6 @@ def test_the_command_says_what_it_made_and_what_comes_next(
 def test_a_changed_log_is_typeset_again(root: Path) -> None:
     name = NAME.replace(".log", ".LOG")
     bring(root, {name: WHOLE})
-    before = manifest(root, "cards", False)
+    before = manifest(root, False)
     (root / "results/log/cards" / name).write_text(textlogs.text([0.1, 0.2, 0.3]), "utf-8")
-    assert manifest(root, "cards", False) != before
+    assert manifest(root, False) != before
