@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from cnnpaper.config import Recipe
-from cnnpaper.paper.facts import LARGE
+from cnnpaper.paper.facts import LARGE, WEIGHTED
 from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
 from cnnpaper.paper.tabular import Cell, Column, Marked, Row, Table, table
 from cnnpaper.paper.texts import Texts
@@ -47,6 +47,7 @@ class Tables:
                 self.accuracy(), self._of("contrast", Contrast, self.found.contrasts),
                 self._of("calibration", Calibration, self.found.calibration),
                 *self._of_others(), self.checklist(), self.departures(),
+                *map(self.layers, self.models),
             ]  # fmt: skip
         return {item.name: item for item in found if item.cells}
 
@@ -222,6 +223,22 @@ class Tables:
         chosen = self.found.winners.get(trial.model) == trial.rate
         last = trial.stage == self.found.trials[-1].stage
         return Marked(value, "*") if chosen and last else value
+
+    def layers(self, model: str) -> Table:
+        """Convolutions and linear layers in the order of execution; attached only."""
+        run = self.values.log_of(model)
+        layers = [la for la in run.header.network.layers if la.type in WEIGHTED] if run else []
+        sources, rows = self.values.headers([run] if run else []), []
+        sizes, cell = ("kernel", "stride", "channels_in", "parameters", "macs"), self.values.cell
+        for place, layer in enumerate(layers, start=1):
+            key = f"{model}.layer.{place}"
+            cells = [
+                cell(f"{key}.{name}", getattr(layer, name), COUNT, "as recorded", sources)
+                for name in sizes
+            ]
+            rows.append([layer.name, layer.type, " × ".join(map(str, layer.out)), *cells])
+        columns = [Column(key=key, kind="text") for key in ("layer", "type", "output")]
+        return table(f"layers_{model}", columns + [Column(key=key) for key in sizes], rows)
 
     # ------------------------------------------------------------------------- others' numbers
 
