@@ -117,7 +117,7 @@ figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides
 tables: environment ## every table of STUDY as CSV and Markdown
 	@$(PAPER) tables --study "$$STUDY" $(STALE)
 
-explain: environment ## trace a number to its source: KEY=resnet18.test_acc, or as printed: KEY=77.61
+explain: environment ## trace a number to its source: KEY=short.resnet18.test_acc, or as printed: KEY=77.61
 	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
 
 diff: environment ## what changed from one paper to another: OLD=a.pdf NEW=b.pdf

@@ -484,7 +484,7 @@ def tables(study: str, allow_stale: bool) -> None:
     build_tables(ROOT, study, allow_stale=allow_stale, say=click.echo)
 
 
-@command("explain resnet18.test_acc", "explain 77.61 --study smoke")
+@command("explain short.resnet18.test_acc", "explain 77.61 --study smoke")
 @click.argument("key")
 @study_option()
 def explain(key: str, study: str) -> None:

@@ -51,7 +51,7 @@ FIELDS: dict[type, dict[str, Field]] = {
         "p": Field(SMALL_P, "t test over seeds and images", "p"),
         "p_holm": Field(SMALL_P, "Holm over the contrasts", "p_holm"),
         "p_welch": Field(SMALL_P, "Welch's t test over seeds, these images", "p_welch"),
-        "detectable": Field(TENTH_PERCENT, "difference detected with a power of 80 %"),
+        "detectable": Field(TENTH_PERCENT, "difference detected with the stated power"),
     },
     analysis.StepTime: {
         "step_s": Field(MS, "median over rounds of the median step", "step_ms"),
