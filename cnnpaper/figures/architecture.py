@@ -125,7 +125,7 @@ class _Graph:
         layers = {layer.name: layer for layer in network.layers}
         instead: dict[str, str] = {}
         whole: dict[str, set[str]] = {}
-        for name in _sorted(before):
+        for name in ("input", *before):  # edges are listed in the order of execution
             sources = list(dict.fromkeys(instead.get(one, one) for one in before.get(name, ())))
             if name.startswith("cat "):
                 sources = _nested(name, sources, whole)
@@ -217,19 +217,6 @@ class _Graph:
             found = [part for part in found if part not in touched]
             found.append({name}.union(*touched))
         return found
-
-
-def _sorted(before: Mapping[str, Sequence[str]]) -> list[str]:
-    """Nodes from which the output is reached, each after those before it."""
-    done: dict[str, None] = {}
-    todo = ["output"]
-    while todo:
-        waiting = [name for name in before.get(todo[-1], ()) if name not in done]
-        if waiting:
-            todo.append(waiting[0])
-        else:
-            done[todo.pop()] = None
-    return list(done)
 
 
 def _nested(name: str, sources: list[str], whole: dict[str, set[str]]) -> list[str]:
@@ -551,7 +538,7 @@ def _box(
 # ------------------------------------------------------------------------------- the figure
 
 
-@style.styled
+@style.settings()
 def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Figure:
     """Networks by printed name, one below the other, with a legend of what is drawn.
 

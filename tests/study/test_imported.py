@@ -357,7 +357,7 @@ def test_the_command_says_what_it_made_and_what_comes_next(
     assert answer.out.endswith("1 run in study cards; the paper: make report STUDY=cards\n")
     answer = cnnpaper("report", "--study", "cards", "--edition", "html")
     assert answer.code == 0, answer.err
-    for command in (("train", "--model", "resnet18"), ("export", "--tensorboard")):
+    for command in (("train", "--model", "resnet18"), ("export",)):
         answer = cnnpaper(*command, "--study", "cards")
         assert (answer.code, "was imported" in answer.err) == (2, True)
 
