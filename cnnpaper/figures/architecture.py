@@ -575,24 +575,13 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
 
 
 def _rows(found: Sequence[Stage], words: Words) -> list[list[Stage]]:
-    """Panels in rows; a stage that is too wide for one is cut between its parts."""
-
-    def fits(row: Sequence[Stage]) -> bool:
-        return _row_piece(row, words).width <= ROOM
-
-    rows: list[list[Stage]] = [[]]
+    """Panels in rows, as many in each as fit."""
+    rows: list[list[Stage]] = []
     for stage in found:
-        pieces = [stage] if fits([stage]) else [Stage(stage.side, (p,)) for p in stage.parts]
-        for piece in pieces:
-            *rest, last = rows[-1] or [Stage((0, 0), ())]
-            if last.side == piece.side:  # one panel again
-                longer = [*rest, Stage(piece.side, last.parts + piece.parts)]
-            else:
-                longer = [*rows[-1], piece]
-            if fits(longer):
-                rows[-1] = longer
-            else:
-                rows.append([piece])
+        if rows and _row_piece([*rows[-1], stage], words).width <= ROOM:
+            rows[-1].append(stage)
+        else:
+            rows.append([stage])
     return rows
 
 

@@ -76,12 +76,11 @@ def _check_name(root: Path, study: str) -> None:
     path = root / "experiments" / "study" / f"{study}.toml"
     if config.SINGLE.match(study):
         raise UserError(f"--study {study}: a name of what `cnnpaper train` makes; choose another")
-    for there in visible(path.parent, "*.toml"):
-        if nfc(there.name) == path.name:
-            raise UserError(
-                f"{there}: study {study!r} exists\nchoose another name; to import it again, remove "
-                f"this file and results/log/{study}; labels, authors and data can be edited in it"
-            )
+    if path.exists():
+        raise UserError(
+            f"{path}: study {study!r} exists\nchoose another name; to import it again, remove "
+            f"this file and results/log/{study}; labels, authors and data can be edited in it"
+        )
 
 
 def _labels(given: Iterable[str], files: Iterable[str]) -> dict[str, str]:

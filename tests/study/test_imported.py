@@ -66,7 +66,6 @@ FORMS = {
     "UTF-8 with its mark": b"\xef\xbb\xbf" + WHOLE.encode(),
     "CP949": WHOLE.encode("cp949"),
     "UTF-16": WHOLE.encode("utf-16"),
-    "UTF-16 without its mark": WHOLE.encode("utf-16-be"),
     "no Korean line": "\n".join(line for line in WHOLE.split("\n") if "학습" not in line),
     "remarks": "GPU 0\n" + WHOLE.replace("Epoch 1", "train set of cards\nEpoch 1") + "the end",
     "no last newline": WHOLE.rstrip("\n"),
