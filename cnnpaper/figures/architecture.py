@@ -111,8 +111,7 @@ class _Graph:
         """Node → channels and side of what it gives."""
         self.out["input"] = (0, max(sides, default=(1, 1)))
         self.before: dict[str, list[str]] = {}
-        self.order: list[str] = []
-        """Nodes that are kept, each after those before it."""
+        """Nodes that are kept, each after those that it takes its input from."""
         self._build(network)
 
     def _build(self, network: Network) -> None:
@@ -142,7 +141,6 @@ class _Graph:
             if layer and layer.type == "Linear" and layer.channels_in == given:
                 sources = [self._pooled(sources[0], name, (1, 1))]
             self.before[name] = sources
-            self.order.append(name)
 
     def _join(self, name: str, sources: list[str]) -> None:
         """What a join gives; inputs that are larger than others have been pooled by a function."""
@@ -162,36 +160,33 @@ class _Graph:
             kind="pool", pool="pooled", side=side, stride=stride, channels=(channels, channels)
         )
         self.out[name], self.before[name] = (channels, side), [source]
-        self.order.append(name)
         return name
 
     def parts(self) -> Iterator[Part]:
         """Layers and blocks in a row, cut where all paths meet."""
-        at = {name: place for place, name in enumerate(self.order)}
-        reach = list(at.values())  # the furthest node that an edge leads to
-        for name, sources in self.before.items():
-            for source in sources:
-                reach[at[source]] = max(reach[at[source]], at[name])
-        start = furthest = 0
-        for place in range(1, len(self.order)):
-            furthest = max(furthest, reach[place - 1])
-            if furthest <= place:
-                yield from self._between(self.order[start], self.order[start + 1 : place + 1])
-                start = place
+        order = list(self.before)
+        at = {name: place for place, name in enumerate(order)}
+        cuts: list[int] = []
+        earliest = len(order)  # that a node further on takes its input from
+        for name in reversed(order):
+            if at[name] <= earliest:  # no path leads past it
+                cuts.insert(0, at[name])
+            earliest = min([earliest, *(at[source] for source in self.before[name])])
+        for start, end in pairwise(cuts):
+            yield from self._between(order[start + 1 : end + 1])
 
-    def _between(self, start: str, names: Sequence[str]) -> Iterator[Part]:
+    def _between(self, names: Sequence[str]) -> Iterator[Part]:
         """From one cut to the next: a layer, or the branches of a block."""
         *inner, end = names
         if not inner:
             yield from (self.cells[name] for name in names if name in self.cells)
             return
-        branches: list[Branch] = []
-        seen: list[set[str]] = []
-        for source in self.before[end]:
-            own = next((part for part in self._components(inner) if source in part), set())
-            if own not in seen:
-                seen.append(own)
-                branches.append(self._branch([name for name in inner if name in own]))
+        connected, nothing = self._components(inner), frozenset[str]()
+        parts = dict.fromkeys(
+            next((part for part in connected if source in part), nothing)
+            for source in self.before[end]
+        )
+        branches = [self._branch([name for name in inner if name in part]) for part in parts]
         join = "add" if end.startswith("add ") else "cat"
         if join == "add":  # shortcuts lie above the branch with the most layers
             branches.sort(key=len)
@@ -208,14 +203,14 @@ class _Graph:
                 columns[depth[name]] = (*columns.get(depth[name], ()), self.cells[name])
         return tuple(columns[place] for place in sorted(columns))
 
-    def _components(self, names: Sequence[str]) -> list[set[str]]:
+    def _components(self, names: Sequence[str]) -> list[frozenset[str]]:
         """Sets of nodes that edges connect."""
-        found: list[set[str]] = []
+        found: list[frozenset[str]] = []
         for name in names:
             linked = {source for source in self.before[name] if source in names}
             touched = [part for part in found if part & linked]
             found = [part for part in found if part not in touched]
-            found.append({name}.union(*touched))
+            found.append(frozenset({name}).union(*touched))
         return found
 
 

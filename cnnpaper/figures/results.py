@@ -125,7 +125,7 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
         _name_rows(right, compared, sheet)
         right.set_xlabel(_difference_from(shown, sheet, 40), loc="right")
     handles = [_sample(name, sheet.looks[entry], ls="none") for entry, name in sheet.names.items()]
-    handles += _signs(shown, sheet)
+    handles += _signs(sheet)
     if not set(shown.means["arm"]) <= set(shown.equal_time):
         handles.append(_grey(sheet.words["own_time"], marker="o", ls="none", mfc="white"))
     if len(shown.equal_time) > 1:
@@ -229,7 +229,7 @@ def _accuracy_rows(shown: Accuracies, sheet: Sheet) -> Figure:
     _name_rows(panels[0], entries, sheet)
     if shown.contrasts is not None:
         _draw_differences(panels[-1], shown.contrasts, entries, sheet)
-    return finish(figure, [*_signs(shown, sheet), *_lost(shown.seeds, sheet)])
+    return finish(figure, [*_signs(sheet), *_lost(shown.seeds, sheet)])
 
 
 def _draw_differences(
@@ -404,16 +404,16 @@ def step_time(sections: pd.DataFrame, sheet: Sheet) -> Figure:
     drawn = sheet.known(sections)
     figure = style.new_figure(style.TEXT_WIDTH, 10 + _row_height(sheet) * len(drawn))
     axes = figure.subplots()
-    seconds = sections.set_index([sections["model"].astype(str), "section"])["seconds"]
-    ends, handles = np.zeros(len(drawn)), []
-    totals = np.array([1000 * float(seconds.loc[entry].sum()) for entry in drawn])
+    seconds = sections.pivot(index="model", columns="section", values="seconds")
+    table = 1000 * seconds.reindex(index=drawn, columns=list(SECTIONS)).fillna(0.0)
+    starts = table.cumsum(axis=1).shift(1, axis=1, fill_value=0.0)
+    handles = []
     for section, (fill, hatch) in SECTIONS.items():
-        values = np.array([1000 * float(seconds.get((entry, section), 0.0)) for entry in drawn])
-        if (values > 0.005 * totals).any():  # else it cannot be seen
+        values = table[section]
+        if (values > 0.005 * table.sum(axis=1)).any():  # else it cannot be seen
             bar: dict[str, Any] = {"facecolor": fill, "hatch": hatch, "edgecolor": INK, "lw": THIN}
-            axes.barh(range(len(drawn)), values, height=0.65, left=ends, **bar)
+            axes.barh(range(len(drawn)), values, height=0.65, left=starts[section], **bar)
             handles.append(Patch(label=sheet.words[section], **bar))
-        ends += values
     _name_rows(axes, drawn, sheet)
     axes.set_xlabel(sheet.words["step_time"])
     return finish(figure, handles)
@@ -485,7 +485,7 @@ def _grey(text: str, **line: Any) -> Line2D:
     return Line2D([], [], label=text, color=GREY, **line)
 
 
-def _signs(shown: Accuracies, sheet: Sheet) -> list[Line2D]:
+def _signs(sheet: Sheet) -> list[Line2D]:
     """Entries of a legend for seeds and means."""
     mean = _grey(sheet.words["mean"], marker="o", lw=0.9)
     return [_grey(sheet.words["seed"], marker="o", ls="none", ms=2.0), mean]
