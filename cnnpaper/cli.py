@@ -144,10 +144,10 @@ def commands() -> None:
     """Convolutional networks on CIFAR-10: experiment files in, a paper out."""
 
 
-def command(*examples: str, **settings: Any) -> Decorator:
+def command(*examples: str) -> Decorator:
     """A command whose help ends with examples."""
     lines = "\n".join(f"  cnnpaper {example}" for example in examples)
-    return commands.command(epilog=f"\b\nExamples:\n{lines}" if lines else None, **settings)
+    return commands.command(epilog=f"\b\nExamples:\n{lines}" if lines else None)
 
 
 # ------------------------------------------------------------------------------------ training
@@ -515,7 +515,6 @@ def diff(old: Path, new: Path) -> int:
 @command(
     'import-logs logs/ --study cards --authors "A. Student, B. Student"',
     'import-logs run3.log --study cards --label "run3.log=resnet18 long run"',
-    name="import-logs",
 )
 @click.argument("logs", nargs=-1, required=True, type=folder, metavar="FILE...")
 @study_option(None, help="The new study's name.", required=True)
@@ -575,7 +574,10 @@ def predict(images: tuple[Path, ...], name: str, as_json: bool, plot: Path | Non
 @study_option()
 @click.option("--out", type=folder, metavar="DIR", help="Without it: build/tensorboard.")
 def export(study: str, out: Path | None) -> None:
-    """Write a study's logs as event files of TensorBoard; again while runs train: what is new."""
+    """Write a study's logs as event files, which TensorBoard, Aim and others read.
+
+    Runs may still be training: called again, it appends what is new.
+    """
     from cnnpaper import config
     from cnnpaper.export import export as write
 
@@ -642,9 +644,8 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[int, str]:
         return 128 + error.signal, str(error)
     if isinstance(error, click.Abort):  # what click makes of Ctrl-C
         return 130, "interrupted"
-    if isinstance(error, click.ClickException):
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        path = context.command_path if context else "cnnpaper"
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "cnnpaper"
         return 2, f"{error.format_message()}\nexamples and options: {path} --help"
     if isinstance(error, ModuleNotFoundError) and error.name in ONLY_FOR_TRAINING:
         again = shlex.join([".venv-train/bin/cnnpaper", *arguments])
