@@ -13,7 +13,6 @@ once. Lengths are in points here.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -330,7 +329,7 @@ def architecture_alt(name: str, network: Network, words: Words = ENGLISH) -> str
         pixels, parameters = stage_texts(stage)
         units = words["alt_then"].join(_part_alt(part, words) for part in stage.parts)
         said.append(words["alt_stage"].format(pixels=pixels, parameters=parameters, units=units))
-    return words["alt_architecture"].format(name=name, stages=words["semicolon"].join(said) or "–")
+    return words["alt_architecture"].format(name=name, stages=words["semicolon"].join(said))
 
 
 def _part_alt(part: Part, words: Words) -> str:
@@ -562,7 +561,7 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
     y = 0.0
     for name, piece in rows:
         if name:
-            axes.text(0, y + NAME - 4, textwrap.shorten(name, 90), fontsize=9)
+            axes.text(0, y + NAME - 4, name, fontsize=9)
             y += NAME
         piece.draw(axes, 0, y + piece.up)
         y += piece.up + piece.down + ROW_GAP
