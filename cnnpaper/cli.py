@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import os
 import re
@@ -12,7 +11,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ ROOT = Path()
 """The current folder is the root of the repository."""
 DEFAULT_EPOCHS = 25
 Decorator = Callable[[Callable[..., Any]], Any]
+Seeds = tuple[int, ...] | None
 ONLY_FOR_TRAINING = {"torch", "torchvision", "pyarrow", "safetensors"}
 
 # ------------------------------------------------------------------------------------- options
@@ -41,9 +41,7 @@ def several_seeds(value: str) -> tuple[int, ...]:
         raise click.BadParameter(
             f"{value[:40]!r} is not a list of whole numbers below 2**32; for instance 0,1,2"
         )
-    if len(set(parts)) < len(parts):
-        raise click.BadParameter(f"{value!r} names a seed twice")
-    return tuple(map(int, parts))
+    return tuple(map(int, dict.fromkeys(parts)))
 
 
 def clock(value: str) -> float:
@@ -58,10 +56,7 @@ def clock(value: str) -> float:
 
 def folder(value: str) -> Path:
     """The type of an option that takes a path; ``~`` is the user's home."""
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        raise click.BadParameter(f"{value!r}: there is no such user or home folder") from None
+    return Path(os.path.expanduser(value))  # noqa: PTH111 - Path's own raises for an unknown user
 
 
 def composed(value: str) -> str:
@@ -86,6 +81,9 @@ seeds_option = click.option(
     "--seed", "--seeds", "seeds", type=several_seeds, metavar="N[,N...]",
     help="Which seeds; without it all of the study's.",
 )  # fmt: skip
+model_option = click.option(
+    "--model", required=True, metavar="NAME", help="A network: alexnet, resnet18, ..."
+)
 arm_option = click.option("--arm", metavar="NAME", help="One arm of the study; without it all.")
 gpus_option = click.option(
     "--gpus", default="auto", envvar="GPUS", callback=carried, show_default=True, metavar="LIST",
@@ -107,59 +105,33 @@ until_option = click.option(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Which runs a command is asked for."""
+def declared(plan: Study, arm: str | None, seeds: Seeds, model: str | None = None) -> list[RunSpec]:
+    """The runs of a study that are asked for, by now: a tuning study decides by what is there."""
+    from cnnpaper import config, tuning
 
-    study: str | None
-    arm: str | None
-    seeds: tuple[int, ...] | None
-    data_dir: Path
-
-    def declared(self, plan: Study) -> list[RunSpec]:
-        """Those runs of the study, by now: a tuning study decides by what is there."""
-        from cnnpaper import tuning
-
-        if plan.origin == "imported":
-            raise UserError(
-                f"study {plan.name!r} was imported from logs of another program; it has no training"
-            )
-        if self.arm is not None and self.arm not in plan.arms:
-            known = ", ".join(name for name in plan.arms if name) or "none"
-            raise UserError(f"study {plan.name!r} has no arm {self.arm!r}; its arms: {known}")
-        arms = {name: one for name, one in plan.arms.items() if self.arm in (None, name)}
-        has = {seed for one in arms.values() for seed in one.seeds}
-        for seed in set(self.seeds or ()) - has:
-            raise UserError(
-                f"study {plan.name!r} has no seed {seed}; it has "
-                f"{', '.join(map(str, sorted(has)))}\n"
-                f"add it to experiments/study/{plan.name}.toml: the paper is about all of them"
-            )
-        specs = [spec for spec in tuning.declared(ROOT, plan) if spec.arm in arms]
-        return [spec for spec in specs if self.seeds is None or spec.seed in self.seeds]
-
-    def find_images(self, plan: Study) -> None:
-        """Refuse, before torch is imported, where the images are missing."""
-        from cnnpaper import data
-
-        if plan.data.set not in ("synthetic", "unknown"):
-            data.find(self.data_dir, plan.data.set)
-
-
-def runs_options(**study: Any) -> Decorator:
-    """The options of :class:`Asked`, which the command gets as its first argument."""
-
-    def decorate(function: Callable[..., Any]) -> Any:
-        @functools.wraps(function)
-        def call(**given: Any) -> Any:
-            asked = {name: given.pop(name) for name in Asked.__annotations__}
-            return function(Asked(**asked), **given)
-
-        for option in (data_dir_option, seeds_option, arm_option):
-            call = option(call)
-        return study_option(**study)(call)
-
-    return decorate
+    if plan.origin == "imported":
+        raise UserError(
+            f"study {plan.name!r} was imported from logs of another program; it has no training"
+        )
+    if model not in (None, *plan.networks):
+        raise config.missing_network(plan.name, str(model), plan.networks)
+    if arm is not None and arm not in plan.arms:
+        known = ", ".join(name for name in plan.arms if name) or "none"
+        raise UserError(f"study {plan.name!r} has no arm {arm!r}; its arms: {known}")
+    arms = {name: one for name, one in plan.arms.items() if arm in (None, name)}
+    has = {seed for one in arms.values() for seed in one.seeds}
+    for seed in set(seeds or ()) - has:
+        raise UserError(
+            f"study {plan.name!r} has no seed {seed}; it has {', '.join(map(str, sorted(has)))}\n"
+            f"add it to experiments/study/{plan.name}.toml: the paper is about all of them"
+        )
+    return [
+        spec
+        for spec in tuning.declared(ROOT, plan)
+        if spec.arm in arms
+        and (seeds is None or spec.seed in seeds)
+        and model in (None, spec.model)
+    ]
 
 
 @click.group(
@@ -172,10 +144,10 @@ def commands() -> None:
     """Convolutional networks on CIFAR-10: experiment files in, a paper out."""
 
 
-def command(*examples: str, **settings: Any) -> Decorator:
+def command(*examples: str) -> Decorator:
     """A command whose help ends with examples."""
     lines = "\n".join(f"  cnnpaper {example}" for example in examples)
-    return commands.command(epilog=f"\b\nExamples:\n{lines}" if lines else None, **settings)
+    return commands.command(epilog=f"\b\nExamples:\n{lines}" if lines else None)
 
 
 # ------------------------------------------------------------------------------------ training
@@ -186,26 +158,29 @@ def command(*examples: str, **settings: Any) -> Decorator:
     "train --model resnet18 --study full --seeds 0,1,2",
     "train --model vgg16 --batch-size 128 --data-dir ~/cifar10",
 )
-@click.option("--model", required=True, metavar="NAME", help="A network: alexnet, resnet18, ...")
+@study_option(None, help="A study of experiments/study. Without it: single-EPOCHSep.")
+@model_option
 @click.option(
     "--epochs",
     type=click.IntRange(1, 100_000),
     metavar="N",
     help=f"Without --study: {DEFAULT_EPOCHS}.",
 )
-@click.option("--variant", metavar="NAME", help="One point of the study's grid.")
 @click.option(
     "--batch-size",
     type=click.IntRange(2, 65_536),
     metavar="N",
     help="Images per step, without --study; else the recipe's.",
 )
+@arm_option
+@seeds_option
+@click.option("--variant", metavar="NAME", help="One point of the study's grid.")
+@data_dir_option
 @gpus_option
 @force_option
-@runs_options(default=None, help="A study of experiments/study. Without it: single-EPOCHSep.")
 def train(
-    asked: Asked, model: str, epochs: int | None, gpus: str, variant: str | None,
-    batch_size: int | None, force: bool,
+    study: str | None, model: str, epochs: int | None, batch_size: int | None, arm: str | None,
+    seeds: Seeds, variant: str | None, data_dir: Path, gpus: str, force: bool,
 ) -> None:  # fmt: skip
     """Train one network; finished runs are skipped, interrupted ones resume.
 
@@ -214,7 +189,6 @@ def train(
     from cnnpaper import config
 
     config.load_experiment(ROOT, model)
-    study = asked.study
     if study is None:
         study = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
     elif epochs or batch_size:
@@ -224,17 +198,15 @@ def train(
         )
     plan = config.load_study(ROOT, study)
     if config.SINGLE.match(plan.name):
-        plan = plan.model_copy(update={"networks": (model,), "seeds": asked.seeds or plan.seeds})
-    elif model not in plan.networks:
-        raise config.missing_network(study, model, plan.networks)
+        plan = plan.model_copy(update={"networks": (model,), "seeds": seeds or plan.seeds})
 
     def specs() -> list[RunSpec]:
-        found = [spec for spec in asked.declared(plan) if spec.model == model]
+        found = declared(plan, arm, seeds, model)
         return [spec for spec in found if variant in (None, spec.variant)]
 
     if not specs():
         raise UserError(f"study {study!r} has no such run of {model}: variant {variant!r}")
-    _start(plan, specs, asked, gpus, force)
+    _start(plan, specs, data_dir, gpus, force)
 
 
 @command(
@@ -242,60 +214,80 @@ def train(
     "experiments --arm short --until 02:40",
     "experiments --study full --gpus 0,1",
 )
+@study_option()
+@arm_option
+@seeds_option
+@data_dir_option
 @gpus_option
 @until_option
 @force_option
-@runs_options()
-def experiments(asked: Asked, gpus: str, until: float | None, force: bool) -> None:
+def experiments(
+    study: str, arm: str | None, seeds: Seeds, data_dir: Path, gpus: str, until: float | None,
+    force: bool,
+) -> None:  # fmt: skip
     """Train the missing runs of a study; finished ones are skipped, interrupted ones resume."""
     from cnnpaper import config
 
-    plan = config.load_study(ROOT, str(asked.study))
+    plan = config.load_study(ROOT, study)
     if config.SINGLE.match(plan.name) and not (ROOT / "results" / "log" / plan.name).is_dir():
         raise UserError(
             f"study {plan.name!r} is made of the runs that were started in it, and there is none "
             f"yet\nstart one: {advice('alexnet', EPOCHS=plan.epochs)}"
         )
-    _start(plan, lambda: asked.declared(plan), asked, gpus, force, until)
+    _start(plan, partial(declared, plan, arm, seeds), data_dir, gpus, force, until)
 
 
 def _start(
-    plan: Study, declared: Callable[[], list[RunSpec]], asked: Asked, gpus: str, force: bool,
+    plan: Study, specs: Callable[[], list[RunSpec]], data_dir: Path, gpus: str, force: bool,
     until: float | None = None,
 ) -> None:  # fmt: skip
-    """Check what can be checked without torch, then train."""
+    """Check what can be checked without torch, then train; ``specs`` gives the runs by then."""
     from cnnpaper.runs import launch
     from cnnpaper.study.status import estimate_s
 
-    specs, devices = declared(), launch.devices_of(gpus)
-    if len(specs) == 1 and len(devices) > 1:
+    first, devices = specs(), launch.devices_of(gpus)
+    if len(first) == 1 and len(devices) > 1:
         raise UserError(
             f"--gpus {gpus}: one run uses one device, so name one\n"
             "several devices serve several runs of a study"
         )
-    asked.find_images(plan)
-    where: Any = {"root": ROOT, "data_dir": asked.data_dir, "force": force}
-    if len(specs) == 1:
-        launch.train_run(specs[0], device=devices[0], **where)
+    _find_images(plan, data_dir)
+    where: Any = {"root": ROOT, "data_dir": data_dir, "force": force}
+    if len(first) == 1:
+        launch.train_run(first[0], device=devices[0], **where)
         return
-    missing = specs if force else launch.unfinished(ROOT, specs)
-    click.echo(f"{plan.name}: {len(missing)} of {len(specs)} runs to train")
+    missing = first if force else launch.unfinished(ROOT, first)
+    click.echo(f"{plan.name}: {len(missing)} of {len(first)} runs to train")
     launch.train_study(
         missing,
         devices=devices,
         until=until,
-        estimate=functools.partial(estimate_s, ROOT),
-        more=lambda: launch.unfinished(ROOT, declared()),
+        estimate=partial(estimate_s, ROOT),
+        more=lambda: launch.unfinished(ROOT, specs()),
         **where,
     )
 
 
+def _find_images(plan: Study, data_dir: Path) -> None:
+    """Refuse, before torch is imported, where the images are missing."""
+    from cnnpaper import data
+
+    if plan.data.set not in ("synthetic", "unknown"):
+        data.find(data_dir, plan.data.set)
+
+
 @command("submit --study full --dry-run", "submit --arm short --model resnet18")
+@study_option()
+@arm_option
+@seeds_option
 @click.option("--model", metavar="NAME", help="The runs of one network; without it all.")
+@data_dir_option
 @click.option("--dry-run", is_flag=True, help="Submit nothing; print what would be submitted.")
 @force_option
-@runs_options()
-def submit(asked: Asked, model: str | None, dry_run: bool, force: bool) -> None:
+def submit(
+    study: str, arm: str | None, seeds: Seeds, model: str | None, data_dir: Path, dry_run: bool,
+    force: bool,
+) -> None:  # fmt: skip
     """Submit the missing runs of a study to Slurm, each as a job, and return.
 
     Options of the jobs: experiments/cluster.toml; their script: experiments/job.sh.
@@ -303,15 +295,13 @@ def submit(asked: Asked, model: str | None, dry_run: bool, force: bool) -> None:
     from cnnpaper import config
     from cnnpaper.runs import cluster, launch
 
-    plan = config.load_study(ROOT, str(asked.study))
-    if model is not None and model not in plan.networks:
-        raise config.missing_network(plan.name, model, plan.networks)
-    specs = [spec for spec in asked.declared(plan) if model in (None, spec.model)]
+    plan = config.load_study(ROOT, study)
+    specs = declared(plan, arm, seeds, model)
     if not dry_run:
-        asked.find_images(plan)
+        _find_images(plan, data_dir)
     launch.need_torch()
     missing = specs if force else launch.unfinished(ROOT, specs)
-    click.echo(cluster.submit(ROOT, plan.name, missing, asked.data_dir, force, dry_run))
+    click.echo(cluster.submit(ROOT, plan.name, missing, data_dir, force, dry_run))
     if any(one.refines for one in plan.arms.values()):
         click.echo("this study decides further runs by what is finished: then submit again")
 
@@ -425,18 +415,18 @@ def verify(study: str, data_dir: Path) -> None:
 
 
 @command("reproduce --model alexnet --seed 0 --arm short")
-@click.option("--model", required=True, metavar="NAME", help="A network of the study.")
-@runs_options()
-def reproduce(asked: Asked, model: str) -> None:
+@study_option()
+@arm_option
+@seeds_option
+@model_option
+@data_dir_option
+def reproduce(study: str, arm: str | None, seeds: Seeds, model: str, data_dir: Path) -> None:
     """Train a finished run from scratch below build/reproduce, and compare every logged value."""
     from cnnpaper import config
     from cnnpaper.replay import reproduce as train_and_compare
 
-    plan = config.load_study(ROOT, str(asked.study))
-    if model not in plan.networks:
-        raise config.missing_network(plan.name, model, plan.networks)
-    spec = next(spec for spec in asked.declared(plan) if spec.model == model)
-    train_and_compare(ROOT, spec, asked.data_dir, click.echo)
+    spec = declared(config.load_study(ROOT, study), arm, seeds, model)[0]
+    train_and_compare(ROOT, spec, data_dir, click.echo)
 
 
 @commands.command(hidden=True)
@@ -524,33 +514,25 @@ def diff(old: Path, new: Path) -> int:
 
 @command(
     'import-logs logs/ --study cards --authors "A. Student, B. Student"',
-    'import-logs run3.log --study cards --label "run3.log=resnet18 long run"',
-    name="import-logs",
 )
 @click.argument("logs", nargs=-1, required=True, type=folder, metavar="FILE...")
 @study_option(None, help="The new study's name.", required=True)
-@click.option(
-    "--label", "labels", multiple=True, metavar="FILE=NAME",
-    help="What a log is called, where its name does not say; FILE may be a pattern.",
-)  # fmt: skip
 @click.option("--title", default="", help="Of the paper.")
 @click.option("--authors", default="", metavar="NAME[,NAME...]", help="Of the paper.")
 @click.option("--data", "images", default="", metavar="NAME", help="What the images are.")
-def import_logs(
-    logs: tuple[Path, ...], study: str, labels: tuple[str, ...], title: str, authors: str,
-    images: str,
-) -> None:  # fmt: skip
+def import_logs(logs: tuple[Path, ...], study: str, title: str, authors: str, images: str) -> None:
     """Make a study of text logs of the 2023 program, whose paper is typeset like any other.
 
     FILE is a log, or a folder of logs. Their names have a network in them, as in
     tutorial_resnet18(imagenet_V1)_25epoch_pre_train.log; what stands after it tells runs apart.
+    Networks and labels can be edited in the new study's file.
     """
     from cnnpaper.config import Imported
     from cnnpaper.study.adopt import import_logs as adopt
 
     names = tuple(name.strip() for name in authors.split(",") if name.strip())
     said = Imported(title=title, authors=names, data=images)
-    runs = adopt(ROOT, logs, study, labels, said)
+    runs = adopt(ROOT, logs, study, said)
     for run in runs:
         cut = f", incomplete ({len(run.epochs)} of {run.planned} epochs)" * run.is_incomplete
         click.echo(f"{run.path}:{run.line_numbers['header']}: {run.label}{cut}")
@@ -577,23 +559,24 @@ def predict(images: tuple[Path, ...], name: str, as_json: bool, plot: Path | Non
     """
     from cnnpaper.predict import predict as classify
 
-    note = functools.partial(click.echo, err=True)
+    note = partial(click.echo, err=True)
     classify(ROOT, name, images, as_json=as_json, plot=plot, say=click.echo, note=note)
 
 
-@command("export --tensorboard --study full --follow")
+@command("export --study full")
 @study_option()
-@click.option("--tensorboard", is_flag=True, required=True, help="As TensorBoard's event files.")
 @click.option("--out", type=folder, metavar="DIR", help="Without it: build/tensorboard.")
-@click.option("--follow", is_flag=True, help="Go on while runs train; Ctrl-C ends it.")
-def export(study: str, tensorboard: bool, out: Path | None, follow: bool) -> None:
-    """Write a study's logs in a form that other tools read; the logs may be growing."""
+def export(study: str, out: Path | None) -> None:
+    """Write a study's logs as event files, which TensorBoard, Aim and others read.
+
+    Runs may still be training: called again, it appends what is new.
+    """
     from cnnpaper import config
     from cnnpaper.export import export as write
 
     if config.load_study(ROOT, study).origin == "imported":
         raise UserError(f"study {study!r} was imported; its logs are text files and stay so")
-    write(ROOT, study, out, 5.0 if follow else None, click.echo)
+    write(ROOT, study, out, click.echo)
 
 
 @command()
@@ -654,9 +637,8 @@ def _explained(error: Exception, arguments: list[str]) -> tuple[int, str]:
         return 128 + error.signal, str(error)
     if isinstance(error, click.Abort):  # what click makes of Ctrl-C
         return 130, "interrupted"
-    if isinstance(error, click.ClickException):
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        path = context.command_path if context else "cnnpaper"
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "cnnpaper"
         return 2, f"{error.format_message()}\nexamples and options: {path} --help"
     if isinstance(error, ModuleNotFoundError) and error.name in ONLY_FOR_TRAINING:
         again = shlex.join([".venv-train/bin/cnnpaper", *arguments])

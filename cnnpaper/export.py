@@ -7,9 +7,7 @@ each a protocol buffer ``Event`` (tensorflow/core/util/event.proto) of which we 
 from __future__ import annotations
 
 import datetime
-import itertools
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,34 +84,23 @@ def events(run: log.Run) -> bytes:
     return b"".join(map(record, found))
 
 
-def export(
-    root: Path, study: str, out: Path | None, follow: float | None, say: Callable[[str], None]
-) -> None:
-    """Write the event files of every run of a study.
+def export(root: Path, study: str, out: Path | None, say: Callable[[str], None]) -> None:
+    """Write the event files of every run of a study, or bring them up to date.
 
     Args:
         out: folder; without it ``build/tensorboard``.
-        follow: seconds between two looks at the logs, which keep the files up to date; None looks
-            once.
 
     Raises:
         UserError: the study has no log.
     """
     logs = root / "results" / "log"
     out = out or root / "build" / "tensorboard"
-    for turn in itertools.count():
-        paths = visible(logs / study, f"**/{log.LOG_NAME}")
-        if not paths and follow is None:
-            raise UserError(
-                f"study {study!r} has no log\ntrain: {advice('experiments', STUDY=study)}"
-            )
-        for path in paths:
-            update(path, out / path.parent.relative_to(logs) / EVENTS_NAME)
-        if turn == 0:
-            say(f"{len(paths)} runs; look at them with: tensorboard --logdir {out}")
-        if follow is None:
-            return
-        time.sleep(follow)
+    paths = visible(logs / study, f"**/{log.LOG_NAME}")
+    if not paths:
+        raise UserError(f"study {study!r} has no log\ntrain: {advice('experiments', STUDY=study)}")
+    for path in paths:
+        update(path, out / path.parent.relative_to(logs) / EVENTS_NAME)
+    say(f"{len(paths)} runs; look at them with: tensorboard --logdir {out}")
 
 
 def update(path: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ measured is written, not its summary: medians and intervals are computed by thos
 
 from __future__ import annotations
 
+import platform
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,6 +125,23 @@ def budget(session: Session, like: str, steps: int) -> dict[str, tuple[int, floa
         own = max(1, round(steps / ratio))
         found[model] = own, (own * ratio - steps) * session[like][1].step_s
     return found
+
+
+def cpuinfo() -> dict[str, str]:
+    """The first processor as Linux describes it; elsewhere its name alone."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {"model name": platform.processor() or platform.machine()}
+    pairs = (line.partition(":") for line in path.read_text().split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def this_processor() -> str | None:
+    """Vendor, family and model, where it has these, else its name: what timings hold for."""
+    info = cpuinfo()
+    if info.keys() >= {"vendor_id", "cpu family", "model"}:
+        return f"{info['vendor_id']} {info['cpu family']}-{info['model']}"
+    return info.get("model name")
 
 
 def estimate_s(root: Path, spec: RunSpec) -> float | None:

@@ -13,7 +13,6 @@ once. Lengths are in points here.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -111,8 +110,7 @@ class _Graph:
         """Node → channels and side of what it gives."""
         self.out["input"] = (0, max(sides, default=(1, 1)))
         self.before: dict[str, list[str]] = {}
-        self.order: list[str] = []
-        """Nodes that are kept, each after those before it."""
+        """Nodes that are kept, each after those that it takes its input from."""
         self._build(network)
 
     def _build(self, network: Network) -> None:
@@ -125,7 +123,7 @@ class _Graph:
         layers = {layer.name: layer for layer in network.layers}
         instead: dict[str, str] = {}
         whole: dict[str, set[str]] = {}
-        for name in _sorted(before):
+        for name in ("input", *before):  # edges are listed in the order of execution
             sources = list(dict.fromkeys(instead.get(one, one) for one in before.get(name, ())))
             if name.startswith("cat "):
                 sources = _nested(name, sources, whole)
@@ -142,7 +140,6 @@ class _Graph:
             if layer and layer.type == "Linear" and layer.channels_in == given:
                 sources = [self._pooled(sources[0], name, (1, 1))]
             self.before[name] = sources
-            self.order.append(name)
 
     def _join(self, name: str, sources: list[str]) -> None:
         """What a join gives; inputs that are larger than others have been pooled by a function."""
@@ -162,36 +159,33 @@ class _Graph:
             kind="pool", pool="pooled", side=side, stride=stride, channels=(channels, channels)
         )
         self.out[name], self.before[name] = (channels, side), [source]
-        self.order.append(name)
         return name
 
     def parts(self) -> Iterator[Part]:
         """Layers and blocks in a row, cut where all paths meet."""
-        at = {name: place for place, name in enumerate(self.order)}
-        reach = list(at.values())  # the furthest node that an edge leads to
-        for name, sources in self.before.items():
-            for source in sources:
-                reach[at[source]] = max(reach[at[source]], at[name])
-        start = furthest = 0
-        for place in range(1, len(self.order)):
-            furthest = max(furthest, reach[place - 1])
-            if furthest <= place:
-                yield from self._between(self.order[start], self.order[start + 1 : place + 1])
-                start = place
+        order = list(self.before)
+        at = {name: place for place, name in enumerate(order)}
+        cuts: list[int] = []
+        earliest = len(order)  # that a node further on takes its input from
+        for name in reversed(order):
+            if at[name] <= earliest:  # no path leads past it
+                cuts.insert(0, at[name])
+            earliest = min([earliest, *(at[source] for source in self.before[name])])
+        for start, end in pairwise(cuts):
+            yield from self._between(order[start + 1 : end + 1])
 
-    def _between(self, start: str, names: Sequence[str]) -> Iterator[Part]:
+    def _between(self, names: Sequence[str]) -> Iterator[Part]:
         """From one cut to the next: a layer, or the branches of a block."""
         *inner, end = names
         if not inner:
             yield from (self.cells[name] for name in names if name in self.cells)
             return
-        branches: list[Branch] = []
-        seen: list[set[str]] = []
-        for source in self.before[end]:
-            own = next((part for part in self._components(inner) if source in part), set())
-            if own not in seen:
-                seen.append(own)
-                branches.append(self._branch([name for name in inner if name in own]))
+        connected, nothing = self._components(inner), frozenset[str]()
+        parts = dict.fromkeys(
+            next((part for part in connected if source in part), nothing)
+            for source in self.before[end]
+        )
+        branches = [self._branch([name for name in inner if name in part]) for part in parts]
         join = "add" if end.startswith("add ") else "cat"
         if join == "add":  # shortcuts lie above the branch with the most layers
             branches.sort(key=len)
@@ -208,28 +202,15 @@ class _Graph:
                 columns[depth[name]] = (*columns.get(depth[name], ()), self.cells[name])
         return tuple(columns[place] for place in sorted(columns))
 
-    def _components(self, names: Sequence[str]) -> list[set[str]]:
+    def _components(self, names: Sequence[str]) -> list[frozenset[str]]:
         """Sets of nodes that edges connect."""
-        found: list[set[str]] = []
+        found: list[frozenset[str]] = []
         for name in names:
             linked = {source for source in self.before[name] if source in names}
             touched = [part for part in found if part & linked]
             found = [part for part in found if part not in touched]
-            found.append({name}.union(*touched))
+            found.append(frozenset({name}).union(*touched))
         return found
-
-
-def _sorted(before: Mapping[str, Sequence[str]]) -> list[str]:
-    """Nodes from which the output is reached, each after those before it."""
-    done: dict[str, None] = {}
-    todo = ["output"]
-    while todo:
-        waiting = [name for name in before.get(todo[-1], ()) if name not in done]
-        if waiting:
-            todo.append(waiting[0])
-        else:
-            done[todo.pop()] = None
-    return list(done)
 
 
 def _nested(name: str, sources: list[str], whole: dict[str, set[str]]) -> list[str]:
@@ -348,7 +329,7 @@ def architecture_alt(name: str, network: Network, words: Words = ENGLISH) -> str
         pixels, parameters = stage_texts(stage)
         units = words["alt_then"].join(_part_alt(part, words) for part in stage.parts)
         said.append(words["alt_stage"].format(pixels=pixels, parameters=parameters, units=units))
-    return words["alt_architecture"].format(name=name, stages=words["semicolon"].join(said) or "–")
+    return words["alt_architecture"].format(name=name, stages=words["semicolon"].join(said))
 
 
 def _part_alt(part: Part, words: Words) -> str:
@@ -551,7 +532,7 @@ def _box(
 # ------------------------------------------------------------------------------- the figure
 
 
-@style.styled
+@style.settings()
 def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Figure:
     """Networks by printed name, one below the other, with a legend of what is drawn.
 
@@ -580,7 +561,7 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
     y = 0.0
     for name, piece in rows:
         if name:
-            axes.text(0, y + NAME - 4, textwrap.shorten(name, 90), fontsize=9)
+            axes.text(0, y + NAME - 4, name, fontsize=9)
             y += NAME
         piece.draw(axes, 0, y + piece.up)
         y += piece.up + piece.down + ROW_GAP
@@ -588,24 +569,13 @@ def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Fi
 
 
 def _rows(found: Sequence[Stage], words: Words) -> list[list[Stage]]:
-    """Panels in rows; a stage that is too wide for one is cut between its parts."""
-
-    def fits(row: Sequence[Stage]) -> bool:
-        return _row_piece(row, words).width <= ROOM
-
-    rows: list[list[Stage]] = [[]]
+    """Panels in rows, as many in each as fit."""
+    rows: list[list[Stage]] = []
     for stage in found:
-        pieces = [stage] if fits([stage]) else [Stage(stage.side, (p,)) for p in stage.parts]
-        for piece in pieces:
-            *rest, last = rows[-1] or [Stage((0, 0), ())]
-            if last.side == piece.side:  # one panel again
-                longer = [*rest, Stage(piece.side, last.parts + piece.parts)]
-            else:
-                longer = [*rows[-1], piece]
-            if fits(longer):
-                rows[-1] = longer
-            else:
-                rows.append([piece])
+        if rows and _row_piece([*rows[-1], stage], words).width <= ROOM:
+            rows[-1].append(stage)
+        else:
+            rows.append([stage])
     return rows
 
 

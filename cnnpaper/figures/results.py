@@ -26,7 +26,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from cnnpaper.figures import style
-from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, styled
+from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, settings
 from cnnpaper.figures.words import ENGLISH
 
 FEW = 8  # so many lines can be told apart in one panel
@@ -56,8 +56,7 @@ class Sheet:
     def rows(self, frame: pd.DataFrame) -> list[Any]:
         """Rows of the frame in the study's order."""
         order = list(self.names)
-        found = [row for row in frame.itertuples() if row.model in self.names]
-        return sorted(found, key=lambda row: order.index(str(row.model)))
+        return sorted(frame.itertuples(), key=lambda row: order.index(str(row.model)))
 
     def listing(self, items: Iterable[str]) -> str:
         """Items of an alternative text in a row; a dash where there is none."""
@@ -74,9 +73,8 @@ class Sheet:
 
     def lost(self, entries: Iterable[str]) -> str:
         """What an alternative text says of diverged runs, where there are any."""
-        found = list(entries)
-        said = self.words["alt_diverged"].format(entries=self.listing(found))
-        return f" {said}" if found else ""
+        listed = self.words["comma"].join(entries)
+        return " " + self.words["alt_diverged"].format(entries=listed) if listed else ""
 
 
 # ------------------------------------------------------------------------------- accuracy
@@ -105,7 +103,7 @@ class Accuracies:
         return max(0.0, float(values.min()) - pad), float(values.max()) + pad
 
 
-@styled
+@settings()
 def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
     """Test accuracy against training time; beside it the differences from the baseline.
 
@@ -122,10 +120,12 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
     else:
         left, right = figure.subplots(1, 2, width_ratios=(2, 1))
         _draw_minutes(left, shown, sheet)
-        _draw_differences(right, shown.contrasts, sheet.known(shown.contrasts), sheet)
+        compared = sheet.known(shown.contrasts)
+        _draw_differences(right, shown.contrasts, compared, sheet)
+        _name_rows(right, compared, sheet)
         right.set_xlabel(_difference_from(shown, sheet, 40), loc="right")
     handles = [_sample(name, sheet.looks[entry], ls="none") for entry, name in sheet.names.items()]
-    handles += _signs(shown, sheet)
+    handles += _signs(sheet)
     if not set(shown.means["arm"]) <= set(shown.equal_time):
         handles.append(_grey(sheet.words["own_time"], marker="o", ls="none", mfc="white"))
     if len(shown.equal_time) > 1:
@@ -228,12 +228,12 @@ def _accuracy_rows(shown: Accuracies, sheet: Sheet) -> Figure:
         axes.grid(visible=True, axis="x")
     _name_rows(panels[0], entries, sheet)
     if shown.contrasts is not None:
-        _draw_differences(panels[-1], shown.contrasts, entries, sheet, named=len(panels) == 1)
-    return finish(figure, [*_signs(shown, sheet), *_lost(shown.seeds, sheet)])
+        _draw_differences(panels[-1], shown.contrasts, entries, sheet)
+    return finish(figure, [*_signs(sheet), *_lost(shown.seeds, sheet)])
 
 
 def _draw_differences(
-    axes: Axes, frame: pd.DataFrame, entries: Sequence[str], sheet: Sheet, *, named: bool = True
+    axes: Axes, frame: pd.DataFrame, entries: Sequence[str], sheet: Sheet
 ) -> None:
     """Differences in points with their intervals, one row an entry."""
     for row in sheet.rows(frame):
@@ -242,14 +242,12 @@ def _draw_differences(
         axes.plot([100 * row.difference], [at], look.marker, color=look.colour, ms=4.5, zorder=3)
     axes.axvline(0, color=GREY, lw=THIN, zorder=1)
     axes.grid(visible=True, axis="x")
-    if named:
-        _name_rows(axes, entries, sheet)
 
 
 # ------------------------------------------------------------------------------- learning rates
 
 
-@styled
+@settings()
 def rate_sensitivity(
     trials: pd.DataFrame, winners: Mapping[str, float], stages: Mapping[str, str], sheet: Sheet
 ) -> Figure:
@@ -314,7 +312,7 @@ def rate_sensitivity_alt(trials: pd.DataFrame, winners: Mapping[str, float], she
 # ------------------------------------------------------------------------------- learning curves
 
 
-@styled
+@settings()
 def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     """Validation accuracy and loss after each epoch, of one arm.
 
@@ -396,7 +394,7 @@ SECTIONS = {
 """Of a step, with their fill and hatch, which grey print keeps apart."""
 
 
-@styled
+@settings()
 def step_time(sections: pd.DataFrame, sheet: Sheet) -> Figure:
     """Where the time of a training step goes: a bar a network, its sections one after the other.
 
@@ -406,16 +404,16 @@ def step_time(sections: pd.DataFrame, sheet: Sheet) -> Figure:
     drawn = sheet.known(sections)
     figure = style.new_figure(style.TEXT_WIDTH, 10 + _row_height(sheet) * len(drawn))
     axes = figure.subplots()
-    seconds = sections.set_index([sections["model"].astype(str), "section"])["seconds"]
-    ends, handles = np.zeros(len(drawn)), []
-    totals = np.array([1000 * float(seconds.loc[entry].sum()) for entry in drawn])
+    seconds = sections.pivot(index="model", columns="section", values="seconds")
+    table = 1000 * seconds.reindex(index=drawn, columns=list(SECTIONS)).fillna(0.0)
+    starts = table.cumsum(axis=1).shift(1, axis=1, fill_value=0.0)
+    handles = []
     for section, (fill, hatch) in SECTIONS.items():
-        values = np.array([1000 * float(seconds.get((entry, section), 0.0)) for entry in drawn])
-        if (values > 0.005 * totals).any():  # else it cannot be seen
+        values = table[section]
+        if (values > 0.005 * table.sum(axis=1)).any():  # else it cannot be seen
             bar: dict[str, Any] = {"facecolor": fill, "hatch": hatch, "edgecolor": INK, "lw": THIN}
-            axes.barh(range(len(drawn)), values, height=0.65, left=ends, **bar)
+            axes.barh(range(len(drawn)), values, height=0.65, left=starts[section], **bar)
             handles.append(Patch(label=sheet.words[section], **bar))
-        ends += values
     _name_rows(axes, drawn, sheet)
     axes.set_xlabel(sheet.words["step_time"])
     return finish(figure, handles)
@@ -487,7 +485,7 @@ def _grey(text: str, **line: Any) -> Line2D:
     return Line2D([], [], label=text, color=GREY, **line)
 
 
-def _signs(shown: Accuracies, sheet: Sheet) -> list[Line2D]:
+def _signs(sheet: Sheet) -> list[Line2D]:
     """Entries of a legend for seeds and means."""
     mean = _grey(sheet.words["mean"], marker="o", lw=0.9)
     return [_grey(sheet.words["seed"], marker="o", ls="none", ms=2.0), mean]

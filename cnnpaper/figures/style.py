@@ -12,11 +12,11 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import matplotlib
 from fontTools.ttLib import TTFont
@@ -28,8 +28,6 @@ from matplotlib.textpath import text_to_path
 
 from cnnpaper.files import UserError
 
-P = ParamSpec("P")
-R = TypeVar("R")
 Words: TypeAlias = Mapping[str, str]
 """Everything that a figure says, by key: :data:`cnnpaper.figures.words.ENGLISH`."""
 
@@ -218,6 +216,8 @@ SETTINGS: dict[Any, Any] = {
 def settings() -> Iterator[None]:
     """matplotlib's defaults with ours over them, whatever the user's own settings are.
 
+    Also a decorator, ``@settings()``, of every function that draws.
+
     Raises:
         UserError: a text has a sign that no face has.
     """
@@ -232,17 +232,6 @@ def settings() -> Iterator[None]:
                 f"a figure cannot be drawn: {str(problem).partition(' from font')[0]}\n"
                 "Korean needs the font Nanum Gothic; on Debian: apt-get install fonts-nanum"
             ) from None
-
-
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a function that draws a figure: it runs under :func:`settings`."""
-
-    @functools.wraps(draw)
-    def under_settings(*args: P.args, **kwargs: P.kwargs) -> R:
-        with settings():
-            return draw(*args, **kwargs)
-
-    return under_settings
 
 
 def plain(value: float, form: str = "") -> str:
@@ -261,7 +250,7 @@ NO_METADATA: dict[str, dict[str, None]] = {
 }
 
 
-@styled
+@settings()
 def render(figure: Figure, kind: Format, dpi: int = 200) -> bytes:
     """The figure as a file's bytes, which depend on the figure alone: no time, no version."""
     out = io.BytesIO()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import re
 import resource
 import signal
@@ -18,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from cnnpaper.log import CONTENDED, Machine
+from cnnpaper.timings import cpuinfo, this_processor
 
 if TYPE_CHECKING:
     import torch
@@ -110,26 +110,15 @@ def _numbers(*files: Path) -> list[int]:
 # ---------------------------------------------------------------------------------- what it is
 
 
-def _cpuinfo() -> dict[str, str]:
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return {"model name": platform.processor() or platform.machine()}
-    pairs = (line.partition(":") for line in path.read_text().split("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 def describe_machine(device: torch.device) -> Machine:
     """The hardware that a run uses; no name of a host or a user."""
     import torch
 
-    info = _cpuinfo()
+    info = cpuinfo()
     flags = set(info.get("flags", info.get("Features", "")).split())
-    known = info.keys() >= {"vendor_id", "cpu family", "model"}
     return Machine(
         cpu=info.get("model name"),
-        processor=f"{info['vendor_id']} {info['cpu family']}-{info['model']}"
-        if known
-        else info.get("model name"),
+        processor=this_processor(),
         isa=torch.backends.cpu.get_cpu_capability(),
         native_bfloat16=bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
         threads=torch.get_num_threads(),

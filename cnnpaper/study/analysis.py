@@ -107,7 +107,6 @@ class Calibration:
     ece_scaled: float
     nll: float
     nll_scaled: float
-    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,11 +323,10 @@ def _calibration(data: StudyData) -> dict[str, Any]:
         return {}
     found = []
     for model, paths in shown(data, arm).items():
-        known = [path for path in paths if path in data.predictions]
-        rows = [_calibration_of(data.predictions[path]) for path in known]
-        if rows:
+        known = [data.predictions[path] for path in paths if path in data.predictions]
+        if rows := [_calibration_of(one) for one in known]:
             means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-            found.append(Calibration(model=model, paths=tuple(known), **means))
+            found.append(Calibration(model=model, **means))
     return {"calibration_arm": arm, "calibration": tuple(found)}
 
 

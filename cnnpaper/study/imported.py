@@ -23,7 +23,6 @@ from cnnpaper.config import ImportedLog, Study, visible
 from cnnpaper.files import UserError
 
 ENDINGS = (".log", ".txt")
-MOST_BYTES = 10_000_000
 ROUNDING = 0.51e-4  # between the last line's accuracy, of six decimals, and an epoch's, of four
 REMEDY = "restore the log from where it came, or leave it out"
 
@@ -51,7 +50,6 @@ class TextRun(log.Run):
 _NUMBER = r"([+-]?(?:\d{1,30}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?|nan|inf))"
 _FORMS = {
     "start": r"학습\s*시작",
-    "close": r"학습\s*끝",
     "epoch": r"Epoch\s+(\d{1,6})\s*/\s*(\d{1,6})",
     "train": rf"train\s+Loss:\s*{_NUMBER}\s+Acc:\s*{_NUMBER}",
     "val": rf"val\s+Loss:\s*{_NUMBER}\s+Acc:\s*{_NUMBER}",
@@ -59,7 +57,7 @@ _FORMS = {
     "best": rf"Best val Acc:\s*{_NUMBER}",
 }
 _LINES = {kind: re.compile(form, re.IGNORECASE) for kind, form in _FORMS.items()}
-_GRAMMAR = re.compile("s?(etv)*(et?|c?d?b?)")
+_GRAMMAR = re.compile("s?(etv)*(et?|d?b?)")
 """First letters of the kinds of line that a run has, whole or cut off after any of them."""
 _MEANT = re.compile(r"Epoch\s+\d+\s*/|(train|val)\s+Loss|Training complete|Best val", re.IGNORECASE)
 """How a line begins that must be one of these; others are remarks of somebody's."""
@@ -77,8 +75,6 @@ def decoded(data: bytes) -> str:
     """A text as editors and shells of Linux and Windows write it; its lines end in ``\\n``."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = data.decode("utf-16", "replace")
-    elif b"\0" in data[:2]:  # without its mark
-        text = data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace")
     else:
         try:
             text = data.decode("utf-8")
@@ -100,7 +96,7 @@ def _lines(path: Path, text: str) -> Iterator[Line]:
             line = begun[0]  # it may follow on half a line of a run that was killed
         found = ((kind, form.fullmatch(line)) for kind, form in _LINES.items())
         kind, match = next(((kind, match) for kind, match in found if match), ("", None))
-        uncut = _UNCUT.get(kind, r"\.\d{4,}$|nan$|inf$|[작끝]$")
+        uncut = _UNCUT.get(kind, r"\.\d{4,}$|nan$|inf$|작$")
         if number == len(raw) and not (match and re.search(uncut, line, re.IGNORECASE)):
             return  # the program was stopped while it wrote this
         if match:
@@ -113,16 +109,11 @@ def read_text(path: Path) -> list[list[Line]]:
     """The runs that were written into one text file, one after the other, checked for their form.
 
     Raises:
-        UserError: no such log, or a line that cannot be where it stands; the message has the line.
+        UserError: no epoch, or a line that cannot be where it stands; the message has the line.
+        OSError: no such file.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(data) > MOST_BYTES:
-        raise UserError(f"{path}: larger than 10 MB, which no log of this kind is; leave it out")
     runs: list[list[Line]] = [[]]
-    for line in _lines(path, decoded(data)):
+    for line in _lines(path, decoded(path.read_bytes())):
         zero = line.kind == "epoch" and int(line.values[0]) == 0
         if line.kind == "start" or (zero and any(old.kind == "epoch" for old in runs[-1])):
             runs.append([])

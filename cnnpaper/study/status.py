@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from tabulate import tabulate
@@ -21,6 +21,7 @@ from cnnpaper.config import RunSpec, Study, load_study, run_specs, visible
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 from cnnpaper.study.imported import read_study
+from cnnpaper.timings import this_processor
 
 OPEN = ("missing", "incomplete", "damaged")  # states of runs that the study's target trains
 
@@ -110,17 +111,6 @@ def _is_held(lock: Path) -> bool:
 # --------------------------------------------------------------------------------- costs
 
 
-def this_processor() -> str | None:
-    """Vendor, family and model, as the headers of runs have them; None where Linux does not say."""
-    info = Path("/proc/cpuinfo")
-    if not info.is_file():
-        return None
-    pairs = (line.partition(":") for line in info.read_text().split("\n\n")[0].splitlines())
-    fields = {name.strip(): value.strip() for name, _, value in pairs}
-    parts = [fields.get(name) for name in ("vendor_id", "cpu family", "model")]
-    return None if None in parts else f"{parts[0]} {parts[1]}-{parts[2]}"
-
-
 def estimate_s(root: Path, spec: RunSpec) -> float | None:
     """Seconds that a run takes on this machine, all in; None where nothing was measured."""
     return Costs(root).estimate_s(spec)
@@ -131,12 +121,6 @@ class Costs:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # a study has many runs that differ in their seed alone
-        self._cached = cache(self._estimate_s)
-
-    def estimate_s(self, spec: RunSpec) -> float | None:
-        """Seconds of a whole run: start-up, miniature, training and evaluation."""
-        return self._cached(spec.model_copy(update={"seed": 0}))
 
     @cached_property
     def _finished(self) -> list[tuple[Run, RunSpec]]:
@@ -148,7 +132,9 @@ class Costs:
                     found.append((run, run.spec))
         return found
 
-    def _estimate_s(self, spec: RunSpec) -> float | None:
+    def estimate_s(self, spec: RunSpec) -> float | None:
+        """Seconds of a whole run: start-up, miniature, training and evaluation."""
+
         def work(one: RunSpec) -> tuple[str, int, str]:
             return one.builder, one.recipe.batch_size, one.recipe.precision
 

@@ -55,7 +55,7 @@ def test_crc_by_known_values() -> None:
 
 
 def test_tensorboard_reads_the_values_of_the_log(log: Path, tmp_path: Path) -> None:
-    export.export(tmp_path / "repository", "invented", tmp_path / "out", None, lambda _: None)
+    export.export(tmp_path / "repository", "invented", tmp_path / "out", lambda _: None)
     events = reader(tmp_path / "out" / "invented" / "alexnet-s0")
     for tag, name in (("loss/train", "train_loss"), ("loss/validation", "val_loss")):
         assert [value for _, value in values(events, tag)] == logged(log, "epoch", name)
@@ -71,13 +71,7 @@ def test_tensorboard_reads_the_values_of_the_log(log: Path, tmp_path: Path) -> N
     assert last - np.datetime64(first.rstrip("Z"), "s").astype(int) == pytest.approx(seconds)
 
 
-class EnoughError(Exception):
-    """Ends what goes on for ever."""
-
-
-def test_growing_log_is_followed(
-    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growing_log_is_brought_up_to_date(log: Path, tmp_path: Path) -> None:
     """A cut-off line waits; what is appended is appended; what is cut back is written afresh."""
     whole = log.read_text().splitlines(keepends=True)
     before = next(index for index, line in enumerate(whole) if '"kind":"epoch"' in line)
@@ -87,26 +81,19 @@ def test_growing_log_is_followed(
         whole[: before + 1],
         [*whole[: before + 1], whole[before + 1][:40]],
         whole[: before + 3],
-        [*whole[:before], changed],
     ]
-    seen: list[list[float]] = []
-    folder = tmp_path / "out" / "invented" / "alexnet-s0"
+    all_of, folder = logged(log, "epoch", "val_acc"), tmp_path / "out" / "invented" / "alexnet-s0"
     growing = reader(folder)  # which keeps its place in the file
 
-    def sleep(_: float) -> None:
-        events = growing if contents else reader(folder)
-        seen.append([value for _, value in values(events, "accuracy/validation")])
-        if not contents:
-            raise EnoughError
-        log.write_text("".join(contents.pop(0)))
+    def seen(events: Any, lines: list[str]) -> list[float]:
+        log.write_text("".join(lines))
+        export.export(tmp_path / "repository", "invented", tmp_path / "out", lambda _: None)
+        return [value for _, value in values(events, "accuracy/validation")]
 
-    monkeypatch.setattr(export.time, "sleep", sleep)
-    log.write_text("".join(contents.pop(0)))
-    with pytest.raises(EnoughError):
-        export.export(tmp_path / "repository", "invented", tmp_path / "out", 5.0, lambda _: None)
-    log.write_text("".join(whole))
-    all_of = logged(log, "epoch", "val_acc")
-    assert seen == [[], all_of[:1], all_of[:1], all_of[:3], [0.0]]
+    assert [seen(growing, lines) for lines in contents] == [
+        [], all_of[:1], all_of[:1], all_of[:3]
+    ]  # fmt: skip
+    assert seen(reader(folder), [*whole[:before], changed]) == [0.0]
 
 
 def test_damaged_log_is_named(log: Path, tmp_path: Path) -> None:
