@@ -3,7 +3,7 @@
 # so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
 STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE)),reference)
-export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON LOGS TITLE AUTHORS IMAGES
+export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON LOGS LABEL TITLE AUTHORS IMAGES
 
 # The one place where make's commands get a clean environment: what a module of a cluster, a notebook
 # or a profile sets must not reach Python, TeX or the numbers (cnnpaper/files.py has the same list).
@@ -133,7 +133,7 @@ export: environment ## STUDY's logs as TensorBoard's event files
 	@$(PAPER) export --study "$$STUDY"
 
 import-logs: environment ## make a study of text logs of the 2023 program: LOGS=folder STUDY=name AUTHORS='A, B'
-	@$(PAPER) import-logs "$$LOGS" --study "$$STUDY" $${TITLE:+--title "$$TITLE"} \
+	@$(PAPER) import-logs "$$LOGS" --study "$$STUDY" $${LABEL:+--label "$$LABEL"} $${TITLE:+--title "$$TITLE"} \
 		$${AUTHORS:+--authors "$$AUTHORS"} $${IMAGES:+--data "$$IMAGES"}
 
 release: environment ## one archive: sources, logs, predictions, papers and their digests
@@ -186,6 +186,7 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: IMAGE, RUN: what make predict classifies, and by which run
 #: OLD, NEW: two papers that make diff compares
 #: LOGS: what make import-logs reads: a log, or a folder of them
+#: LABEL: FILE=NAME, what one of these logs is called
 #: TITLE, AUTHORS, IMAGES: what their paper says of itself and of the images; else nothing
 #: CLUSTER: slurm submits the runs as jobs and returns
 #: EDITION: of make report: en, ko, html or ko.html (en)

@@ -514,25 +514,32 @@ def diff(old: Path, new: Path) -> int:
 
 @command(
     'import-logs logs/ --study cards --authors "A. Student, B. Student"',
+    'import-logs run3.log --study cards --label "run3.log=resnet18 long run"',
 )
 @click.argument("logs", nargs=-1, required=True, type=folder, metavar="FILE...")
 @study_option(None, help="The new study's name.", required=True)
+@click.option(
+    "--label", "labels", multiple=True, metavar="FILE=NAME",
+    help="What a log is called, where its name does not say; FILE may be a pattern.",
+)  # fmt: skip
 @click.option("--title", default="", help="Of the paper.")
 @click.option("--authors", default="", metavar="NAME[,NAME...]", help="Of the paper.")
 @click.option("--data", "images", default="", metavar="NAME", help="What the images are.")
-def import_logs(logs: tuple[Path, ...], study: str, title: str, authors: str, images: str) -> None:
+def import_logs(
+    logs: tuple[Path, ...], study: str, labels: tuple[str, ...], title: str, authors: str,
+    images: str,
+) -> None:  # fmt: skip
     """Make a study of text logs of the 2023 program, whose paper is typeset like any other.
 
     FILE is a log, or a folder of logs. Their names have a network in them, as in
     tutorial_resnet18(imagenet_V1)_25epoch_pre_train.log; what stands after it tells runs apart.
-    Networks and labels can be edited in the new study's file.
     """
     from cnnpaper.config import Imported
     from cnnpaper.study.adopt import import_logs as adopt
 
     names = tuple(name.strip() for name in authors.split(",") if name.strip())
     said = Imported(title=title, authors=names, data=images)
-    runs = adopt(ROOT, logs, study, said)
+    runs = adopt(ROOT, logs, study, labels, said)
     for run in runs:
         cut = f", incomplete ({len(run.epochs)} of {run.planned} epochs)" * run.is_incomplete
         click.echo(f"{run.path}:{run.line_numbers['header']}: {run.label}{cut}")

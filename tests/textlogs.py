@@ -57,6 +57,6 @@ def study(root: Path, logs: int, name: str = "tutorial") -> tuple[StudyData, Fin
     }  # fmt: skip
     *_, strange, last = files
     files |= {strange: text([0.4, "nan", 0.6]), last: text([0.4], 3, end=False)}
-    import_logs(root, [folder(root / "given", files)], name, Imported(data="cards"))
+    import_logs(root, [folder(root / "given", files)], name, [], Imported(data="cards"))
     data = load(root, name)
     return data, analyse(data)

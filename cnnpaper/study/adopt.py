@@ -1,11 +1,12 @@
 """``import-logs``: text logs of the 2023 program become a study, as they are.
 
 Everything is read and checked before anything is written, the study's file last. What stands in a
-file's name becomes network and label of its runs there, where both can be edited.
+file's name, or was given instead, becomes the label of its runs there, where it can be edited.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 import tomllib
@@ -20,15 +21,19 @@ from cnnpaper.files import UserError, write_atomic
 from cnnpaper.study.imported import ENDINGS, TextRun, nfc, numbered, read_log, text_files
 
 
-def import_logs(root: Path, given: Sequence[Path], study: str, said: Imported) -> list[TextRun]:
+def import_logs(
+    root: Path, given: Sequence[Path], study: str, labels: Sequence[str], said: Imported
+) -> list[TextRun]:
     """Copy text logs into ``results/log/STUDY``, write the study's file, and return the runs.
 
     Args:
         given: files, or folders of files.
+        labels: ``FILE=NAME`` each; FILE may be a pattern.
         said: title, authors, name of the images.
 
     Raises:
-        UserError: no log, a bad one, or a study that exists; nothing was written then.
+        UserError: no log, one that cannot be read or names no network, a label for none of them,
+            or a study that exists; nothing was written then.
     """
     study = nfc(study)
     files = _files(given)
@@ -38,7 +43,8 @@ def import_logs(root: Path, given: Sequence[Path], study: str, said: Imported) -
             f"{place}: study {study!r} exists\nchoose another name; to import it again, remove "
             f"this file and results/log/{study}; labels, authors and data can be edited in it"
         )
-    declared = _declared({file: name_of(root, Path(file).stem) for file in files})
+    chosen = _labels(labels, files)
+    declared = _declared({f: _named(root, path, chosen.get(f)) for f, path in files.items()})
     runs = [run for file, path in files.items() for run in read_log(path, study, declared[file])]
     text = _toml(study, said.model_copy(update={"log": declared}))
     values = tomllib.loads(text) | {"name": study}
@@ -69,6 +75,25 @@ def _files(given: Iterable[Path]) -> dict[str, Path]:
             if other.resolve() != path.resolve():
                 raise UserError(f"{path}: called like {other}; rename one of them")
     return dict(sorted(found.items()))
+
+
+def _labels(given: Iterable[str], files: Iterable[str]) -> dict[str, str]:
+    """File → label, from ``FILE=NAME``; FILE is a name or a pattern, and both may hold ``=``."""
+    found: dict[str, str] = {}
+    for text in given:
+        composed = nfc(text)
+        for cut in re.finditer("=", composed):
+            wanted, name = Path(composed[: cut.start()]).name, composed[cut.end() :].strip()
+            hits = [file for file in files if file == wanted] or fnmatch.filter(files, wanted)
+            if hits and name:
+                found |= dict.fromkeys(hits, name)
+                break
+        else:
+            raise UserError(
+                f"--label {text!r}: none of the logs has this name\nthe form is FILE=NAME, and "
+                f"the files are {', '.join(files)}"
+            )
+    return found
 
 
 def _declared(names: Mapping[str, Name]) -> dict[str, ImportedLog]:
@@ -119,7 +144,7 @@ class Name(NamedTuple):
     """What a file is called: ``PREFIX_MODEL REMARK_Nepoch_pre_train.log``."""
 
     prefix: str  # a word or a time
-    model: str  # `resnet18`
+    model: str  # `resnet18`; empty where no network is named, or several are
     network: str  # as printed
     remark: str  # what else stands after the network, but for the number of epochs
 
@@ -129,18 +154,14 @@ class Name(NamedTuple):
 
 
 def name_of(root: Path, stem: str) -> Name:
-    """Find the network, outside of brackets, and what stands around it.
-
-    Where there is none that is known, or several are, the network is called like the file.
-    """
+    """Find the network, outside of brackets, and what stands around it."""
     models = {_plain(model): model for model in config.known_models(root)}
     own = "|".join("[_ -]?".join(name) for name in sorted(models, key=len, reverse=True))
     family = rf"(?:wide[_ -])?(?:{'|'.join(_FAMILIES.split())})(?:[_ -]?[a-z]?\d+)?"
     outside = re.sub(r"[(\[{][^)\]}]*", lambda match: "\0" * len(match[0]), stem)
     found = list(re.finditer(rf"(?<![a-z])(?:(?:{own})(?!\d)|{family})", outside, re.IGNORECASE))
     if len({_plain(match[0]) for match in found}) != 1:
-        own = re.sub("[^a-z0-9]+", "_", stem.lower()).strip("_")[:40]
-        return Name("", own or "network", stem, "")
+        return Name(stem, "", "", "")
     spelled, (start, end) = found[0][0], found[0].span()
     model = models.get(_plain(spelled))
     network = config.load_experiment(root, model).name if model else spelled
@@ -152,3 +173,27 @@ def name_of(root: Path, stem: str) -> Name:
 
 def _plain(name: str) -> str:
     return re.sub("[_ -]", "", name.lower())
+
+
+def _named(root: Path, path: Path, given: str | None) -> Name:
+    """What the file's name says, or the label that was given instead.
+
+    Raises:
+        UserError: neither names a network.
+    """
+    name = name_of(root, nfc(path.stem))
+    if given is None:
+        if name.model:
+            return name
+        raise UserError(
+            f"{path}: no network that is known stands in this name, or several do\n"
+            f"say what was trained: --label '{path.name}=resnet18', "
+            f"with make LABEL='{path.name}=resnet18'"
+        )
+    label = name_of(root, given)
+    if label.model:
+        return label
+    if name.model:
+        return name._replace(remark=given)
+    own = re.sub("[^a-z0-9]+", "_", given.lower()).strip("_")[:40]
+    return Name(name.prefix, own or "network", given, "")

@@ -46,10 +46,10 @@ def read(tmp_path: Path, content: str | bytes) -> list[TextRun]:
     return read_log(path, "cards", ImportedLog(network="resnet18", label="ResNet-18"))
 
 
-def bring(root: Path, files: dict[str, Any], **said: Any) -> dict[str, TextRun]:
+def bring(root: Path, files: dict[str, Any], *labels: str, **said: Any) -> dict[str, TextRun]:
     """Import these files, and read the study as the paper does: label → run."""
     folder = textlogs.folder(root / "given", files)
-    import_logs(root, [folder], "cards", Imported(**said))
+    import_logs(root, [folder], "cards", labels, Imported(**said))
     return {str(run.header.variant): run for run in load(root, "cards").logs.values()}  # type: ignore[misc]
 
 
@@ -178,14 +178,16 @@ def test_bad_logs_are_refused_by_line(tmp_path: Path, case: str) -> None:
         ("tutorial_resnet34(vgg16 weights)_5epoch_train", "resnet34",
          "resnet34 (vgg16 weights)", "tutorial"),
         ("x_mobilenet_v2_5epoch_train", "mobilenet_v2", "MobileNetV2", "x"),
-        ("vgg16_or_resnet18", "vgg16_or_resnet18", "vgg16_or_resnet18", ""),
-        ("Run 3", "run_3", "Run 3", ""),
-        ("카드", "network", "카드", ""),
+        ("x_vgg16_or_resnet18_5epoch_train", "", "", None),
+        ("run3", "", "", None),
     ],
 )  # fmt: skip
-def test_what_a_name_says(root: Path, stem: str, model: str, label: str, prefix: str) -> None:
+def test_what_a_name_says(
+    root: Path, stem: str, model: str, label: str, prefix: str | None
+) -> None:
     found = name_of(root, stem)
-    assert (found.model, found.label, found.prefix) == (model, label, prefix)
+    assert (found.model, found.label) == (model, label)
+    assert prefix is None or found.prefix == prefix
 
 
 def test_labels_tell_runs_apart(root: Path) -> None:
@@ -194,17 +196,13 @@ def test_labels_tell_runs_apart(root: Path) -> None:
         "1102_vgg16_1epoch_train.log": textlogs.text([0.4]),
         "tutorial_vgg16_1epoch_pre_train.log": textlogs.text([0.5]),
         "run3.log": textlogs.text([0.6]),
-    })  # fmt: skip
+        "run=4.txt": textlogs.text([0.7]),
+    }, "run3.log=vgg16 the third = last", "run=*=My Net")  # fmt: skip
     assert {label: run.best_val_acc for label, run in runs.items()} == {
         "VGG-16 tutorial #1": 0.2, "VGG-16 tutorial #2": 0.3, "VGG-16 1102": 0.4,
-        "VGG-16 pre": 0.5, "run3": 0.6,
+        "VGG-16 pre": 0.5, "VGG-16 the third = last": 0.6, "My Net": 0.7,
     }  # fmt: skip
-    file = root / "experiments/study/cards.toml"
-    text = file.read_text("utf-8").replace('network = "run3", label = "run3"',
-                                           'network = "vgg16", label = "VGG-16 long"')  # fmt: skip
-    file.write_text(text.replace(', "run3"]', "]"), "utf-8")
-    edited = load(root, "cards").logs.values()
-    assert "VGG-16 long" in [run.name for run in edited if run.header.model == "vgg16"]
+    assert runs["My Net"].header.model == "my_net"
 
 
 def test_korean_names_are_one_however_they_are_composed(
@@ -213,12 +211,13 @@ def test_korean_names_are_one_however_they_are_composed(
     name = "카드_resnet18(증강)_1epoch_train.log"
     files = {unicodedata.normalize("NFD", name): textlogs.text([0.4])}
     folder = textlogs.folder(root / "given", files)
-    import_logs(root, [folder], unicodedata.normalize("NFD", "카드"), Imported())
+    labels = (unicodedata.normalize("NFC", f"{name}=resnet18 증강"),)
+    import_logs(root, [folder], unicodedata.normalize("NFD", "카드"), labels, Imported())
     assert list(load_study(root, "카드").imported.log) == [name]  # type: ignore[union-attr]
     answer = cnnpaper("status", "--study", unicodedata.normalize("NFD", "카드"))
-    assert "ResNet-18 (증강)" in answer.out
+    assert "ResNet-18 증강" in answer.out
     with pytest.raises(UserError, match="exists"):
-        import_logs(root, [folder], "카드", Imported())
+        import_logs(root, [folder], "카드", [], Imported())
 
 
 def test_a_name_in_the_bytes_of_windows(root: Path) -> None:
@@ -240,33 +239,37 @@ def test_what_is_no_input(root: Path, cnnpaper: Callable[..., Answer]) -> None:
 # ------------------------------------------------------------------------------------ refusals
 
 
-def refused(root: Path, message: str, files: dict[str, Any], study: str = "x") -> None:
+def refused(
+    root: Path, message: str, files: dict[str, Any], *labels: str, study: str = "x"
+) -> None:
     folder = textlogs.folder(root / "given", files)
     with pytest.raises(UserError, match=message):
-        import_logs(root, [folder], study, Imported())
+        import_logs(root, [folder], study, labels, Imported())
     assert not (root / "results/log").exists()
     assert not (root / "experiments/study/x.toml").exists()
 
 
 def test_refused_imports_write_nothing(root: Path, tmp_path: Path) -> None:
     refused(root, "no file in it ends in .log or .txt", {})
-    cases: list[tuple[str, dict[str, Any], str]] = [
+    cases: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
+        ("(?s)run3.log: no network.*--label 'run3.log=resnet18'", {"run3.log": WHOLE}, (), "x"),
+        ("--label 'a=b': none of the logs", {NAME: WHOLE}, ("a=b",), "x"),
         ("b_resnet18.log:9: a damaged", {NAME: WHOLE, "b_resnet18.log": BAD["a damaged line"][0]},
-         "x"),
-        ("study 'reference' exists", {NAME: WHOLE}, "reference"),
-        ("--study a/b: name = 'a/b'", {NAME: WHOLE}, "a/b"),
+         (), "x"),
+        ("study 'reference' exists", {NAME: WHOLE}, (), "reference"),
+        ("--study a/b: name = 'a/b'", {NAME: WHOLE}, (), "a/b"),
     ]  # fmt: skip
-    for place, (message, files, study) in enumerate(cases):
+    for place, (message, files, labels, study) in enumerate(cases):
         (root / "given").rename(root / f"given{place}")
-        refused(root, message, files, study)
+        refused(root, message, files, *labels, study=study)
 
 
 def test_two_logs_of_one_name_and_a_log_twice(root: Path) -> None:
     one = textlogs.folder(root / "one", {NAME: WHOLE})
     two = textlogs.folder(root / "two", {NAME: textlogs.text([0.9])})
     with pytest.raises(UserError, match=r"two/.*called like one/.*rename"):
-        import_logs(Path(), [Path("one"), Path("two")], "cards", Imported())
-    assert len(import_logs(root, [one, one / NAME], "cards", Imported())) == 1
+        import_logs(Path(), [Path("one"), Path("two")], "cards", [], Imported())
+    assert len(import_logs(root, [one, one / NAME], "cards", [], Imported())) == 1
     assert two.exists()
 
 
