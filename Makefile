@@ -130,7 +130,7 @@ predict: training-environment ## classify an image by a trained run: IMAGE=cat.j
 	@$(TRAIN) predict "$$IMAGE" --run "$$RUN"
 
 export: environment ## STUDY's logs as TensorBoard's event files
-	@$(PAPER) export --study "$$STUDY"
+	@$(PAPER) export --tensorboard --study "$$STUDY"
 
 import-logs: environment ## make a study of text logs of the 2023 program: LOGS=folder STUDY=name AUTHORS='A, B'
 	@$(PAPER) import-logs "$$LOGS" --study "$$STUDY" $${LABEL:+--label "$$LABEL"} $${TITLE:+--title "$$TITLE"} \

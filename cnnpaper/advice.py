@@ -21,9 +21,12 @@ WITHOUT_DATA = ("report", "tex", "status", "smoke", "training-environment")
 REMEDIES = {
     errno.ENOSPC: "make room on this disk",
     errno.EDQUOT: "make room within your quota",
+    errno.EROFS: "work in a copy on a disk that can be written",
     errno.EACCES: "give yourself the right to read and write it",
     errno.EMFILE: "allow more open files (ulimit -n 4096)",
     errno.EAGAIN: "allow more processes (ulimit -u), or close other programs,",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ESTALE: "mount the network's disk again",
 }
 
 

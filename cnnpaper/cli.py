@@ -570,20 +570,22 @@ def predict(images: tuple[Path, ...], name: str, as_json: bool, plot: Path | Non
     classify(ROOT, name, images, as_json=as_json, plot=plot, say=click.echo, note=note)
 
 
-@command("export --study full")
+@command("export --tensorboard --study full --follow")
 @study_option()
+@click.option("--tensorboard", is_flag=True, required=True, help="As TensorBoard's event files.")
 @click.option("--out", type=folder, metavar="DIR", help="Without it: build/tensorboard.")
-def export(study: str, out: Path | None) -> None:
-    """Write a study's logs as event files, which TensorBoard, Aim and others read.
-
-    Runs may still be training: called again, it appends what is new.
-    """
+@click.option("--follow", is_flag=True, help="Go on while runs train; Ctrl-C ends it.")
+def export(study: str, tensorboard: bool, out: Path | None, follow: bool) -> None:
+    """Write a study's logs as event files, which TensorBoard, Aim and others read."""
     from cnnpaper import config
     from cnnpaper.export import export as write
 
     if config.load_study(ROOT, study).origin == "imported":
         raise UserError(f"study {study!r} was imported; its logs are text files and stay so")
     write(ROOT, study, out, click.echo)
+    while follow:
+        time.sleep(5)
+        write(ROOT, study, out, lambda _: None)
 
 
 @command()
