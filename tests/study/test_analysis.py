@@ -194,6 +194,7 @@ def test_calibration_undoes_a_factor(tmp_path: Path) -> None:
     assert row.temperature == pytest.approx(3, rel=0.05)
     assert row.ece > 0.1 > 0.03 > row.ece_scaled
     assert row.nll > row.nll_scaled
+    assert row.paths == ("invented/alexnet-s0",)
 
 
 # --------------------------------------------------------------------------------- other studies
