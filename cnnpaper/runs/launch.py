@@ -295,7 +295,7 @@ class ProcessGroup:
         with self._lock:
             if self.stopped:
                 return 0
-            child = subprocess.Popen(call, cwd=cwd, env=files.clean_environment() | variables)
+            child = subprocess.Popen(call, cwd=cwd, env=os.environ | variables)
             self._running.add(child)
         status = child.wait()
         with self._lock:
