@@ -484,14 +484,6 @@ def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
 # -------------------------------------------------------------------------------------- the runs
 
 
-def grid_points(grid: Mapping[str, tuple[Value, ...]]) -> dict[str | None, dict[str, Value]]:
-    """Variant → values of the recipe; a study without a grid has the one unnamed variant."""
-    if not grid:
-        return {None: {}}
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    return {variant_name(point): point for point in points}
-
-
 def variant_name(point: Mapping[str, Value]) -> str:
     """``rate0.05`` for a peak learning rate, ``bfloat16`` for a word, else key and value."""
     words = []
@@ -552,8 +544,9 @@ def run_specs(root: Path, study: Study, refined: Refined | None = None) -> list[
             grid = dict(study.grid)
             if arm.refines is not None:
                 grid = dict.fromkeys(grid, (refined or {}).get((str(name), model), ()))
-            points = grid_points(grid).values()
-            specs += [run_spec(root, study, model, seed, arm=name, point=p) for p in points]
+            for values in itertools.product(*grid.values()):
+                point = dict(zip(grid, values, strict=True))
+                specs.append(run_spec(root, study, model, seed, arm=name, point=point))
     return specs
 
 

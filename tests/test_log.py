@@ -180,8 +180,8 @@ PREDICTIONS = {
     "fewer rows": (lambda: arrays(val_logits=np.zeros((1, 10), np.float32)), "of shape (1, 10)"),
     "NaN": (lambda: arrays(val_logits=np.full((2, 10), np.nan, np.float32)), "not finite"),
     "an object": (lambda: arrays(val_labels=np.array([Trap(), 1], object)), "allow_pickle=False"),
-    "a pickle": (lambda: pickle.dumps(Trap()), "not a zip file"),
-    "a bomb": (bomb, "400000000 bytes, more than 10,000 images need"),
+    "a pickle": (lambda: pickle.dumps(Trap()), "pickled"),
+    "a bomb": (bomb, "400000000 bytes, more than the images need"),
     "cut off": (lambda: arrays()[:200], "not a zip file"),
 }
 
