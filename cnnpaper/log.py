@@ -247,28 +247,15 @@ def finite(**values: float | None) -> dict[str, Any]:
     return {**kept, "nonfinite": kinds}
 
 
-class LogWriter:
-    """Appends lines to one log, each on the disk before the call returns.
+def append(path: Path, line: Line) -> None:
+    """Add one line to a log; the disk has it before the call returns.
 
     The caller holds the run's lock.
+
+    Raises:
+        OSError: the disk is full; it names the log.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines = whole_lines(path) if path.exists() else 0
-        """Lines that the log holds."""
-
-    def append(self, line: Line) -> None:
-        """Write one line.
-
-        Raises:
-            OSError: the disk is full, or the log is no longer there; it names the log.
-        """
-        if self.lines and not self.path.exists():
-            # a new file would lack the first lines
-            raise FileNotFoundError(2, "the log was removed while it was written", str(self.path))
-        append_line(self.path, encode(line))
-        self.lines += 1
+    append_line(path, encode(line))
 
 
 def whole_lines(path: Path) -> int:

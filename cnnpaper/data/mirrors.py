@@ -105,7 +105,6 @@ def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
 def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
     """Fetch all files of ``mirror``, compare the images, give them a name in the data folder."""
     folder = data_dir / ".fetch" / re.sub(r"\W+", "-", mirror.name)
-    resumed = folder.exists()
     for file, url in mirror.files.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         _fetch_file(url, folder / file, say)
@@ -113,9 +112,7 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
     try:
         records.load(which, None, folder)
     except UserError as error:
-        shutil.rmtree(folder)
-        if resumed:  # what an earlier start left may have been of another file
-            return _from_mirror(mirror, which, data_dir, say)
+        shutil.rmtree(folder)  # the next start begins with the first byte
         raise Failed(str(error).splitlines()[0]) from None
     name = next(iter(mirror.files)).partition("/")[0]
     stem, dot, ending = name.partition(".")
