@@ -15,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
 from cnnpaper.files import UserError, append_line, naming
 
-SCHEMA = 2
+SCHEMA: Final = 2
 LOG_NAME = "run.jsonl"
 PREDICTIONS_NAME = "predictions.npz"
 TEXT_NAME = "train.log"
@@ -115,7 +115,7 @@ class Machine(Part):
 
 class Header(Line):
     kind: Literal["header"] = "header"
-    schema_: int = Field(alias="schema")
+    schema_: Literal[2] = Field(alias="schema")
     origin: Literal["trained", "imported"]
     study: str
     arm: str | None = None
@@ -319,10 +319,19 @@ def read_run(path: Path) -> Run:
     Raises:
         LogError: no such file, not a log, or lines that cannot be; it names file and line.
     """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read ({error.strerror})") from None
+    if lines.pop():
+        text = f"{path}:{len(lines) + 1}: the last line is cut off"
+        raise LogError(f"{text}\ndrop it and resume: {again_at(path)}")
+    if not lines:
+        raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
     parts: dict[str, list[Any]] = {kind: [] for kind in ORDER}
     numbers: dict[str, int] = {}
     last = 0
-    for number, raw in enumerate(_raw_lines(path), start=1):
+    for number, raw in enumerate(lines, start=1):
         line = _parsed(raw, path, number)
         kind, rank = line.kind, ORDER.index(line.kind)
         twice = kind in ("header", "miniature", "result") and parts[kind]
@@ -345,45 +354,14 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _raw_lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LogError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data:
-        raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
-    if not data.endswith(b"\n"):
-        last = data.count(b"\n") + 1
-        text = f"{path}:{last}: the last line is cut off\ndrop it and resume: {again_at(path)}"
-        raise LogError(text)
-    try:
-        return data.decode("utf-8").split("\n")[:-1]
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise damaged(path, f"{path}:{number}: not UTF-8") from None
-
-
-def _parsed(raw: str, path: Path, number: int) -> AnyLine:
-    where = f"{path}:{number}"
-    try:
-        values = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, f"{where}: not JSON ({error})") from None
-    kind = values.get("kind") if isinstance(values, dict) else None
-    if kind not in ORDER:
-        raise damaged(path, f"{where}: kind = {kind!r}; known kinds: {', '.join(ORDER)}")
-    if kind == "header" and values.get("schema") != SCHEMA:
-        raise LogError(
-            f"{where}: schema = {values.get('schema')!r}, this version of cnnpaper reads {SCHEMA}\n"
-            "use the version that wrote the log, or train the run from scratch: "
-            f"{again_at(path, FORCE=1)}"
-        )
+def _parsed(raw: bytes, path: Path, number: int) -> AnyLine:
     try:
         return _ADAPTER.validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key, shown = ".".join(map(str, first["loc"][1:])), str(first["input"])[:60]
-        raise damaged(path, f"{where}: {key} = {shown}: {first['msg']}") from None
+        key = ".".join(map(str, first["loc"][1:]))
+        what = f"{key} = {str(first['input'])[:60]}: " if key else ""
+        raise damaged(path, f"{path}:{number}: {what}{first['msg']}") from None
 
 
 # --------------------------------------------------------------------------------- predictions

@@ -71,8 +71,8 @@ WRONG = {
     "an epoch missing": (lambda x: x.pop(4), ":5: epoch 1, expected 0"),
     "no header": (lambda x: x.pop(0), ":1: a miniature line where none can be"),
     "two results": (lambda x: x.append(x[-1]), ":9: a result line where none can be"),
-    "an unknown kind": (lambda x: x[2].update(kind="stop"), ":3: kind = 'stop'; known kinds: "),
-    "another schema": (lambda x: x[0].update(schema=1), ":1: schema = 1, this version of cnnpaper"),
+    "an unknown kind": (lambda x: x[2].update(kind="stop"), ":3: Input tag 'stop' found"),
+    "another schema": (lambda x: x[0].update(schema=1), ":1: schema = 1: Input should be 2"),
     "a field missing": (lambda x: x[4].pop("train_loss"), ":5: train_loss = "),
     "NaN as a number": (lambda x: x[4].update(train_loss=math.nan), ":5: train_loss = nan"),
 }
@@ -91,8 +91,8 @@ BYTES = {
     "missing": (None, "cannot be read (No such file or directory)"),
     "empty": (b"", "empty\ntrain the run: make alexnet STUDY=invented SEEDS=0"),
     "cut off": (b'{"kind":"hea', ":1: the last line is cut off"),
-    "not UTF-8": (b'{"a":1}\n\xff\n', ":2: not UTF-8"),
-    "not JSON": (b"hello\n", ":1: not JSON"),
+    "not UTF-8": (b"\xff\n", ":1: Invalid JSON"),
+    "not JSON": (b"hello\n", ":1: Invalid JSON"),
 }
 
 
