@@ -3,17 +3,15 @@
 import os
 import sys
 
-from cnnpaper.files import INTERPRETER_VARIABLES, OTHER_VARIABLES, clean_environment
+from cnnpaper.files import clean_environment
 
 
 def main() -> None:
-    """Start the command line; where variables have misled this interpreter, start it again."""
+    """Start the command line; where variables would mislead it, in a new interpreter without."""
     clean = clean_environment()
-    if any(name in os.environ for name in INTERPRETER_VARIABLES):
+    if len(clean) < len(os.environ):
         # the modules of another Python may already be on the path
         os.execve(sys.executable, [sys.executable, "-m", "cnnpaper", *sys.argv[1:]], clean)
-    for name in OTHER_VARIABLES:
-        os.environ.pop(name, None)
     from cnnpaper.cli import main as start
 
     start()

@@ -18,7 +18,9 @@ FROM_ENVIRONMENT = ("DATA_DIR", "GPUS", "PYTHON")
 """Variables of the Makefile that the failed command may have been given and the next one needs."""
 WITHOUT_DATA = ("report", "tex", "status", "smoke", "training-environment")
 """Targets that read no images and use no device."""
+NO_LOCKS = "work in a copy on a local disk: this one has no file locks"
 REMEDIES = {
+    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP), NO_LOCKS),
     errno.ENOSPC: "make room on this disk",
     errno.EDQUOT: "make room within your quota",
     errno.EROFS: "work in a copy on a disk that can be written",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shlex
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -430,7 +429,6 @@ def load_study(root: Path, name: str) -> Study:
         UserError: no such study (with the nearest), or a mistake in its file.
     """
     name = unicodedata.normalize("NFC", name)
-    _refuse_decomposed(root / "results" / "log" / name)
     folder = root / "experiments" / "study"
     files = {unicodedata.normalize("NFC", path.stem): path for path in visible(folder, "*.toml")}
     if path := files.get(name):
@@ -447,20 +445,6 @@ def load_study(root: Path, name: str) -> Study:
         f"there is no study {name!r}{nearest(name, files)}\n"
         f"known studies: {', '.join(sorted(files)) or 'none'} (files in {folder})"
     )
-
-
-def _refuse_decomposed(logs: Path) -> None:
-    """Logs in a folder of the same name in other bytes, as an archive of a Mac may give it."""
-    for other in logs.parent.glob("*") if not logs.name.isascii() else ():
-        if other.name == logs.name or unicodedata.normalize("NFC", other.name) != logs.name:
-            continue
-        remedy = f"rename it: {shlex.join(['mv', str(other), str(logs)])}"
-        if logs.exists():
-            if logs.samefile(other):
-                continue
-            remedy = f"move its runs into {logs} and remove it"
-        told = "its name is in decomposed Unicode, so its logs are not found"
-        raise UserError(f"{other}: {told}\n{remedy}")
 
 
 def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
@@ -482,14 +466,6 @@ def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
 
 
 # -------------------------------------------------------------------------------------- the runs
-
-
-def grid_points(grid: Mapping[str, tuple[Value, ...]]) -> dict[str | None, dict[str, Value]]:
-    """Variant → values of the recipe; a study without a grid has the one unnamed variant."""
-    if not grid:
-        return {None: {}}
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    return {variant_name(point): point for point in points}
 
 
 def variant_name(point: Mapping[str, Value]) -> str:
@@ -552,8 +528,9 @@ def run_specs(root: Path, study: Study, refined: Refined | None = None) -> list[
             grid = dict(study.grid)
             if arm.refines is not None:
                 grid = dict.fromkeys(grid, (refined or {}).get((str(name), model), ()))
-            points = grid_points(grid).values()
-            specs += [run_spec(root, study, model, seed, arm=name, point=p) for p in points]
+            for values in itertools.product(*grid.values()):
+                point = dict(zip(grid, values, strict=True))
+                specs.append(run_spec(root, study, model, seed, arm=name, point=point))
     return specs
 
 

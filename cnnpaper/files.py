@@ -7,21 +7,16 @@ import difflib
 import errno
 import hashlib
 import io
-import json
 import os
 import shlex
 import socket
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-_INTERPRETER = """
+_UNWANTED = """
 PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP PYTHONUSERBASE PYTHONOPTIMIZE
 PYTHONWARNINGS PYTHONINSPECT PYTHONIOENCODING PYTHONPLATLIBDIR PYTHONCASEOK PYTHONDEVMODE
-"""
-_OTHERS = """
 VIRTUAL_ENV CONDA_PREFIX UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT UV_PROJECT_ENVIRONMENT
 UV_WORKING_DIRECTORY UV_CONFIG_FILE PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
 PIP_REQUIRE_VIRTUALENV PYTEST_ADDOPTS PYTEST_PLUGINS MYPYPATH RUFF_CONFIG GIT_DIR
@@ -30,20 +25,18 @@ BSTINPUTS TEXMFCNF TEXMFHOME TEXFONTS OSFONTDIR CDPATH GREP_OPTIONS
 TORCH_ALLOW_TF32_CUBLAS_OVERRIDE NVIDIA_TF32_OVERRIDE ONEDNN_DEFAULT_FPMATH_MODE
 DNNL_DEFAULT_FPMATH_MODE ONEDNN_MAX_CPU_ISA DNNL_MAX_CPU_ISA
 """
-INTERPRETER_VARIABLES = tuple(_INTERPRETER.split())
-"""What decides which modules Python loads and how; a process that has them starts itself again."""
-OTHER_VARIABLES = tuple(_OTHERS.split())
-"""Of environments, installers, git hooks, notebooks, TeX, and of libraries that would compute in
-another precision or with other kernels than the log says."""
+UNWANTED = frozenset(_UNWANTED.split())
+"""Variables that decide which modules Python loads, of environments, installers, git hooks,
+notebooks, TeX, and of libraries that would compute in another precision or with other kernels than
+the log says."""
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment for every process that is started here, as the Makefile's for its commands.
+    """The environment for every command, as the Makefile's.
 
     What a cluster's modules, a notebook or a profile set must reach neither Python nor the numbers.
     """
-    unwanted = {*INTERPRETER_VARIABLES, *OTHER_VARIABLES}
-    return {name: value for name, value in os.environ.items() if name not in unwanted}
+    return {name: value for name, value in os.environ.items() if name not in UNWANTED}
 
 
 class UserError(Exception):
@@ -92,12 +85,6 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of the file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def canonical_digest(value: Any) -> str:
-    """SHA-256 of a JSON value, whatever the order of its keys, 64 hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -164,13 +151,9 @@ def append_line(path: Path, line: str) -> None:
 def fsync_folder(folder: Path) -> None:
     """Make renames in ``folder`` durable, where the file system can (VirtualBox, CIFS cannot)."""
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.suppress(OSError):
         os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
-            raise
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -185,54 +168,32 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
 
     Raises:
         InUse: another process holds it.
-        UserError: it belongs to another user, or this file system has no locks.
+        OSError: it belongs to another user, or this file system has no locks; it names ``path``.
     """
     import filelock  # late: __main__ reads this module before the environment is clean
 
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     note = path.with_suffix(".holder")
     # a soft lock would outlive a kill
     held = filelock.FileLock(path, mode=0o666, fallback_to_soft=False)
-    try:
-        held.acquire(timeout=-1 if wait else 0)
-    except filelock.Timeout:
-        holder = "another process"
-        with contextlib.suppress(OSError):
-            holder = note.read_text("utf-8", errors="replace").strip() or holder
-        text = f"{what} is in use by {holder}\nwait until it ends, or stop it there"
-        raise InUse(text) from None
-    except (OSError, NotImplementedError) as error:
-        raise UserError(_no_lock(path, error)) from None
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held.acquire(timeout=-1 if wait else 0)
+        except filelock.Timeout:
+            holder = "another process"
+            with contextlib.suppress(OSError):
+                holder = note.read_text("utf-8", errors="replace").strip() or holder
+            text = f"{what} is in use by {holder}\nwait until it ends, or stop it there"
+            raise InUse(text) from None
+        except NotImplementedError:  # what filelock makes of ENOSYS
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
     try:
         with contextlib.suppress(OSError):  # a full disk does not matter: the lock counts
-            note.write_text(_this_process(), "utf-8", errors="replace")
+            command = shlex.join(["cnnpaper", *sys.argv[1:]])[:100]
+            holder = f"process {os.getpid()} on {socket.gethostname()}: {command}"
+            note.write_text(holder, "utf-8", errors="replace")
         yield
     finally:
         with contextlib.suppress(OSError):
             note.unlink(missing_ok=True)
         held.release()
-
-
-def _no_lock(path: Path, error: Exception) -> str:
-    number = error.errno if isinstance(error, OSError) else errno.ENOSYS
-    if number in (errno.EACCES, errno.EPERM):
-        return (
-            f"{path}: this lock file belongs to another user and cannot be opened\n"
-            "ask its owner for write access to the folder, or work in a copy of your own"
-        )
-    if number in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
-        return (
-            f"{path}: this file system has no file locks (flock), so two runs could damage each "
-            "other\nwork in a copy on a local disk, or mount it with locks (Lustre: -o flock)"
-        )
-    return f"{path}: cannot be locked ({error})"
-
-
-def _this_process() -> str:
-    """``process 4711 on node3 (cnnpaper report, since 2026-11-24 13:40:12)``."""
-    program = Path(sys.argv[0])
-    name = program.parent.name if program.name == "__main__.py" else program.name
-    command = shlex.join([name, *sys.argv[1:]])[:100]
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})"

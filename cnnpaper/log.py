@@ -13,10 +13,9 @@ import json
 import math
 import os
 import re
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
 from cnnpaper.files import UserError, append_line, naming
 
-SCHEMA = 2
+SCHEMA: Final = 2
 LOG_NAME = "run.jsonl"
 PREDICTIONS_NAME = "predictions.npz"
 TEXT_NAME = "train.log"
@@ -116,7 +115,7 @@ class Machine(Part):
 
 class Header(Line):
     kind: Literal["header"] = "header"
-    schema_: int = Field(alias="schema")
+    schema_: Literal[2] = Field(alias="schema")
     origin: Literal["trained", "imported"]
     study: str
     arm: str | None = None
@@ -248,28 +247,15 @@ def finite(**values: float | None) -> dict[str, Any]:
     return {**kept, "nonfinite": kinds}
 
 
-class LogWriter:
-    """Appends lines to one log, each on the disk before the call returns.
+def append(path: Path, line: Line) -> None:
+    """Add one line to a log; the disk has it before the call returns.
 
     The caller holds the run's lock.
+
+    Raises:
+        OSError: the disk is full; it names the log.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines = whole_lines(path) if path.exists() else 0
-        """Lines that the log holds."""
-
-    def append(self, line: Line) -> None:
-        """Write one line.
-
-        Raises:
-            OSError: the disk is full, or the log is no longer there; it names the log.
-        """
-        if self.lines and not self.path.exists():
-            # a new file would lack the first lines
-            raise FileNotFoundError(2, "the log was removed while it was written", str(self.path))
-        append_line(self.path, encode(line))
-        self.lines += 1
+    append_line(path, encode(line))
 
 
 def whole_lines(path: Path) -> int:
@@ -333,10 +319,19 @@ def read_run(path: Path) -> Run:
     Raises:
         LogError: no such file, not a log, or lines that cannot be; it names file and line.
     """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise LogError(f"{path}: cannot be read ({error.strerror})") from None
+    if lines.pop():
+        text = f"{path}:{len(lines) + 1}: the last line is cut off"
+        raise LogError(f"{text}\ndrop it and resume: {again_at(path)}")
+    if not lines:
+        raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
     parts: dict[str, list[Any]] = {kind: [] for kind in ORDER}
     numbers: dict[str, int] = {}
     last = 0
-    for number, raw in enumerate(_raw_lines(path), start=1):
+    for number, raw in enumerate(lines, start=1):
         line = _parsed(raw, path, number)
         kind, rank = line.kind, ORDER.index(line.kind)
         twice = kind in ("header", "miniature", "result") and parts[kind]
@@ -359,51 +354,20 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _raw_lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LogError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data:
-        raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
-    if not data.endswith(b"\n"):
-        last = data.count(b"\n") + 1
-        text = f"{path}:{last}: the last line is cut off\ndrop it and resume: {again_at(path)}"
-        raise LogError(text)
-    try:
-        return data.decode("utf-8").split("\n")[:-1]
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise damaged(path, f"{path}:{number}: not UTF-8") from None
-
-
-def _parsed(raw: str, path: Path, number: int) -> AnyLine:
-    where = f"{path}:{number}"
-    try:
-        values = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, f"{where}: not JSON ({error})") from None
-    kind = values.get("kind") if isinstance(values, dict) else None
-    if kind not in ORDER:
-        raise damaged(path, f"{where}: kind = {kind!r}; known kinds: {', '.join(ORDER)}")
-    if kind == "header" and values.get("schema") != SCHEMA:
-        raise LogError(
-            f"{where}: schema = {values.get('schema')!r}, this version of cnnpaper reads {SCHEMA}\n"
-            "use the version that wrote the log, or train the run from scratch: "
-            f"{again_at(path, FORCE=1)}"
-        )
+def _parsed(raw: bytes, path: Path, number: int) -> AnyLine:
     try:
         return _ADAPTER.validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key, shown = ".".join(map(str, first["loc"][1:])), str(first["input"])[:60]
-        raise damaged(path, f"{where}: {key} = {shown}: {first['msg']}") from None
+        key = ".".join(map(str, first["loc"][1:]))
+        what = f"{key} = {str(first['input'])[:60]}: " if key else ""
+        raise damaged(path, f"{path}:{number}: {what}{first['msg']}") from None
 
 
 # --------------------------------------------------------------------------------- predictions
 
 _ARRAYS = ("val_labels", "val_logits", "test_labels", "test_logits")
-_MOST_BYTES = 1_000_000  # of one array, unpacked: the logits of 10,000 images take 400 kB
+_MOST_BYTES = 2_000_000  # unpacked: the logits of 15,000 images take 600 kB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -435,8 +399,11 @@ def read_predictions(path: Path) -> Predictions:
             a label above 9 or a logit that is not finite.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {name: _array(archive, name) for name in _ARRAYS}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            # before anything is unpacked
+            if (size := sum(part.file_size for part in archive.zip.infolist())) > _MOST_BYTES:
+                raise ValueError(f"{size} bytes, more than the images need")
+            arrays = {name: archive[name] for name in _ARRAYS}
         for part in ("val", "test"):
             _check(arrays[f"{part}_labels"], arrays[f"{part}_logits"], part)
     except OSError as error:
@@ -446,17 +413,6 @@ def read_predictions(path: Path) -> Predictions:
         reason = str(error).partition("\n")[0][:160] or type(error).__name__
         raise damaged(path, f"{path}: not the predictions of a run: {reason}") from None
     return Predictions(**arrays)
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """One array, whose size is looked at before it is unpacked."""
-    member = archive.getinfo(f"{name}.npy")
-    if member.file_size > _MOST_BYTES:
-        raise ValueError(f"{name} has {member.file_size} bytes, more than 10,000 images need")
-    array: npt.NDArray[Any] = np.lib.format.read_array(
-        io.BytesIO(archive.read(member)), allow_pickle=False
-    )
-    return array
 
 
 def _check(labels: npt.NDArray[Any], logits: npt.NDArray[Any], part: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from cnnpaper import files, fingerprint, log, tuning
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec, load_study
-from cnnpaper.files import UserError, append_line, clean_environment, sha256_file, write_atomic
+from cnnpaper.files import UserError, append_line, sha256_file, write_atomic
 from cnnpaper.fingerprint import VERIFIED_NAME
 from cnnpaper.log import LOG_NAME, Part, Run
 from cnnpaper.runs import launch, machine, provenance
@@ -83,8 +83,7 @@ def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path)
     }
     done = subprocess.run(
         [sys.executable, "-m", "cnnpaper", "replay"],
-        cwd=folder, env=clean_environment(), input=json.dumps(request), capture_output=True,
-        text=True,
+        cwd=folder, input=json.dumps(request), capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
         raise UserError(f"{run.name} could not be executed: {done.stderr.strip()[-2000:]}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cnnpaper.files import INTERPRETER_VARIABLES, OTHER_VARIABLES
+from cnnpaper.files import UNWANTED
 
 MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
 VARIABLES = re.search(r"^export (.*)$", MAKEFILE.read_text("utf-8"), re.MULTILINE)[1].split()  # type: ignore[index]
@@ -61,7 +61,7 @@ runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
 
 def outside(**more: str) -> dict[str, str]:
     """This process's environment without variables of make, as a user's shell has it."""
-    unwanted = {*VARIABLES, *INTERPRETER_VARIABLES, *OTHER_VARIABLES, "FORCE", "ALLOW_STALE"}
+    unwanted = {*VARIABLES, *UNWANTED, "FORCE", "ALLOW_STALE"}
     unwanted |= {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}
     return {k: v for k, v in os.environ.items() if k not in unwanted} | more
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from cnnpaper import log
-from cnnpaper.log import LogError, LogWriter
+from cnnpaper.log import LogError
 from tests import fabricate
 
 
@@ -59,11 +59,11 @@ def test_a_log_is_read_as_it_was_written(path: Path, lines) -> None:
     assert run.line_numbers["epoch 1"] == 6
     assert run.line_numbers["result"] == 8
     assert run.epochs[1].val_acc == lines[5]["val_acc"]  # bit for bit
-    writer = LogWriter(path.with_name("copy.jsonl"))
+    copy = path.with_name("copy.jsonl")
     for line in (run.header, run.miniature, *run.steps, *run.epochs, *run.readings, run.result):
         assert line is not None
-        writer.append(line)
-    again = log.read_run(writer.path)
+        log.append(copy, line)
+    again = log.read_run(copy)
     assert (again.header, again.epochs, again.result) == (run.header, run.epochs, run.result)
 
 
@@ -71,8 +71,8 @@ WRONG = {
     "an epoch missing": (lambda x: x.pop(4), ":5: epoch 1, expected 0"),
     "no header": (lambda x: x.pop(0), ":1: a miniature line where none can be"),
     "two results": (lambda x: x.append(x[-1]), ":9: a result line where none can be"),
-    "an unknown kind": (lambda x: x[2].update(kind="stop"), ":3: kind = 'stop'; known kinds: "),
-    "another schema": (lambda x: x[0].update(schema=1), ":1: schema = 1, this version of cnnpaper"),
+    "an unknown kind": (lambda x: x[2].update(kind="stop"), ":3: Input tag 'stop' found"),
+    "another schema": (lambda x: x[0].update(schema=1), ":1: schema = 1: Input should be 2"),
     "a field missing": (lambda x: x[4].pop("train_loss"), ":5: train_loss = "),
     "NaN as a number": (lambda x: x[4].update(train_loss=math.nan), ":5: train_loss = nan"),
 }
@@ -91,8 +91,8 @@ BYTES = {
     "missing": (None, "cannot be read (No such file or directory)"),
     "empty": (b"", "empty\ntrain the run: make alexnet STUDY=invented SEEDS=0"),
     "cut off": (b'{"kind":"hea', ":1: the last line is cut off"),
-    "not UTF-8": (b'{"a":1}\n\xff\n', ":2: not UTF-8"),
-    "not JSON": (b"hello\n", ":1: not JSON"),
+    "not UTF-8": (b"\xff\n", ":1: Invalid JSON"),
+    "not JSON": (b"hello\n", ":1: Invalid JSON"),
 }
 
 
@@ -131,14 +131,6 @@ def test_cutting_keeps_whole_lines(path: Path) -> None:
     assert log.cut_to(path, 2) == 6
     assert path.read_bytes() == b"one\ntwo\n"
     assert log.cut_to(path, 5) == 0
-
-
-def test_a_log_that_vanishes_while_it_is_written_is_an_error(path: Path) -> None:
-    writer = LogWriter(path)
-    writer.append(log.Step(step=0, loss=1.0))
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"run\.jsonl"):
-        writer.append(log.Step(step=1, loss=1.0))
 
 
 # ------------------------------------------------------------------------------ predictions
@@ -180,8 +172,8 @@ PREDICTIONS = {
     "fewer rows": (lambda: arrays(val_logits=np.zeros((1, 10), np.float32)), "of shape (1, 10)"),
     "NaN": (lambda: arrays(val_logits=np.full((2, 10), np.nan, np.float32)), "not finite"),
     "an object": (lambda: arrays(val_labels=np.array([Trap(), 1], object)), "allow_pickle=False"),
-    "a pickle": (lambda: pickle.dumps(Trap()), "not a zip file"),
-    "a bomb": (bomb, "400000000 bytes, more than 10,000 images need"),
+    "a pickle": (lambda: pickle.dumps(Trap()), "pickled"),
+    "a bomb": (bomb, "400000000 bytes, more than the images need"),
     "cut off": (lambda: arrays()[:200], "not a zip file"),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnpaper import cli
-from cnnpaper.files import INTERPRETER_VARIABLES, OTHER_VARIABLES
+from cnnpaper.files import UNWANTED
 from tests import artifact
 
 TEXT = artifact.MAKEFILE.read_text("utf-8")
@@ -47,7 +47,7 @@ def test_every_command_of_the_command_line_has_its_target(root: Path) -> None:
 def test_one_list_says_what_a_clean_environment_lacks() -> None:
     found = re.search(r"^unexport ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE)
     assert found is not None
-    assert set(found[1].replace("\\\n", "").split()) == {*INTERPRETER_VARIABLES, *OTHER_VARIABLES}
+    assert set(found[1].replace("\\\n", "").split()) == UNWANTED
 
 
 @pytest.mark.parametrize(

@@ -68,22 +68,18 @@ def fetch(which: str, data_dir: Path, say: Say) -> None:
 
     Raises:
         UserError: no mirror gave it; the message names every way to get it by hand.
+        OSError: of the disk; it names the file.
     """
-    try:
-        if data_dir.resolve() == Path("data").resolve():
-            data_dir.mkdir(exist_ok=True)
-        if not data_dir.is_dir():
-            sources.find(data_dir, which)  # says what is wrong with it
-        with contextlib.suppress(UserError):
-            say(f"{records.first_copy(which, None, data_dir)[0]} is there")
-            return
-        with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
-            _from_first_mirror(which, data_dir, say)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or data_dir}: cannot be written ({error.strerror})\n"
-            "make room, or name another folder by DATA_DIR"
-        ) from None
+    if data_dir.resolve() == Path("data").resolve():
+        data_dir.mkdir(exist_ok=True)
+    if not data_dir.is_dir():
+        sources.find(data_dir, which)  # says what is wrong with it
+    with contextlib.suppress(UserError):
+        records.load(which, None, data_dir)
+        say(f"{data_dir}: the images are there")
+        return
+    with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
+        _from_first_mirror(which, data_dir, say)
 
 
 def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
@@ -109,17 +105,14 @@ def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
 def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
     """Fetch all files of ``mirror``, compare the images, give them a name in the data folder."""
     folder = data_dir / ".fetch" / re.sub(r"\W+", "-", mirror.name)
-    resumed = folder.exists()
     for file, url in mirror.files.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         _fetch_file(url, folder / file, say)
     say("comparing the images")
     try:
-        records.first_copy(which, None, folder)
+        records.load(which, None, folder)
     except UserError as error:
-        shutil.rmtree(folder)
-        if resumed:  # what an earlier start left may have been of another file
-            return _from_mirror(mirror, which, data_dir, say)
+        shutil.rmtree(folder)  # the next start begins with the first byte
         raise Failed(str(error).splitlines()[0]) from None
     name = next(iter(mirror.files)).partition("/")[0]
     stem, dot, ending = name.partition(".")

@@ -20,7 +20,7 @@ from pydantic import Field
 from cnnpaper import config, tuning
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec
-from cnnpaper.files import UserError, clean_environment, write_atomic
+from cnnpaper.files import UserError, write_atomic
 from cnnpaper.runs.launch import command
 
 SETTINGS = Path("experiments") / "cluster.toml"
@@ -200,7 +200,7 @@ def _slurm(call: list[str], root: Path) -> str:
             f"Slurm's {call[0]} is not on this machine\n"
             "log in to a node that has it, or train here: leave out CLUSTER=slurm"
         )
-    done = subprocess.run(call, cwd=root, env=clean_environment(), capture_output=True, text=True)
+    done = subprocess.run(call, cwd=root, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{call[0]}: {done.stderr.strip()[:400]}\ncheck {SETTINGS}")
     return done.stdout

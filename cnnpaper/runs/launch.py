@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import queue
 import re
 import signal
 import socket
@@ -192,46 +191,42 @@ def train_study(
         Interrupted: a signal asked to stop; every run under way saved its state.
     """
     need_torch()
-    free: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for device in devices:
-        free.put(device)
-    started: dict[str, RunSpec] = {}
-    later: dict[str, RunSpec] = {}
+    waiting = list(missing)
+    known: set[str] = set()
     failed: list[str] = []
 
     def one(spec: RunSpec, device: str) -> None:
-        del later[spec.path]
         needs = estimate(spec)
         if until is not None and time.time() + (needs or 0) > until:
             _say(f"{spec.path}: not started, since it would end too late")
             return
-        number, total = len(started) - len(later), len(started)
+        number, total = len(known) - len(waiting), len(known)
         cost = f", about {needs / 60:.0f} minutes" if needs else ""
         _say(f"run {number} of {total}: {spec.path}{cost}")
-        after = work_after(spec, list(later.values()), estimate) / len(devices)
+        after = work_after(spec, list(waiting), estimate) / len(devices)
         place = f"{number} {total} {after:.3f}"
         status = group.run(command(spec, data_dir, device, force), root, **{PLACE: place})
         if status and not group.stopped:
             failed.append(f"{spec.path}: {why_ended(status)}")
 
-    def work(spec: RunSpec) -> None:
-        device = free.get()
-        try:
-            if not group.stopped:
+    def serve(device: str) -> None:
+        """Do one run after the other, until the last one is taken."""
+        while not group.stopped:
+            try:
+                spec = waiting.pop(0)
+            except IndexError:
+                return
+            try:
                 one(spec, device)
-        except (UserError, OSError) as error:  # the other runs are done all the same
-            failed.append(f"{spec.path}: {error}")
-        finally:
-            free.put(device)
+            except (UserError, OSError) as error:  # the other runs are done all the same
+                failed.append(f"{spec.path}: {error}")
 
     group = ProcessGroup()
     with machine.stopped_by(group.stop), ThreadPoolExecutor(len(devices)) as pool:
-        new = list(missing)
-        while new and not group.stopped and not failed:
-            later |= {spec.path: spec for spec in new}
-            started |= later
-            list(pool.map(work, new))
-            new = [spec for spec in more() if spec.path not in started]
+        while waiting and not group.stopped and not failed:
+            known |= {spec.path for spec in waiting}
+            list(pool.map(serve, devices))
+            waiting += [spec for spec in more() if spec.path not in known]
     if group.stopped:
         raise Interrupted(group.stopped, "stopped; the same command resumes")
     if failed:
@@ -295,7 +290,7 @@ class ProcessGroup:
         with self._lock:
             if self.stopped:
                 return 0
-            child = subprocess.Popen(call, cwd=cwd, env=files.clean_environment() | variables)
+            child = subprocess.Popen(call, cwd=cwd, env=os.environ | variables)
             self._running.add(child)
         status = child.wait()
         with self._lock:

@@ -25,7 +25,7 @@ from cnnpaper.config import RunSpec
 from cnnpaper.engine.images import DataSet
 from cnnpaper.engine.training import EpochMetrics, Listener, Outcome, Training, fit
 from cnnpaper.files import Interrupted, UserError, memory_ran_out, write_atomic
-from cnnpaper.log import Epoch, Fingerprint, Header, LogWriter, Predictions, Result
+from cnnpaper.log import Epoch, Fingerprint, Header, Predictions, Result
 from cnnpaper.runs import checkpoint, machine, miniature, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
@@ -84,6 +84,7 @@ class Recorder(Listener):
         """Of the epoch so far."""
         self.train_s = self.total_s = 0.0
         """Of all finished epochs."""
+        self._path = folder / log.LOG_NAME
         self._saved = time.monotonic()
         self._signal = 0
         self._progress = Progress(spec)
@@ -92,8 +93,7 @@ class Recorder(Listener):
 
     def start(self, root: Path, today: Fingerprint, images: DataSet) -> None:
         """Save an old log, write the header, execute the miniature and write it."""
-        path = self.folder / log.LOG_NAME
-        saved = _save_old(path)
+        saved = _save_old(self._path)
         (self.folder / fingerprint.VERIFIED_NAME).unlink(missing_ok=True)
         checkpoint.keep(self.folder, 0)
         if saved is not None:
@@ -113,8 +113,7 @@ class Recorder(Listener):
             started=provenance.now_utc(),
             network=describe(self.training.net),
         )
-        self._log = LogWriter(path)
-        self._log.append(header)
+        log.append(self._path, header)
         here = header.machine
         where = here.gpu or f"the CPU ({here.processor}, {here.threads} threads)"
         say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
@@ -123,7 +122,7 @@ class Recorder(Listener):
                 "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take "
                 "about 1.4 to 2 times as long as in float32; the study's precision is kept"
             )
-        self._log.append(miniature.miniature(self.spec, images, device))
+        log.append(self._path, miniature.miniature(self.spec, images, device))
 
     def resume(self, root: Path, today: Fingerprint) -> bool:
         """Resume from the newest valid checkpoint; False where there is none.
@@ -131,7 +130,7 @@ class Recorder(Listener):
         Raises:
             UserError: the run was started with other code or another configuration, or elsewhere.
         """
-        path = self.folder / log.LOG_NAME
+        path = self._path
         if not path.exists():
             return False
         if dropped := log.cut_to(path, log.whole_lines(path)):
@@ -158,21 +157,21 @@ class Recorder(Listener):
                     f"{self.spec.run} was started on different hardware: {other}\n"
                     f"resume it there; or {over}"
                 )
-            if self._restore(path, state):
+            if self._restore(state):
                 return True
         return False
 
-    def _restore(self, path: Path, state: dict[str, Any]) -> bool:
+    def _restore(self, state: dict[str, Any]) -> bool:
         """Bring training and log to where ``state`` was saved, if it belongs to this log."""
-        if log.whole_lines(path) < state["log_lines"] or state["header"] != _first_line(path):
+        lines, header = log.whole_lines(self._path), _first_line(self._path)
+        if lines < state["log_lines"] or header != state["header"]:
             return False
         self.training.restore(state["training"])
         self.watch = Stopwatch(**state["watch"])
         self.train_s, self.total_s = state["train_s"], state["total_s"]
-        log.cut_to(path, state["log_lines"])
-        self._log = LogWriter(path)
+        log.cut_to(self._path, state["log_lines"])
         if state["pending"] is not None:
-            self._log.append(Epoch.model_validate_json(state["pending"]))
+            log.append(self._path, Epoch.model_validate_json(state["pending"]))
         at = self.training.at
         say(f"{self.spec.run}: resuming at epoch {at.epoch + 1}, step {at.step}")
         return True
@@ -187,8 +186,7 @@ class Recorder(Listener):
         """Between two steps or two batches of an evaluation: save and stop if asked to."""
         if not self._signal:
             return
-        if hasattr(self, "_log"):
-            self._save(None)
+        self._save(None)
         message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
         raise Interrupted(self._signal, message)
 
@@ -204,7 +202,7 @@ class Recorder(Listener):
         if line is not None or due or self._signal:  # work that is not training
             self.watch.stop()
             if line is not None:
-                self._log.append(line)
+                log.append(self._path, line)
             self.tick()
             if due:
                 self._save(None)
@@ -236,14 +234,14 @@ class Recorder(Listener):
         self.total_s += watch.wall_s + evaluation.wall_s
         self.watch, self.evaluation = Stopwatch(), Stopwatch()
         self._save(line)
-        self._log.append(line)
+        log.append(self._path, line)
         self._write_text()
         self._progress.epoch(line)
 
     def before_test(self, training: Training) -> None:
         """Every reading of the test images is a line of the log, also of a run given up later."""
         images = len(training.data.test.labels)
-        self._log.append(log.Reading(at=provenance.now_utc(), images=images))
+        log.append(self._path, log.Reading(at=provenance.now_utc(), images=images))
         self._save(None)  # else a run that is killed now would forget the line when it resumes
 
     def finish(self, outcome: Outcome | None) -> None:
@@ -279,10 +277,10 @@ class Recorder(Listener):
             **log.finite(**values),
         )
         self._write_text(result)
-        self._log.append(result)
+        log.append(self._path, result)
         checkpoint.keep(self.folder, 0)
         if outcome is not None:
-            card = predict.model_card(log.read_run(self._log.path))
+            card = predict.model_card(log.read_run(self._path))
             write_atomic(self.folder / predict.CARD_NAME, card.encode())
         self._progress.result(result)
 
@@ -293,15 +291,15 @@ class Recorder(Listener):
             "watch": asdict(self.watch),
             "train_s": self.train_s,
             "total_s": self.total_s,
-            "header": _first_line(self._log.path),
-            "log_lines": self._log.lines,
+            "header": _first_line(self._path),
+            "log_lines": log.whole_lines(self._path),
             "pending": None if line is None else line.model_dump_json(by_alias=True),
         }
         checkpoint.save(self.folder, state, epoch=at.epoch, step=at.step)
         self._saved = time.monotonic()
 
     def _write_text(self, result: Result | None = None) -> None:
-        run = replace(log.read_run(self._log.path), result=result)
+        run = replace(log.read_run(self._path), result=result)
         write_atomic(self.folder / log.TEXT_NAME, log.text_log(run).encode())
 
 

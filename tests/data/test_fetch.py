@@ -122,7 +122,7 @@ def test_a_file_is_fetched_once_with_progress(
     assert said[0] == "fetching from mirror /a"
     assert said[-3] == f"{NAME}: {size} of {size} MB, 0 s left"
     assert said[-1] == f"saved as {folder / NAME}"
-    assert fetch() == [f"{folder / NAME} (archive) is there"]
+    assert fetch() == [f"{folder}: the images are there"]
     assert server.asked == [("/a", None)]
     assert data.load("original", digest, folder).name == "CIFAR-10"
 
@@ -134,23 +134,26 @@ def test_a_cut_connection_is_resumed(server: Server, fetch: Any, content: bytes)
     assert [asked for _, asked in server.asked] == [None, "bytes=1000-", "bytes=2000-"]
 
 
-LEFT = {
-    "a beginning": (lambda content: content[:3000], ["bytes=3000-"]),
-    "all of it, without its name": (lambda content: content, None),
-    "another file": (lambda content: b"x" * 50, ["bytes=50-", None]),
-    "a spoilt beginning": (lambda content: content[:2000] + bytes(50), ["bytes=2050-", None]),
-}
-
-
-@pytest.mark.parametrize("case", LEFT)
-def test_what_an_earlier_start_left_is_resumed_or_fetched_again(
-    case: str, server: Server, fetch: Any, content: bytes, folder: Path
+@pytest.mark.parametrize("whole", [False, True], ids=["a beginning", "all, without its name"])
+def test_what_an_earlier_start_left_is_resumed(
+    whole: bool, server: Server, fetch: Any, content: bytes, folder: Path
 ) -> None:
-    left, asked = LEFT[case]
-    started(folder, left(content))
+    have = len(content) if whole else 3000
+    started(folder, content[:have])
     server.answers["/a"] = lambda request: request.part(content)
     fetch()
-    assert [what for _, what in server.asked] == (asked or [f"bytes={len(content)}-"])
+    assert server.asked == [("/a", f"bytes={have}-")]
+
+
+def test_a_spoilt_beginning_is_dropped_and_the_next_start_is_whole(
+    server: Server, fetch: Any, content: bytes, folder: Path
+) -> None:
+    started(folder, content[:2000] + bytes(50))
+    server.answers["/a"] = lambda request: request.part(content)
+    with pytest.raises(UserError, match="no mirror gave the images"):
+        fetch()
+    fetch()
+    assert server.asked == [("/a", "bytes=2050-"), ("/a", None)]
 
 
 def test_a_server_without_ranges_or_length_is_read_from_the_start(
@@ -279,5 +282,6 @@ def test_a_full_disk_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return Full() if mode == "wb" and ".fetch" in path.parts else real(path, mode, **rest)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(UserError, match=r"train-.*: cannot be written \(No space left on device\)"):
+    with pytest.raises(OSError, match="No space left on device") as raised:
         data.fetch("original", folder, lambda line: None)
+    assert "cifar10-parquet/train-" in raised.value.filename

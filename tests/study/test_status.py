@@ -51,7 +51,7 @@ def test_states(tmp_path: Path) -> None:
         "short/resnet18-s1": "damaged",
     }
     assert "incomplete (1 of 2)" in text
-    assert "short/resnet18-s1/run.jsonl:1: not JSON" in text
+    assert "short/resnet18-s1/run.jsonl:1: Invalid JSON" in text
     assert "invented: 3 of 8 runs to train" in text
     assert "make experiments STUDY=invented" in text
     assert "from scratch: make resnet18 STUDY=invented ARM=short SEEDS=1 FORCE=1" in text
