@@ -68,18 +68,22 @@ def fetch(which: str, data_dir: Path, say: Say) -> None:
 
     Raises:
         UserError: no mirror gave it; the message names every way to get it by hand.
-        OSError: of the disk; it names the file.
     """
-    if data_dir.resolve() == Path("data").resolve():
-        data_dir.mkdir(exist_ok=True)
-    if not data_dir.is_dir():
-        sources.find(data_dir, which)  # says what is wrong with it
-    with contextlib.suppress(UserError):
-        records.load(which, None, data_dir)
-        say(f"{data_dir}: the images are there")
-        return
-    with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
-        _from_first_mirror(which, data_dir, say)
+    try:
+        if data_dir.resolve() == Path("data").resolve():
+            data_dir.mkdir(exist_ok=True)
+        if not data_dir.is_dir():
+            sources.find(data_dir, which)  # says what is wrong with it
+        with contextlib.suppress(UserError):
+            say(f"{records.first_copy(which, None, data_dir)[0]} is there")
+            return
+        with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
+            _from_first_mirror(which, data_dir, say)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or data_dir}: cannot be written ({error.strerror})\n"
+            "make room, or name another folder by DATA_DIR"
+        ) from None
 
 
 def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
@@ -110,7 +114,7 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
         _fetch_file(url, folder / file, say)
     say("comparing the images")
     try:
-        records.load(which, None, folder)
+        records.first_copy(which, None, folder)
     except UserError as error:
         shutil.rmtree(folder)  # the next start begins with the first byte
         raise Failed(str(error).splitlines()[0]) from None

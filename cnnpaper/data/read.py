@@ -65,14 +65,16 @@ def read(source: Source) -> Bytes:
     """
     if source.form != ARCHIVE:
         return _decoded(source.form, source.names, lambda name: _contents(source.place / name))
-    files = sources.unpacked(source.place)
+    found = sources.unpacked(source.place)
+    files = {name: data for name, data in found.items() if data is not None}
     reasons = []
     for form, names in sources.copies(files):
         try:
             return _decoded(form, names, files.__getitem__)
         except Bad as error:
             reasons.append(str(error))
-    raise Bad("; ".join(reasons) or "holds no images of CIFAR-10")
+    other = sources.other_sets(found)
+    raise Bad("; ".join(reasons) or f"holds no images of CIFAR-10{other and f' but {other}'}")
 
 
 def _contents(path: Path) -> bytes:
@@ -150,8 +152,8 @@ def _table(data: bytes, name: str) -> Bytes:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise Bad(f"{name} is damaged or cut off ({reason})") from None
     if not usable:
-        held = f"{rows:,} rows of {', '.join(columns)[:100]}"
-        raise Bad(f"{name} is no table of {column} and label: {held}")
+        other = "CIFAR-100" if "fine_label" in columns else f"no table of {column} and label"
+        raise Bad(f"{name} is {other}: {rows:,} rows of {', '.join(columns)[:100]}")
     if not np.isin(table["label"], range(10)).all():
         raise Bad(f"{name} has labels other than 0 to 9")
     records = np.empty((rows, RECORD), dtype=np.uint8)
@@ -183,8 +185,9 @@ def _from_images(names: tuple[str, ...], contents: Read) -> Bytes:
             places = np.flatnonzero(labels[first:last] == label) + first
             numbered = images.get((part, label_name), {})
             if len(numbered) != len(places):
-                count = f"{len(numbered):,} images in {part}/{label_name}"
-                raise Bad(f"{count}, not {len(places):,}")
+                counts = f"{len(numbered):,} images in {part}/{label_name}, not {len(places):,}"
+                other = sources.other_sets(names[:1])
+                raise Bad(f"{counts}{other and f'; {other}'}")
             for place, number in zip(places, sorted(numbered), strict=True):
                 name = numbered[number]
                 records[place, 1:] = decode_image(contents(name), name)

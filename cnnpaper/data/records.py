@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cnnpaper.advice import advice
 from cnnpaper.data import read, sources
 from cnnpaper.data.read import Bytes
-from cnnpaper.data.sources import Bad
+from cnnpaper.data.sources import Bad, Source
 from cnnpaper.files import UserError
 
 ORIGINAL = "CIFAR-10"
@@ -52,21 +52,19 @@ def load(set: str, digest: str | None, data_dir: Path) -> Records:
     Raises:
         UserError: no copy there is what was asked for; why, for each of the first three.
     """
+    return first_copy(set, digest, data_dir)[1]
+
+
+def first_copy(set: str, digest: str | None, data_dir: Path) -> tuple[Source, Records]:
+    """The copy that :func:`load` takes, and its images."""
     refused = []
     for source in sources.find(data_dir, set):
         try:
             records = identified(read.read(source))
+            refuse_other(set, digest, records)
+            return source, records
         except Bad as error:
             refused.append(f"{source}: {error}")
-            continue
-        fits = {"original": records.name == ORIGINAL, "jpeg75": records.digest == JPEG75_DIGEST}
-        these = f"{source}: these images are {records.name!r}, digest {records.digest}"
-        if not fits.get(set, True):
-            refused.append(f"{these}, not '{set}'")
-        elif digest not in (None, records.digest):
-            refused.append(f"{these}; the study is about data with digest {digest}")
-        else:
-            return records
     raise _none_of(refused, set, digest, data_dir)
 
 
@@ -98,7 +96,7 @@ def check(data_dir: Path) -> str:
 
 
 def _none_of(refused: list[str], set: str, digest: str | None, data_dir: Path) -> UserError:
-    """Why the first copies will not do, and the remedy."""
+    """Why each of the first three copies will not do, and the remedy."""
     known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
     if digest and known is None:
         remedy = "name the folder that holds that data by DATA_DIR, or another digest in the study"
@@ -106,7 +104,21 @@ def _none_of(refused: list[str], set: str, digest: str | None, data_dir: Path) -
         # always with SET: a bare `make data` is content with what it finds
         command = advice("data", SET=known or "original", DATA_DIR=data_dir)
         remedy = f"get the images (nothing that is there is touched): {command}"
-    return UserError("\n".join([*refused[:3], remedy]))
+    more = [f"and {len(refused) - 3} more"] if len(refused) > 3 else []
+    return UserError("\n".join([*refused[:3], *more, remedy]))
+
+
+def refuse_other(set: str, digest: str | None, records: Records) -> None:
+    """Nothing, if ``records`` are those asked for; see :func:`load`.
+
+    Raises:
+        Bad: they are others.
+    """
+    wanted = {"original": records.name == ORIGINAL, "jpeg75": records.digest == JPEG75_DIGEST}
+    if not wanted.get(set, True):
+        raise Bad(f"these images are {records.name!r}, digest {records.digest}, not '{set}'")
+    if digest not in (None, records.digest):
+        raise Bad(f"digest {records.digest}; the study is about data with digest {digest}")
 
 
 def identified(records: Bytes) -> Records:

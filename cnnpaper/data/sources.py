@@ -7,6 +7,7 @@ folder or in an archive. Names that begin with a dot are never input.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -46,6 +47,17 @@ IMAGE = re.compile(
 # as browsers, wget and the macOS Finder rename: (1).tar.gz, .tar (1).gz, .tar.gz.1
 ARCHIVE_NAME = re.compile(r".+\.(?:tar|tgz|zip|gz|bz2|xz)(?: ?\(\d+\)|\.\d+)?", re.IGNORECASE)
 
+OTHERS = {
+    r"cifar[-_ ]?100(?!\d)|fine_label": "CIFAR-100, another set",
+    r"cifar[-_ ]?10[-_ ]?c(?![a-z])|gaussian_noise\.npy": "CIFAR-10-C, distorted test images only",
+    r"cifar[-_ ]?10\.1(?!\d)": "CIFAR-10.1, another test set",
+    r"matlab|batches[-_]mat|_batch(?:_\d)?\.mat": "the MATLAB edition, which is not read",
+    r"trainlabels\.csv|train\.7z": "Kaggle's competition edition, which has no test labels",
+    r"tfrecord|\.arrow$": "records of another library's cache, which are not read",
+    r"\.(?:part|partial|crdownload|download|aria2|incomplete)$": "an unfinished download",
+}
+"""Pattern of a name → what it is, for people who took it for CIFAR-10."""
+
 
 class Bad(Exception):
     """One copy cannot be used; the message says why, without a remedy."""
@@ -75,13 +87,16 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
         set: ``original``, ``jpeg75``: which set the remedy fetches.
 
     Raises:
-        UserError: the folder is missing, is a file, or holds nothing of the kind.
+        UserError: the folder is missing, is a file, cannot be read, or holds nothing of the kind;
+            then it names what it holds instead.
     """
     remedy = advice("data", SET=set if set != "any" else None, DATA_DIR=data_dir)
     try:
         os.scandir(data_dir).close()
     except FileNotFoundError:
-        near = nearest(data_dir.name, [path.name for path in data_dir.parent.glob("*/")])
+        near = ""
+        with contextlib.suppress(OSError):
+            near = nearest(data_dir.name, [p.name for p in data_dir.parent.iterdir() if p.is_dir()])
         if data_dir.resolve() != Path("data").resolve():
             remedy = f"mkdir -p {shlex.quote(str(data_dir))} && {remedy}"
         text = f"{data_dir}: there is no such folder{near}\nto create it: {remedy}"
@@ -89,6 +104,9 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
     except NotADirectoryError:
         remedy = advice("data", DATA_DIR=data_dir.parent)
         raise UserError(f"{data_dir}: this is a file; name its folder: {remedy}") from None
+    except OSError as error:
+        text = "make it readable, or name another folder by DATA_DIR"
+        raise UserError(f"{data_dir}: cannot be read ({error.strerror})\n{text}") from None
     names = list(itertools.islice(_walk(data_dir), MAX_NAMES))
     found = [Source(form=form, place=data_dir, names=copy) for form, copy in copies(names)]
     archives = (data_dir / name for name in names if _may_be_archive(name))
@@ -98,7 +116,11 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
         if path.is_file() and path.stat().st_size <= MAX_BYTES
     ]
     if not found:
-        raise UserError(f"{data_dir}: no images of CIFAR-10 were found\nget the images: {remedy}")
+        seen = other_sets([data_dir.resolve().name, *names])
+        here = f"; here is {seen}" if seen else ""
+        raise UserError(
+            f"{data_dir}: no images of CIFAR-10 were found{here}\nget the images: {remedy}"
+        )
     return sorted(found, key=lambda source: FORMS.index(source.form))
 
 
@@ -121,8 +143,22 @@ def _walk(root: Path) -> Iterator[str]:
 def _may_be_archive(name: str) -> bool:
     """Below the data folder itself only archives that have the set's name are opened."""
     folder, _, file_name = name.rpartition("/")
-    known = ARCHIVE_NAME.fullmatch(file_name) is not None
-    return known and (not folder or "cifar" in file_name.lower())
+    return (
+        ARCHIVE_NAME.fullmatch(file_name) is not None
+        and not other_sets([file_name])
+        and (not folder or "cifar" in file_name.lower())
+    )
+
+
+def other_sets(names: Iterable[str]) -> str:
+    """``cifar-100-python.tar.gz (CIFAR-100, another set)``: what people took for CIFAR-10."""
+    seen: dict[str, str] = {}
+    for name in names:
+        for pattern, what in OTHERS.items():
+            if re.search(pattern, name, re.IGNORECASE):
+                seen.setdefault(what, name)
+                break
+    return ", ".join(f"{name} ({what})" for what, name in list(seen.items())[:3])
 
 
 def copies(names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
@@ -147,15 +183,15 @@ def _group(name: str) -> tuple[str, str] | None:
     stem = file_name.removesuffix(".bin")
     if stem in BATCHES:
         return PYTHON if stem == file_name else BINARY, folder
-    if file_name.lower().endswith(".parquet"):
+    if file_name.lower().endswith(".parquet") and not other_sets([file_name]):
         return PARQUET, re.sub("(^|/)(train|test)$", "", folder)
     if match := IMAGE.fullmatch(name):
         return IMAGES, f"{match['folder'] or ''}/{name[-3:].lower()}"  # png, jpg or peg
     return None
 
 
-def unpacked(archive: Path) -> dict[str, bytes]:
-    """The files of copies in a tar (packed or not) or ZIP archive.
+def unpacked(archive: Path) -> dict[str, bytes | None]:
+    """All names in a tar (packed or not) or ZIP archive; the bytes of those of a copy, else None.
 
     Raises:
         Bad: it is damaged, is none, or holds more than the images need.
@@ -168,8 +204,9 @@ def unpacked(archive: Path) -> dict[str, bytes]:
     except Bad:
         raise
     except Exception as error:  # decompressors raise a dozen kinds
-        reason = str(error).partition("\n")[0][:80]
-        raise Bad(f"cannot be read, is damaged or cut off ({reason})") from None
+        what = "cannot be read" if isinstance(error, PermissionError) else "is damaged or cut off"
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:80]
+        raise Bad(f"{what} ({reason})") from None
 
 
 def _wanted(name: str, size: int) -> bool:
@@ -179,22 +216,22 @@ def _wanted(name: str, size: int) -> bool:
     return group is not None
 
 
-def _zipped(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+def _zipped(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
     with zipfile.ZipFile(file) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
             raise Bad(f"holds more than {MAX_BYTES:,} bytes")
         for entry in archive.infolist():
-            if _wanted(entry.filename, entry.file_size):
-                yield entry.filename, archive.read(entry)
+            wanted = _wanted(entry.filename, entry.file_size)
+            yield entry.filename, archive.read(entry) if wanted else None
 
 
-def _tarred(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+def _tarred(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
     with tarfile.open(fileobj=file, mode="r|*") as tar:
         for member in tar:
             if member.offset_data + member.size > MAX_BYTES:
                 raise Bad(f"holds more than {MAX_BYTES:,} bytes")
             name = member.name.removeprefix("./")
-            if member.isreg() and _wanted(name, member.size):  # no link, no device
-                reader = tar.extractfile(member)
-                assert reader is not None
-                yield name, reader.read()
+            # links and devices are passed over
+            wanted = member.isreg() and _wanted(name, member.size)
+            reader = tar.extractfile(member) if wanted else None
+            yield name, None if reader is None else reader.read()

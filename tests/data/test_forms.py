@@ -154,6 +154,26 @@ def test_of_several_copies_the_one_that_fits_is_taken(
 # --- what is said -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "name, what",
+    [
+        ("CIFAR-10-C.tar", "CIFAR-10-C"),
+        ("cifar-10-batches-mat/test_batch.mat", "MATLAB"),
+        ("cifar-100-binary (2).tar.gz", "CIFAR-100"),
+        ("cifar10/trainLabels.csv", "Kaggle"),
+        ("cifar10/cifar10-train.arrow", "another library's cache"),
+        ("cifar-10-python.tar.gz.part", "unfinished download"),
+    ],
+)
+def test_other_things_are_named_for_what_they_are(name: str, what: str, folder: Path) -> None:
+    write(folder / name)
+    with pytest.raises(UserError) as raised:
+        data.find(folder)
+    assert f"here is {name} (" in str(raised.value)
+    assert what in str(raised.value)
+    assert f"make data DATA_DIR={folder}" in str(raised.value)
+
+
 def test_a_folder_that_is_missing_empty_or_a_file_is_refused_and_not_made(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,9 +221,9 @@ def test_other_images_than_those_asked_for_are_refused(
 
 
 def test_archives_without_the_images_are_refused(folder: Path) -> None:
-    """Another set is no copy, links are not followed, nothing is unpacked."""
+    """A wrong name is recognised, links are not followed, nothing is unpacked."""
     files.write_tar(folder / "cifar-10-python.tar.gz", [("cifar-100-python/train", b"x")])
-    assert "cifar-10-python.tar.gz (archive): holds no images of CIFAR-10" in refusal(folder)
+    assert "holds no images of CIFAR-10 but cifar-100-python/train (CIFAR-100" in refusal(folder)
     with tarfile.open(folder / "cifar-10-python.tar.gz", "w") as archive:
         for name in ("data_batch_1", "../escaped/train/cat/1.png"):
             member = tarfile.TarInfo(name)
@@ -319,7 +339,7 @@ def parquet_of(columns: dict[str, list[object]]) -> bytes:
 @pytest.mark.parametrize(
     "columns, reason",
     [
-        ({"fine_label": [1], "img": [{"bytes": PNG}]}, "1 rows of fine_label, img"),
+        ({"fine_label": [1], "img": [{"bytes": PNG}]}, "is CIFAR-100"),
         ({"text": ["x"], "label": [1]}, "is no table of image and label: 1 rows of text, label"),
         ({"img": ["x"], "label": [1]}, "damaged"),
         ({"img": [{"bytes": PNG}], "label": [10]}, "labels other than 0 to 9"),
