@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -429,6 +430,7 @@ def load_study(root: Path, name: str) -> Study:
         UserError: no such study (with the nearest), or a mistake in its file.
     """
     name = unicodedata.normalize("NFC", name)
+    _refuse_decomposed(root / "results" / "log" / name)
     folder = root / "experiments" / "study"
     files = {unicodedata.normalize("NFC", path.stem): path for path in visible(folder, "*.toml")}
     if path := files.get(name):
@@ -445,6 +447,20 @@ def load_study(root: Path, name: str) -> Study:
         f"there is no study {name!r}{nearest(name, files)}\n"
         f"known studies: {', '.join(sorted(files)) or 'none'} (files in {folder})"
     )
+
+
+def _refuse_decomposed(logs: Path) -> None:
+    """Logs in a folder of the same name in other bytes, as an archive of a Mac may give it."""
+    for other in logs.parent.glob("*") if not logs.name.isascii() else ():
+        if other.name == logs.name or unicodedata.normalize("NFC", other.name) != logs.name:
+            continue
+        remedy = f"rename it: {shlex.join(['mv', str(other), str(logs)])}"
+        if logs.exists():
+            if logs.samefile(other):
+                continue
+            remedy = f"move its runs into {logs} and remove it"
+        told = "its name is in decomposed Unicode, so its logs are not found"
+        raise UserError(f"{other}: {told}\n{remedy}")
 
 
 def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:

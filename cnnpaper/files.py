@@ -11,6 +11,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -190,7 +191,8 @@ def lock(path: Path, *, what: str, wait: bool = False) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):  # a full disk does not matter: the lock counts
             command = shlex.join(["cnnpaper", *sys.argv[1:]])[:100]
-            holder = f"process {os.getpid()} on {socket.gethostname()}: {command}"
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            holder = f"process {os.getpid()} on {socket.gethostname()} since {since}: {command}"
             note.write_text(holder, "utf-8", errors="replace")
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,17 @@ def test_a_korean_name_is_one_study_however_it_is_typed(root: Path, typed, store
     (root / "experiments" / "study" / name).write_text(STUDY, "utf-8")
     study = config.load_study(root, unicodedata.normalize(typed, "한글연구"))
     assert study.name == unicodedata.normalize("NFC", "한글연구")
+
+
+def test_logs_in_a_folder_of_decomposed_name_are_refused_with_a_remedy(root: Path) -> None:
+    (root / "experiments" / "study" / "한글연구.toml").write_text(STUDY, "utf-8")
+    folder = root / "results" / "log" / unicodedata.normalize("NFD", "한글연구")
+    folder.mkdir(parents=True)
+    said = message(lambda: config.load_study(root, "한글연구"))
+    subprocess.run(["sh", "-c", said.partition("rename it: ")[2]], check=True)
+    assert config.load_study(root, "한글연구").name == "한글연구"
+    folder.mkdir()
+    assert "move its runs into" in message(lambda: config.load_study(root, "한글연구"))
 
 
 def test_names_that_begin_with_a_dot_are_no_input(root: Path) -> None:

@@ -75,7 +75,9 @@ def test_the_holder_is_named_with_its_host_and_its_death_frees_the_lock(tmp_path
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(InUse, match=rf"process {process.pid} on {os.uname().nodename}: cnn"):
+    with pytest.raises(
+        InUse, match=rf"process {process.pid} on {os.uname().nodename} since .*: cnn"
+    ):
         files.lock(path, what="the run x").__enter__()
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -118,6 +120,7 @@ def test_a_lock_file_of_another_user_gets_a_remedy(
 
 # ----------------------------------------------------------------------- the machine's limits
 
+V1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 QUOTAS = {  # /proc/self/cgroup, files below the mount, cores
     "none": ("0::/\n", {}, None),
     "v2": ("0::/job\n", {"job/cpu.max": "150000 100000"}, 1.5),
@@ -125,6 +128,16 @@ QUOTAS = {  # /proc/self/cgroup, files below the mount, cores
         "0::/user/job\n", {"user/job/cpu.max": "max 100000", "user/cpu.max": "200000 100000"}, 2.0,
     ),
     "v2 in a container": ("0::/../x\n", {"cpu.max": "50000 100000"}, 0.5),
+    "v1": (
+        "5:cpu,cpuacct:/docker/a\n3:memory:/docker/a\n",
+        {f"cpu/docker/a/{V1[0]}": "300000", f"cpu/docker/a/{V1[1]}": "100000"}, 3.0,
+    ),
+    "v1 in a container": (
+        "5:cpu:/docker/a\n", {f"cpu/{V1[0]}": "100000", f"cpu/{V1[1]}": "100000"}, 1.0,
+    ),
+    "v1 without a limit": (
+        "5:cpu:/\n", {f"cpu/{V1[0]}": "-1", f"cpu/{V1[1]}": "100000"}, None,
+    ),
     "damaged": ("0::/\n", {"cpu.max": ""}, None),
 }  # fmt: skip
 

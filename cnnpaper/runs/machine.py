@@ -77,27 +77,34 @@ def physical_cores() -> int:
     return max(1, len(siblings) if quota is None else min(len(siblings), int(quota)))
 
 
+QUOTA = {"": ("cpu.max",), "cpu": ("cpu.cfs_quota_us", "cpu.cfs_period_us")}
+"""Controller of a cgroup, empty in version 2 → the files with quota and period."""
+
+
 def cgroup_cores(
     proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
 ) -> float | None:
-    """Cores that this process's cgroup (version 2) allows, at each level up to the root.
+    """Cores that this process's cgroup allows, at each level up to the root; None for no limit."""
+    found: list[float] = []
+    for line in proc.read_text().splitlines() if proc.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for controller in QUOTA.keys() & set(controllers.split(",")):
+            for depth in range(len(parts) + 1):
+                folder = mount.joinpath(controller, *parts[:depth])
+                quota = _numbers(*(folder / name for name in QUOTA[controller]))
+                if len(quota) == 2 and quota[0] > 0:
+                    found.append(quota[0] / quota[1])
+    return min(found, default=None)
 
-    None for no limit.
-    """
-    lines = proc.read_text().splitlines() if proc.is_file() else []
-    path = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    levels = (mount.joinpath(*parts[:depth], "cpu.max") for depth in range(len(parts) + 1))
-    limits = [numbers for numbers in map(_numbers, levels) if len(numbers) == 2]
-    return min((quota / period for quota, period in limits), default=None)
 
-
-def _numbers(path: Path) -> list[int]:
-    """The whole numbers in a file; one that is not there has none."""
-    try:
-        return [int(number) for number in re.findall(r"(?<!\S)\d+(?!\S)", path.read_text())]
-    except OSError:
-        return []
+def _numbers(*files: Path) -> list[int]:
+    """The whole numbers in these files; one that is not there has none."""
+    found: list[int] = []
+    for path in files:
+        with contextlib.suppress(OSError):
+            found += map(int, re.findall(r"(?<!\S)-?\d+(?!\S)", path.read_text()))
+    return found
 
 
 # ---------------------------------------------------------------------------------- what it is

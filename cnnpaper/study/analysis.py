@@ -107,6 +107,7 @@ class Calibration:
     ece_scaled: float
     nll: float
     nll_scaled: float
+    paths: tuple[str, ...]  # runs whose predictions it was computed from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,10 +324,10 @@ def _calibration(data: StudyData) -> dict[str, Any]:
         return {}
     found = []
     for model, paths in shown(data, arm).items():
-        known = [data.predictions[path] for path in paths if path in data.predictions]
-        if rows := [_calibration_of(one) for one in known]:
+        known = [path for path in paths if path in data.predictions]
+        if rows := [_calibration_of(data.predictions[path]) for path in known]:
             means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-            found.append(Calibration(model=model, **means))
+            found.append(Calibration(model=model, paths=tuple(known), **means))
     return {"calibration_arm": arm, "calibration": tuple(found)}
 
 
