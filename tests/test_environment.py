@@ -65,13 +65,6 @@ def test_it_is_made_once_and_again_when_the_lock_changes_or_it_was_moved(place: 
     assert "--reinstall" not in " ".join(calls(moved))
 
 
-def test_torch_belongs_to_the_other_environment(place: Path) -> None:
-    assert artifact.shell("make training-environment", place).returncode == 0
-    (line,) = calls(place)
-    assert line.startswith(".venv-train sync ")
-    assert line.endswith("--group train --group dev")
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_set_up_is_done_again_with_every_package(place: Path, number: int) -> None:
     (place / "hang").touch()
@@ -103,14 +96,6 @@ def test_a_failed_installer_is_an_error_and_the_next_attempt_starts_again(place:
     assert set_up(place).returncode == 0
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(place: Path) -> None:
-    assert set_up(place).returncode == 0
-    (place / ".venv" / "bin" / "python").unlink()
-    (place / ".venv" / "bin" / "python").symlink_to("/no/such/python")
-    assert set_up(place).returncode == 0
-    assert len(calls(place)) == 2
-
-
 def test_a_folder_of_the_user_s_own_is_left_alone(place: Path) -> None:
     (place / ".venv").mkdir()
     (place / ".venv" / "thesis.txt").write_text("years of work")
@@ -139,14 +124,6 @@ def test_a_fitting_python_is_found_where_python3_is_old(place: Path, tmp_path: P
     done = set_up(place, PATH=f"{programs}:{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
     assert "--python python3.12" in calls(place)[0]
-
-
-def test_outside_of_the_repository(tmp_path: Path) -> None:
-    script = Path(__file__).resolve().parents[1] / "cnnpaper" / "environment.sh"
-    done = artifact.shell(f"sh '{script}' .venv", tmp_path)
-    assert done.returncode == 2
-    assert "start in the root of the repository" in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_pip_gets_version_and_hashes_of_the_lock(root: Path) -> None:

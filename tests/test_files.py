@@ -83,13 +83,6 @@ def test_the_holder_is_named_with_its_host_and_its_death_frees_the_lock(tmp_path
         pass
 
 
-def test_a_note_that_another_host_left_is_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "run.lock").touch()
-    (tmp_path / "run.holder").write_text("process 403 on another-host (cnnpaper train, since 1999)")
-    with files.lock(tmp_path / "run.lock", what="x"):
-        assert f"process {os.getpid()} on " in (tmp_path / "run.holder").read_text()
-
-
 def fails(number: int) -> Callable[..., Any]:
     def call(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -186,23 +179,6 @@ def test_a_suspension_is_no_training_time() -> None:
 
 
 # --------------------------------------------------------------------------- memory and signals
-
-
-@pytest.mark.parametrize(
-    "error,memory",
-    [
-        (MemoryError(), True),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"), True),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), True),
-        (RuntimeError("shape mismatch"), False),
-        (OSError(errno.ENOSPC, "No space left"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_what_was_missing_is_known_by_the_error(error: Exception, memory: bool) -> None:
-    assert files.memory_ran_out(error) == memory
 
 
 def test_signals_that_were_ignored_stay_ignored() -> None:

@@ -138,13 +138,6 @@ def test_a_file_of_the_engine_that_comes_or_goes(root: Path) -> None:
     assert "engine/stem.py: CLASSES removed" in freshness(root).why[0]
 
 
-def test_other_images_are_said_by_their_digests(root: Path) -> None:
-    spec = spec_of(root)
-    one, other = (fingerprint.of_spec(root, spec, data=digit * 64) for digit in "ab")
-    assert fingerprint.differences(one, other) == [f"data: {'a' * 12}… -> {'b' * 12}…"]
-    assert fingerprint.short(one) != fingerprint.short(other)
-
-
 @pytest.mark.parametrize(
     "file, text, said",
     [

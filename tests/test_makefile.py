@@ -112,14 +112,6 @@ def test_a_network_that_is_called_like_a_target_is_refused(root: Path) -> None:
     assert 'experiments/report.toml: "report" is a target' in done.stderr
 
 
-def test_files_of_editors_are_no_networks(root: Path) -> None:
-    for name in (".#alexnet.toml", "._vgg16.toml", ".hidden.toml"):
-        (root / "experiments" / name).touch()
-    done = artifact.shell("make", root)
-    assert done.returncode == 0, done.stderr
-    assert "hidden" not in done.stdout
-
-
 def test_a_run_that_the_system_killed_says_why(root: Path) -> None:
     artifact.set_up(root)
     artifact.executable(root / ".venv-train" / "bin" / "python", "#!/bin/sh\nkill -9 $$\n")

@@ -132,21 +132,3 @@ def test_many_networks_give_a_range(tmp_path: Path) -> None:
     models = {f"net{i}": f"Net {chr(65 + i)}" for i in range(8)}
     said = claims(tmp_path, models=models, spread=0.0).accuracies("short")
     assert "are between 65.00" in str(said)
-
-
-@pytest.mark.parametrize(
-    "finished,said",
-    [
-        (0, "0 of 44 declared runs have results."),
-        (9, "9 of 44 declared runs have results; 35 are missing."),
-        (44, "All 44 declared runs have results."),
-    ],
-)
-def test_the_state_of_the_study(tmp_path: Path, finished: int, said: str) -> None:
-    assert str(claims(tmp_path, finished=finished).state()) == said
-
-
-def test_a_diverged_run_is_said_with_its_network(tmp_path: Path) -> None:
-    found = claims(tmp_path, diverged=frozenset({0, 4}))
-    said = str(found.arm(found.values.arms[0]))
-    assert "2 runs of AlexNet diverged and count with the accuracy of chance." in said

@@ -47,13 +47,6 @@ def logged(log: Path, kind: str, name: str) -> list[float]:
     return [float(np.float32(line[name])) for line in lines if line["kind"] == kind]
 
 
-def test_crc_by_known_values() -> None:
-    """RFC 3720, appendix B.4: 32 bytes of zeros, 32 of ones, 0 to 31."""
-    assert export.crc32c(bytes(32)) == 0x8A9136AA
-    assert export.crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert export.crc32c(bytes(range(32))) == 0x46DD794E
-
-
 def test_tensorboard_reads_the_values_of_the_log(log: Path, tmp_path: Path) -> None:
     export.export(tmp_path / "repository", "invented", tmp_path / "out", None, lambda _: None)
     events = reader(tmp_path / "out" / "invented" / "alexnet-s0")

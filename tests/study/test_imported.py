@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shutil
 import unicodedata
@@ -15,7 +14,6 @@ import pytest
 
 from cnnpaper.config import Imported, ImportedLog, load_study
 from cnnpaper.files import UserError
-from cnnpaper.paper.build import manifest
 from cnnpaper.paper.compose import compose
 from cnnpaper.study.adopt import import_logs, name_of
 from cnnpaper.study.imported import TextRun, read_log
@@ -221,12 +219,6 @@ def test_korean_names_are_one_however_they_are_composed(
         import_logs(root, [folder], "카드", [], Imported())
 
 
-def test_a_name_in_the_bytes_of_windows(root: Path) -> None:
-    name = os.fsdecode("카드_resnet18_1epoch_train.log".encode("cp949"))
-    runs = bring(root, {name: textlogs.text([0.4])})
-    assert [run.path.name for run in runs.values()] == ["카드_resnet18_1epoch_train.log"]
-
-
 def test_what_is_no_input(root: Path, cnnpaper: Callable[..., Answer]) -> None:
     junk = {f"._{NAME}": b"\0\5\x16\7", f".#{NAME}": b"", "notes.md": "x", "data.csv": "1"}
     runs = bring(root, {NAME: WHOLE, **junk})
@@ -360,11 +352,3 @@ def test_the_command_says_what_it_made_and_what_comes_next(
     for command in (("train", "--model", "resnet18"), ("export", "--tensorboard")):
         answer = cnnpaper(*command, "--study", "cards")
         assert (answer.code, "was imported" in answer.err) == (2, True)
-
-
-def test_a_changed_log_is_typeset_again(root: Path) -> None:
-    name = NAME.replace(".log", ".LOG")
-    bring(root, {name: WHOLE})
-    before = manifest(root, "cards", False)
-    (root / "results/log/cards" / name).write_text(textlogs.text([0.1, 0.2, 0.3]), "utf-8")
-    assert manifest(root, "cards", False) != before
