@@ -11,8 +11,10 @@ import pytest
 
 from cnnpaper import config
 from cnnpaper.files import UserError
+from tests.conftest import REPOSITORY
+from tests.test_bad_input import refused
+from tests.tiny import edit
 
-REPOSITORY = Path(__file__).parents[1]
 RECIPE = (REPOSITORY / "experiments" / "recipe.toml").read_text("utf-8")
 TINY = """\
 name = "Tiny-Net"
@@ -207,6 +209,8 @@ def test_forms_of_a_file_that_mean_the_same(root: Path, form: str) -> None:
 # ----------------------------------------------------------------------------- what is wrong
 
 MISTAKES = {
+    "too long a number": ("recipe", "= 64", "= " + "9" * 5000, "not valid TOML"),
+    "deep": ("recipe", "= 64", "= " + "[" * 5000, "not valid TOML"),
     "near key": ("recipe", "momentum =", "momentun =", "unknown key 'momentun'; did you mean 'mom"),
     "missing": ("recipe", "momentum = 0.9\n", "", "key 'momentum' is missing"),
     "text": ("recipe", "= 64", '= "64"', "batch_size = '64': input should be a valid integer"),
@@ -247,16 +251,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("file, old, new, expected", MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_name_file_key_value_and_remedy(root: Path, file, old, new, expected) -> None:
+def test_mistakes_name_file_key_value_and_remedy(
+    root: Path, cnnpaper, monkeypatch, file, old, new, expected
+) -> None:
     name = f"study/{file}.toml" if file in ("trial", "arms") else f"{file}.toml"
-    path = root / "experiments" / name
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), "utf-8")
+    edit(root / "experiments" / name, old, new)
+    monkeypatch.chdir(root)
     study = "arms" if file == "arms" else "trial"
-    found = message(lambda: runs(root, study))
-    assert str(path) in found
-    assert expected in found
+    refused(cnnpaper, root, ("status", "--study", study), (f"experiments/{name}", expected))
 
 
 def test_names_that_are_not_there(root: Path) -> None:

@@ -63,6 +63,9 @@ def test_it_is_made_once_and_again_when_the_lock_changes_or_it_was_moved(place: 
     assert set_up(moved).returncode == 0
     assert len(calls(moved)) == 3
     assert "--reinstall" not in " ".join(calls(moved))
+    assert artifact.shell("make training-environment", moved).returncode == 0
+    assert calls(moved)[-1].startswith(".venv-train sync ")
+    assert calls(moved)[-1].endswith("--group train --group dev")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])

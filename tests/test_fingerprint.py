@@ -14,6 +14,7 @@ from cnnpaper import config, fingerprint, log
 from cnnpaper.config import RunSpec
 from cnnpaper.files import UserError, sha256_file
 from tests import fabricate
+from tests.tiny import edit
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -38,12 +39,6 @@ def spec_of(root: Path, model: str = "resnet18") -> RunSpec:
 def freshness(root: Path, model: str = "resnet18") -> fingerprint.Freshness:
     spec = spec_of(root, model)
     return fingerprint.freshness(root, log.read_run(spec.folder(root) / log.LOG_NAME), spec)
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), "utf-8")
 
 
 # ------------------------------------------------------------------------------ table of edits

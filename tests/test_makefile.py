@@ -17,13 +17,6 @@ TEXT = artifact.MAKEFILE.read_text("utf-8")
 NASTY = "my 'data' $HOME % \"x\""
 
 
-@pytest.fixture
-def record(root: Path, tmp_path: Path) -> Path:
-    """Where the stand-ins of ``root`` record how Python is called."""
-    artifact.set_up(root, record=tmp_path / "record")
-    return tmp_path / "record"
-
-
 def test_the_help_lists_every_target_network_and_variable(root: Path) -> None:
     done = artifact.shell("make", root)
     assert done.returncode == 0, done.stderr

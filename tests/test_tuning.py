@@ -115,25 +115,6 @@ def test_unfinished_logs_do_not_count(root: Path) -> None:
         tuning.refined(root, study)
 
 
-def _override(root: Path, value: float) -> None:
-    path = root / "experiments/alexnet.toml"
-    text = path.read_text("utf-8").split("[override")[0]
-    added = f'[override.peak_learning_rate]\nvalue = {value}\nfrom = "tuning"\n'
-    path.write_text(text + added, "utf-8")
-
-
-def test_an_override_from_tuning_is_the_winner(root: Path) -> None:
-    _override(root, 0.025)
-    with pytest.raises(UserError, match=r"alexnet\.toml.*peak_learning_rate.*has not decided"):
-        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
-    stage2 = {"alexnet": {0.025: 0.5, 0.05: 0.6, 0.1: 0.4}}
-    fabricate.tuning(root, stage2=stage2)
-    with pytest.raises(UserError, match=r"= 0\.025: study 'tuning' chose 0\.05\n.*value = 0\.05"):
-        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
-    _override(root, 0.05)
-    tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
-
-
 def test_a_study_that_does_not_tune_the_key(root: Path) -> None:
     path = root / "experiments/alexnet.toml"
     text = path.read_text("utf-8").split("[override")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import tarfile
 import warnings
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from cnnpaper import export, release
 from cnnpaper.files import UserError
-from tests import fabricate
+from tests import artifact, fabricate
 from tests.fabricate import Plan
 
 
@@ -108,12 +107,6 @@ def test_damaged_log_is_named(log: Path, tmp_path: Path) -> None:
         export.update(log, tmp_path / "events")
 
 
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    call = ["git", *identity, *arguments]
-    return subprocess.run(call, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def test_release_is_the_committed_tree_with_its_digests(tmp_path: Path) -> None:
     root = tmp_path / "r"
     (root / "report").mkdir(parents=True)
@@ -121,14 +114,13 @@ def test_release_is_the_committed_tree_with_its_digests(tmp_path: Path) -> None:
     (root / "한글 name.txt").write_text("text")
     (root / "report" / "CNN_report-x.html").write_text("<p>")
     (root / ".gitignore").write_text("report/CNN_report-*\nbuild/\n")
-    git(root, "init", "-q")
-    git(root, "add", ".")
-    git(root, "commit", "-qm", "all")
+    for arguments in (("init", "-q"), ("add", "."), ("commit", "-qm", "all")):
+        assert artifact.git(root, *arguments).returncode == 0
     target = release.release(root)
     first = target.read_bytes()
     assert target.name == "cnnpaper-1.2.3.tar.gz"
     assert release.release(root).read_bytes() == first
-    tree = git(root, "rev-parse", "HEAD^{tree}")
+    tree = artifact.git(root, "rev-parse", "HEAD^{tree}").stdout.strip()
     assert target.with_name("cnnpaper-1.2.3.swhid").read_text() == f"swh:1:dir:{tree}\n"
     with tarfile.open(target) as archive:
         archive.extractall(tmp_path / "out", filter="data")

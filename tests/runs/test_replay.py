@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 
 from cnnpaper import config, fingerprint, log
 from cnnpaper.files import clean_environment
-from tests import tiny
+from tests import artifact, tiny
 from tests.tiny import TRAIN, call, edit
 
 pytestmark = pytest.mark.train
@@ -25,18 +24,6 @@ HARMFUL = (
     "    return x if memory_format",
     "    x = x + 1e-7\n    return x if memory_format",
 )
-
-
-def git(root: Path, *arguments: str) -> None:
-    names = {
-        f"GIT_{who}_{what}": "t@example.org"
-        for who in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    }
-    environment = clean_environment() | names | {"GIT_CONFIG_GLOBAL": os.devnull}
-    subprocess.run(
-        ["git", "-C", str(root), *arguments], check=True, env=environment, capture_output=True
-    )
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +38,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(here / name, root)
     tiny.add_to(root, steps=25)
     (root / ".gitignore").write_text("build/\n__pycache__/\nresults/\n")
-    git(root, "init", "-q")
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "all of it")
+    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "all of it")):
+        assert artifact.git(root, *arguments).returncode == 0
     code, output = call(root, *TRAIN)
     assert code == 0, output
     return root

@@ -281,13 +281,17 @@ def test_budget_of_another_session(
 
 def test_a_rate_that_is_not_the_winner(tmp_path: Path) -> None:
     fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
-    fabricate.tuning(tmp_path, stage2={"alexnet": {0.025: 0.3, 0.05: 0.5, 0.1: 0.4}})
     path = tmp_path / "experiments/alexnet.toml"
     text = path.read_text("utf-8")
-    line = '\n[override.peak_learning_rate]\nvalue = {}\nfrom = "tuning"\n'
-    path.write_text(text + line.format(0.1), "utf-8")
-    fabricate.study(tmp_path, Plan(networks=("alexnet",), more='tuning = "tuning"'))
+
+    def override(value: float) -> None:
+        line = f'\n[override.peak_learning_rate]\nvalue = {value}\nfrom = "tuning"\n'
+        path.write_text(text + line, "utf-8")
+        fabricate.study(tmp_path, Plan(networks=("alexnet",), more='tuning = "tuning"'))
+
+    override(0.1)
+    refused(tmp_path, "alexnet.toml: override.peak_learning_rate", "has not decided")
+    fabricate.tuning(tmp_path, stage2={"alexnet": {0.025: 0.3, 0.05: 0.5, 0.1: 0.4}})
     refused(tmp_path, "alexnet.toml: override.peak_learning_rate = 0.1", "chose 0.05")
-    path.write_text(text + line.format(0.05), "utf-8")
-    fabricate.study(tmp_path, Plan(networks=("alexnet",), more='tuning = "tuning"'))
+    override(0.05)
     assert len(load(tmp_path, "invented").runs) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -20,23 +19,10 @@ from cnnpaper.study.imported import TextRun, read_log
 from cnnpaper.study.load import load
 from cnnpaper.study.status import status
 from tests import textlogs
-from tests.conftest import REPOSITORY, Answer
+from tests.conftest import Answer
 
 NAME = "tutorial_resnet18_3epoch_train.log"
 SCORES = (0.4, 0.5, 0.45)
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with the real experiment files and templates, the current folder."""
-    place = tmp_path / "repository"
-    for folder in ("experiments", "report"):
-        ignored = shutil.ignore_patterns("*.pdf", "*.html", ".*")
-        shutil.copytree(REPOSITORY / folder, place / folder, ignore=ignored)
-    for name in ("pyproject.toml", "uv.lock"):
-        shutil.copy(REPOSITORY / name, place)
-    monkeypatch.chdir(place)
-    return place
 
 
 def read(tmp_path: Path, content: str | bytes) -> list[TextRun]:
