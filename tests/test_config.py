@@ -143,15 +143,6 @@ def test_an_arm_that_refines_has_the_runs_that_it_is_given(root: Path) -> None:
     assert names == ["arms/short/tiny-rate0.4-s0", "arms/short/tiny-rate0.4-s1"]
 
 
-def test_identity_is_without_names_and_threads_and_survives_json(root: Path) -> None:
-    spec = runs(root, "trial")[0]
-    named = {"study": "another", "arm": "short", "variant": "b", "threads": 8, "model": "x"}
-    assert spec.model_copy(update=named).identity() == spec.identity()
-    for change in ({"seed": 1}, {"steps": 9}, {"builder": "other"}):
-        assert spec.model_copy(update=change).identity() != spec.identity()
-    assert config.RunSpec.model_validate_json(spec.model_dump_json()) == spec
-
-
 def test_single_study_is_made_of_the_runs_in_its_folder(root: Path) -> None:
     for run in ("tiny-s3", "other-s0", "tiny-s12", "unknown-s1", "notes"):
         (root / "results" / "log" / "single-10ep-b8" / run).mkdir(parents=True)
@@ -259,16 +250,3 @@ def test_mistakes_name_file_key_value_and_remedy(
     monkeypatch.chdir(root)
     study = "arms" if file == "arms" else "trial"
     refused(cnnpaper, root, ("status", "--study", study), (f"experiments/{name}", expected))
-
-
-def test_names_that_are_not_there(root: Path) -> None:
-    assert "did you mean 'trial'?" in message(lambda: config.load_study(root, "trail"))
-    assert "unknown network 'tinny'; did you mean 'tiny'?" in message(
-        lambda: config.load_experiment(root, "tinny")
-    )
-    path = root / "experiments" / "recipe.toml"
-    path.write_bytes(RECIPE.encode("utf-16"))
-    said = message(lambda: config.load_recipe(root))
-    assert said == f"{path}: not UTF-8 at byte 0; save it as UTF-8"
-    path.unlink()
-    assert "cannot be read (No such file" in message(lambda: config.load_recipe(root))

@@ -78,14 +78,6 @@ def test_values_lead_to_their_lines(tmp_path: Path, form: str) -> None:
     assert told["best"] == "Best val Acc: 0.500000"
 
 
-def test_what_a_log_does_not_say_is_unknown(tmp_path: Path) -> None:
-    (run,) = read(tmp_path, WHOLE)
-    assert run.result is not None
-    assert (run.header.seed, run.header.data.name, run.header.precision) == (None, None, None)
-    assert (run.result.test_acc, run.result.train_s) == (None, None)
-    assert {(e.steps, e.learning_rate, e.train_s) for e in run.epochs} == {(None, None, None)}
-
-
 def test_values_that_are_not_finite_stay_so(tmp_path: Path) -> None:
     (run,) = read(tmp_path, textlogs.text([0.4, "nan", "inf"]))
     assert run.result is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from cnnpaper.files import UserError
 from cnnpaper.paper import build
 
 
@@ -57,11 +56,6 @@ def test_nothing_heavy_is_imported_to_find_that_out() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_an_unknown_edition_is_named(root: Path) -> None:
-    with pytest.raises(UserError, match="EDITION=fr"):
-        build.build_report(root, "tiny", edition="fr")  # type: ignore[arg-type]
 
 
 def test_tables_are_written_as_csv_and_markdown(root: Path) -> None:
