@@ -36,7 +36,7 @@ def place(tmp_path: Path) -> Path:
     contrast = 'contrast = { arm = "short", baseline = "resnet18" }'
     images = (45_000, 5_000, 10_000)
     plan = fabricate.Plan(name=NAME, arms=arms, images=images, more=contrast)
-    return fabricate.study(tmp_path / "repository", plan, code=True)
+    return fabricate.study(tmp_path / "repository", plan)
 
 
 def test_reading_the_logs(benchmark: Any, place: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,8 @@ LONG = "{:d} Some_Network <with> a $long$ name, é, {{x}} & no mercy {:d}"
 
 
 def drawings(root: Path, edition: Any = "en", **shape: Any) -> dict[str, Drawing]:
-    """Every figure of an invented study with the layers of real networks and a tuning study."""
+    """Every figure of an invented study."""
     data, found = invent.study(root, invent.Shape(**{"arms": ARMS, **shape}))
-    for path, run in data.logs.items():
-        layers = fabricate.networks().get(run.header.model, fabricate.networks()["alexnet"])
-        data.logs[path] = replace(run, header=run.header.model_copy(update={"network": layers}))
-    search = data.study.model_copy(update={"budget": None})
-    data = replace(data, tuning=replace(data, logs={}, study=search))
     return dict(compose_data(data, found, edition).drawings)
 
 
