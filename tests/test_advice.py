@@ -11,7 +11,7 @@ from typing import Any
 import click
 import pytest
 
-from cnnpaper import cli, config, log
+from cnnpaper import cli, log
 from cnnpaper.advice import advice
 from tests import artifact, tiny
 
@@ -147,19 +147,6 @@ def parsed(call: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, A
     command = cli.commands.get_command(click.Context(cli.commands), name)
     assert command is not None
     return command.make_context(name, rest).params
-
-
-def test_a_run_with_a_batch_size_of_its_own_is_resumed_as_that_run(
-    root: Path, record: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = config.load_study(root, "single-3ep-b128")
-    spec = config.run_spec(root, study, "resnet18", 0)
-    assert spec.recipe.batch_size == 128
-    assert artifact.shell(log.again(spec), root).returncode == 0
-    (call,) = artifact.recorded(record)
-    again = parsed(call, monkeypatch)
-    plan = config.load_study(root, again["study"])
-    assert config.run_spec(root, plan, again["model"], again["seeds"][0]) == spec
 
 
 @pytest.mark.parametrize(

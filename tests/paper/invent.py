@@ -35,6 +35,7 @@ class Shape:
     accuracies: Sequence[float] = (0.65, 0.78, 0.785, 0.8)  # of the networks, in turn
     spread: float = 0.004
     data: str = "jpeg75"
+    images: tuple[int, int, int] = (45_000, 200, 1000)
     contrast: bool = True
     extras: bool = True  # an equal time in the first arm, step times, search and precision
     name: str = "reference"
@@ -94,7 +95,7 @@ def _plan(shape: Shape, extras: bool) -> Plan:
     alone = arms.pop("", {"epochs": 1, "seeds": [0]})
     return Plan(
         name=shape.name, networks=models, arms=arms, epochs=alone["epochs"], seeds=alone["seeds"],
-        images=(45_000, 200, 1000), spread=shape.spread, data=shape.data, more="\n".join(more),
+        images=shape.images, spread=shape.spread, data=shape.data, more="\n".join(more),
         accuracy=dict(zip(models, itertools.cycle(shape.accuracies), strict=False)),
         threads=2 if len(models) % 2 == 0 else None,
     )  # fmt: skip
