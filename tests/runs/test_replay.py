@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,7 @@ import pytest
 
 from cnnpaper import config, fingerprint, log
 from cnnpaper.files import clean_environment
-from tests import artifact, tiny
-from tests.tiny import TRAIN, call, edit
+from tests.tiny import call, edit
 
 pytestmark = pytest.mark.train
 HARMLESS = ("    p = recipe.crop_padding\n", "    p = 0 + recipe.crop_padding\n")
@@ -24,30 +22,6 @@ HARMFUL = (
     "    return x if memory_format",
     "    x = x + 1e-7\n    return x if memory_format",
 )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with a commit and one finished run of it; each test works in a copy."""
-    root = tmp_path_factory.mktemp("trained") / "repository"
-    here = Path(__file__).resolve().parents[2]
-    for name in ("cnnpaper", "experiments"):
-        ignore = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(here / name, root / name, ignore=ignore)
-    for name in ("uv.lock", "pyproject.toml"):
-        shutil.copy(here / name, root)
-    tiny.add_to(root, steps=25)
-    (root / ".gitignore").write_text("build/\n__pycache__/\nresults/\n")
-    for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "all of it")):
-        assert artifact.git(root, *arguments).returncode == 0
-    code, output = call(root, *TRAIN)
-    assert code == 0, output
-    return root
-
-
-@pytest.fixture
-def copy(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
 def state(root: Path) -> str:
