@@ -16,7 +16,7 @@ import pytest
 
 from cnnpaper.files import UserError
 from cnnpaper.paper import build, html, tex
-from cnnpaper.paper.compose import Document, compose_data
+from cnnpaper.paper.compose import Composer, Document
 from tests import fabricate, textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
@@ -42,7 +42,7 @@ SHAPES = {
 
 def document(root: Path, edition: str = "en", **shape: Any) -> Document:
     data, found = invent.study(root, invent.Shape(**shape))
-    return compose_data(data, found, edition)  # type: ignore[arg-type]
+    return Composer(data, found, edition).document()  # type: ignore[arg-type]
 
 
 def pdf_of(root: Path, made: Document, folder: str = "tex") -> bytes:
@@ -146,7 +146,7 @@ def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
 def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
     fabricate.repository(tmp_path)
     data, found = textlogs.study(tmp_path, logs, "cards")
-    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, found, "en")))
+    text = text_of(tmp_path, pdf_of(tmp_path, Composer(data, found, "en").document()))
     rows = re.findall(r"^\s*(?:ResNet-18|VGG-16)[ \w]*\s[13]\s+3\s", text, re.MULTILINE)
     assert len(rows) == 2 * logs
     assert "CIFAR" not in text
@@ -156,7 +156,7 @@ def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
 def test_stale_runs_are_named_and_marked(tmp_path: Path) -> None:
     data, found = invent.study(tmp_path, invent.Shape(arms=ARMS))
     data.stale["reference/short/vgg16-s0"] = ["engine/augment.py: crop changed"]
-    text = text_of(tmp_path, pdf_of(tmp_path, compose_data(data, found, "en")))
+    text = text_of(tmp_path, pdf_of(tmp_path, Composer(data, found, "en").document()))
     assert "Stale runs" in text
     assert "engine/augment.py: crop changed" in text
 

@@ -13,7 +13,7 @@ import pytest
 
 from cnnpaper.config import load_study
 from cnnpaper.files import UserError
-from cnnpaper.paper.compose import Document, compose_data
+from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.paper.html import assemble
 from cnnpaper.paper.publication import citation, read_publication
 from tests import fabricate, textlogs
@@ -78,7 +78,7 @@ def root(tmp_path: Path) -> Path:
 
 def composed(root: Path, edition: str = "en") -> Document:
     data, found = invent.study(root, invent.Shape(arms=ARMS))
-    return compose_data(data, found, edition)  # type: ignore[arg-type]
+    return Composer(data, found, edition).document()  # type: ignore[arg-type]
 
 
 @needs_tex
@@ -145,12 +145,12 @@ def test_a_place_that_is_not_there_is_named(root: Path) -> None:
 
 def test_an_imported_study_has_no_author_unless_the_file_names_one(root: Path) -> None:
     data, found = textlogs.study(root, 1)
-    page = compose_data(data, found, "html").files["paper.html"]
+    page = Composer(data, found, "html").document().files["paper.html"]
     assert "Author" not in page
     assert "@misc" not in page
     path = root / "report" / "paper.toml"
     path.write_text(PAPER + '[[study.tutorial.author]]\nname = "Its Maker"\n', "utf-8")
-    page = compose_data(data, found, "html").files["paper.html"]
+    page = Composer(data, found, "html").document().files["paper.html"]
     assert "author = {{Its Maker}}" in page
 
 
