@@ -40,6 +40,14 @@ def set_up(root: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return artifact.shell("make environment", root, **more)
 
 
+def started(root: Path) -> subprocess.Popen[str]:
+    """A set-up in a process group of its own, as a terminal starts it."""
+    return subprocess.Popen(
+        ["make", "environment"], cwd=root, env=artifact.outside(), stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
 def calls(root: Path) -> list[str]:
     return (root / "calls").read_text().splitlines() if (root / "calls").exists() else []
 
@@ -71,17 +79,11 @@ def test_it_is_made_once_and_again_when_the_lock_changes_or_it_was_moved(place: 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_set_up_is_done_again_with_every_package(place: Path, number: int) -> None:
     (place / "hang").touch()
-    process = subprocess.Popen(
-        ["make", "environment"],
-        cwd=place,
-        env=artifact.outside(),
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = started(place)
     while not (place / ".venv" / "bin" / "python").exists():
         time.sleep(0.01)
     os.killpg(process.pid, number)
-    process.wait()
+    process.communicate()
     assert not (place / ".venv" / "made-from").exists()
     (place / "hang").unlink()
     again = set_up(place)
@@ -163,22 +165,13 @@ def test_every_locked_package_has_its_hashes() -> None:
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
 def test_set_ups_wait_for_each_other(place: Path) -> None:
     (place / "hang").touch()
-    first = subprocess.Popen(
-        ["make", "environment"], cwd=place, env=artifact.outside(), stderr=subprocess.DEVNULL
-    )
+    first = started(place)
     while not calls(place):
         time.sleep(0.01)
-    second = subprocess.Popen(
-        ["make", "environment"],
-        cwd=place,
-        env=artifact.outside(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    second = started(place)
     assert second.stderr is not None
     assert "another set-up is under way; waiting for it" in second.stderr.readline()
     assert len(calls(place)) == 1
-    first.kill()
-    second.kill()
-    first.communicate()
-    second.communicate()
+    for process in (first, second):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
