@@ -74,6 +74,16 @@ def shell(command: str, root: Path, **more: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
+def git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Git in ``root``, with nobody's settings and nobody as author."""
+    nobody = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER")
+              for what in ("NAME", "EMAIL")}  # fmt: skip
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], env=outside(GIT_CONFIG_GLOBAL=os.devnull, **nobody),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def recorded(path: Path) -> list[dict[str, object]]:
     """What :func:`set_up` recorded."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cnnpaper import cli
-from tests import fabricate
+from tests import artifact, fabricate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -61,3 +61,11 @@ def cnnpaper(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
         return Answer(code, *capfd.readouterr())
 
     return call
+
+
+@pytest.fixture
+def record(root: Path, tmp_path: Path) -> Path:
+    """Where the stand-ins of ``root`` record how Python is called."""
+    artifact.set_up(root, record=tmp_path / "record")
+    (tmp_path / "record").touch()
+    return tmp_path / "record"

@@ -24,6 +24,7 @@ import numpy as np
 
 from cnnpaper import config, fingerprint, log, metrics, timings
 from cnnpaper.config import RunSpec
+from cnnpaper.study.checks import DATA_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOUR = ("alexnet", "vgg16", "googlenet", "resnet18")
@@ -57,18 +58,20 @@ class Plan:
     incomplete: Iterable[str] = ()  # without their last epoch and their result
     only: int | None = None  # write the first so many runs only
     processors: Mapping[str, str] = field(default_factory=dict)  # run → other than `PROCESSOR`
+    data: str = "jpeg75"
+    threads: int | None = 2
     more: str = ""  # lines at the head of the study file: contrast, budget, tuning, precision, grid
 
 
 # --------------------------------------------------------------------------------- repositories
 
 
-def repository(root: Path, *, code: bool = False) -> Path:
-    """The experiment files and the code that fingerprints read, or, for tests that build a paper,
-    the whole package and the templates; returns ``root``."""
+def repository(root: Path) -> Path:
+    """The experiment files, the code that fingerprints read and the paper's templates; returns
+    ``root``."""
     root.mkdir(parents=True, exist_ok=True)
-    ignore = shutil.ignore_patterns("__pycache__", "*.pdf", ".*")
-    for folder in ["experiments", *(["cnnpaper", "report"] if code else ["cnnpaper/engine"])]:
+    ignore = shutil.ignore_patterns("__pycache__", "*.pdf", "*.html", "preview", ".*")
+    for folder in ("experiments", "cnnpaper/engine", "report"):
         shutil.copytree(REPOSITORY / folder, root / folder, ignore=ignore, dirs_exist_ok=True)
     for file in ("cnnpaper/metrics.py", "pyproject.toml", "uv.lock", "CITATION.cff"):
         shutil.copyfile(REPOSITORY / file, root / file)
@@ -83,11 +86,11 @@ def forget_rates(root: Path) -> None:
         path.write_text(text.split("\n[override.peak_learning_rate]")[0], "utf-8")
 
 
-def study(root: Path, plan: Plan | None = None, *, code: bool = False) -> Path:
+def study(root: Path, plan: Plan | None = None) -> Path:
     """Write ``plan`` into ``root``, a repository that is made where it is missing."""
     plan = plan or Plan()
     if not (root / "experiments").exists():
-        repository(root, code=code)
+        repository(root)
     path = root / "experiments" / "study" / f"{plan.name}.toml"
     path.write_text(_study_file(plan), "utf-8")
     specs = config.run_specs(root, config.load_study(root, plan.name))
@@ -99,12 +102,14 @@ def study(root: Path, plan: Plan | None = None, *, code: bool = False) -> Path:
 
 def _study_file(plan: Plan) -> str:
     train, validation, test = plan.images
-    lines = [f"networks = {json.dumps(list(plan.networks))}", "threads = 2"]
+    lines = [f"networks = {json.dumps(list(plan.networks))}"]
+    lines += [f"threads = {plan.threads}"] if plan.threads else []
     if not plan.arms:
         lines += [f"seeds = {json.dumps(list(plan.seeds))}", f"epochs = {plan.epochs}"]
     lines += [
         plan.more,
-        f'[data]\nset = "jpeg75"\ndigest = "{DIGEST}"',
+        f'[data]\nset = "{plan.data}"',
+        *([f'digest = "{DIGEST}"'] if plan.data == "jpeg75" else []),
         f"train_images = {train}\nvalidation_images = {validation}\ntest_images = {test}",
     ]
     for arm, table in plan.arms.items():
@@ -158,10 +163,10 @@ def _header(root: Path, plan: Plan, spec: RunSpec) -> log.Header:
         schema=log.SCHEMA, origin="trained", study=spec.study, arm=spec.arm, model=spec.model,
         variant=spec.variant, seed=spec.seed, spec=spec.model_dump(mode="json"),
         fingerprint=fingerprint.of_spec(root, spec, data=DIGEST),
-        data=log.Data(name="CIFAR-10, re-encoded", digest=DIGEST),
+        data=log.Data(name=DATA_NAMES.get(spec.data.set, "CIFAR-10"), digest=DIGEST),
         machine=_machine(plan.processors.get(_short(spec), PROCESSOR)),
         precision=spec.recipe.precision, packages=PACKAGES, commit=COMMIT,
-        started=f"2026-11-26T10:{spec.seed % 60:02d}:00Z", network=networks()[spec.model],
+        started=f"2026-11-26T10:{spec.seed % 60:02d}:00Z", network=networks()[spec.builder],
     )  # fmt: skip
 
 
@@ -192,7 +197,7 @@ def _epochs(spec: RunSpec, made: log.Predictions | None) -> list[log.Epoch]:
         steps = min(steps, spec.steps - epoch * steps)
         lost = made is None and last
         val_acc = goal if last else round(goal * (0.6 + 0.4 * epoch / count) * images) / images
-        seconds = steps * STEP_S[spec.model]
+        seconds = steps * STEP_S.get(spec.model, 0.3)
         found.append(
             log.Epoch(
                 epoch=epoch, steps=steps, train_acc=max(0.0, val_acc - 0.02), val_acc=val_acc,
@@ -236,7 +241,7 @@ def _goal(plan: Plan, spec: RunSpec) -> float:
     if name in plan.accuracy:
         return plan.accuracy[name]
     known = {**ACCURACY, **plan.accuracy}
-    mean = known.get(config.run_name(spec.model, spec.variant, None), known[spec.model])
+    mean = known.get(config.run_name(spec.model, spec.variant, None), known.get(spec.model, 0.75))
     return min(1.0, max(0.0, mean + plan.spread * float(_rng(plan.name, name).normal())))
 
 
@@ -291,7 +296,7 @@ def timing(
             sections={key: (part * seconds,) * 12 for key, part in parts.items()},
             startup_s=7.0, eval_s=9.0, miniature_s=4.0, cpu_s=100.0,
             other_cpu_s=20.0 if model in contended else 0.0, peak_memory=3 * 2**29,
-            macs=networks()[model].macs or 1,
+            macs=networks()[spec.builder].macs or 1,
         )  # fmt: skip
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{line.model_dump_json()}\n")

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shlex
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,9 +11,9 @@ from typing import Any
 import click
 import pytest
 
-from cnnpaper import cli, config, log
+from cnnpaper import cli, log
 from cnnpaper.advice import advice
-from tests import artifact
+from tests import artifact, tiny
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cnnpaper"
 GIVING = ("advice", "again", "again_at")
@@ -81,20 +74,8 @@ COMMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("tex", {}),
     ("training-environment", {}),
 )
-REACHED: dict[str, Callable[[Any], tuple[str, Any]]] = {
-    "STUDY": lambda value: ("study", value),
-    "ARM": lambda value: ("arm", value),
-    "SEEDS": lambda value: ("seeds", (value,)),
-    "SEED": lambda value: ("seeds", (value,)),
-    "VARIANT": lambda value: ("variant", value),
-    "MODEL": lambda value: ("model", value),
-    "EPOCHS": lambda value: ("epochs", value),
-    "BATCH_SIZE": lambda value: ("batch_size", value),
-    "FORCE": lambda _: ("force", True),
-    "ALLOW_STALE": lambda _: ("allow_stale", True),
-    "SET": lambda value: ("wanted", value),
-}
-"""Variable of make → parameter of the command that it must reach, and its value there."""
+NAMES = {"SEED": "seeds", "SET": "wanted"}
+"""Variable of make → parameter of the command that it must reach, where it is called otherwise."""
 WITHOUT = ("tex", "training-environment")
 """Targets that start no command of ours."""
 
@@ -117,14 +98,6 @@ def test_no_message_holds_a_command_of_its_own() -> None:
                 assert not typed, f"{path}:{node.lineno}"
 
 
-@pytest.fixture
-def record(root: Path, tmp_path: Path) -> Path:
-    """Where calls of Python are recorded by the stand-ins of ``root``."""
-    artifact.set_up(root, record=tmp_path / "record")
-    (tmp_path / "record").touch()
-    return tmp_path / "record"
-
-
 @pytest.mark.parametrize("target,variables", COMMANDS, ids=str)
 def test_each_command_works_as_printed_with_all_its_options(
     root: Path,
@@ -143,8 +116,9 @@ def test_each_command_works_as_printed_with_all_its_options(
     assert bool(calls) == (target not in WITHOUT)
     if calls:
         parameters = parsed(calls[0], monkeypatch)
-        reached = dict(REACHED[name](value) for name, value in variables.items())
-        assert {key: parameters[key] for key in reached} == reached
+        for name, value in variables.items():
+            expected = {"SEED": (value,), "SEEDS": (value,), "FORCE": True, "ALLOW_STALE": True}
+            assert parameters[NAMES.get(name, name.lower())] == expected.get(name, value)
         assert parameters.get("model", target) == variables.get("MODEL", target)
         if "EPOCHS" in variables:
             assert parameters["study"] is None  # it makes a study of its own
@@ -164,19 +138,6 @@ def parsed(call: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, A
     return command.make_context(name, rest).params
 
 
-def test_a_run_with_a_batch_size_of_its_own_is_resumed_as_that_run(
-    root: Path, record: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = config.load_study(root, "single-3ep-b128")
-    spec = config.run_spec(root, study, "resnet18", 0)
-    assert spec.recipe.batch_size == 128
-    assert artifact.shell(log.again(spec), root).returncode == 0
-    (call,) = artifact.recorded(record)
-    again = parsed(call, monkeypatch)
-    plan = config.load_study(root, again["study"])
-    assert config.run_spec(root, plan, again["model"], again["seeds"][0]) == spec
-
-
 @pytest.mark.parametrize(
     "path,command",
     [
@@ -186,6 +147,7 @@ def test_a_run_with_a_batch_size_of_its_own_is_resumed_as_that_run(
             "results/log/tuning/stage1/x-rate0.05-s2/predictions.npz",
             "make x STUDY=tuning ARM=stage1 SEEDS=2 VARIANT=rate0.05",
         ),
+        ("results/log/한글 연구/x-s0/run.jsonl", "make x STUDY='한글 연구' SEEDS=0"),
         ("elsewhere/run.jsonl", "make status"),
     ],
 )
@@ -193,85 +155,22 @@ def test_the_run_of_a_file_is_known_by_its_place(path: str, command: str) -> Non
     assert log.again_at(Path(path)) == command
 
 
+# ------------------------------------------------------ followed until the state is healthy
+
+
 def test_options_on_the_command_line_are_carried_like_variables(
     root: Path, cnnpaper: Callable[..., Any]
 ) -> None:
     (root / "my data").mkdir()
-    answer = cnnpaper("train", "--model", "alexnet", "--study", "smoke", "--variant", "no",
-                      "--data-dir", "my data")  # fmt: skip
-    assert answer.code == 2
     answer = cnnpaper("train", "--model", "alexnet", "--epochs", "2", "--data-dir", "my data")
-    assert f"make data SET=original DATA_DIR={shlex.quote('my data')}" in answer.err or (
-        "make data DATA_DIR='my data'" in answer.err
-    )
-
-
-# ------------------------------------------------------ followed until the state is healthy
-
-TINY = """
-networks = ["mobilenet_v2"]
-seeds = [0]
-epochs = 8
-threads = 1
-data = { set = "synthetic", train_images = 64, validation_images = 32, test_images = 32 }
-[override.precision]
-value = "float32"
-why = "fast on every processor"
-[override.batch_size]
-value = 32
-why = "two steps an epoch"
-"""
-
-
-@pytest.fixture
-def tiny(root: Path) -> Path:
-    """A repository with a study of one small run."""
-    (root / "experiments" / "study" / "tiny.toml").write_text(TINY, "utf-8")
-    return artifact.set_up(root)
-
-
-def epochs_of(path: Path) -> int:
-    """How many epochs a log that is being written has."""
-    return path.read_bytes().count(b'"kind":"epoch"') if path.exists() else 0
+    assert "make data DATA_DIR='my data'" in answer.err
 
 
 @pytest.mark.train
-def test_a_stopped_run_says_how_to_resume_and_that_resumes_it(tiny: Path) -> None:
-    path = tiny / "results" / "log" / "tiny" / "mobilenet_v2-s0" / log.LOG_NAME
-    command = (
-        f"exec {shlex.quote(sys.executable)} -m cnnpaper train --model mobilenet_v2 --study tiny "
-        "--gpus cpu --data-dir 'no $data'"
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before = epochs_of(path)
-        process = subprocess.Popen(
-            ["sh", "-c", command],
-            cwd=tiny,
-            env=artifact.outside(),
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        while epochs_of(path) == before:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-        os.killpg(process.pid, number)  # as a terminal does
-        _, said = process.communicate()
-        assert process.returncode != 0  # make has a code of its own
-        (advised,) = re.findall(r"resume: (make .*)$", said, re.MULTILINE)
-        assert "GPUS=cpu" in advised
-        assert advised.endswith("STUDY=tiny SEEDS=0")
-        command = f"exec {advised}"
-    done = artifact.shell(advised, tiny)
-    assert done.returncode == 0, done.stderr
-    assert "resuming at epoch" in done.stderr
-    assert log.read_run(path).result is not None
-
-
-@pytest.mark.train
-def test_a_damaged_or_finished_log_says_what_to_type_and_that_makes_it_whole(tiny: Path) -> None:
-    path = tiny / "results" / "log" / "tiny" / "mobilenet_v2-s0" / log.LOG_NAME
-    first = artifact.shell("make mobilenet_v2 STUDY=tiny", tiny)
+def test_a_damaged_or_finished_log_says_what_to_type_and_that_makes_it_whole(root: Path) -> None:
+    spec = tiny.add_to(artifact.set_up(root), steps=10)
+    path = spec.folder(root) / log.LOG_NAME
+    first = artifact.shell("make tiny STUDY=small GPUS=cpu", root)
     assert first.returncode == 0, first.stderr
     whole = path.read_bytes()
     for damaged in (whole.replace(b'"kind":"step"', b'"kind":"stop"', 1), whole + b"x"):
@@ -279,57 +178,11 @@ def test_a_damaged_or_finished_log_says_what_to_type_and_that_makes_it_whole(tin
         with pytest.raises(log.LogError) as error:
             log.read_run(path)
         (command,) = artifact.commands_in(str(error.value))
-        done = artifact.shell(command, tiny)
+        done = artifact.shell(command, root)
         assert done.returncode == 0, done.stderr
         assert log.read_run(path).result is not None
-    again = artifact.shell("make mobilenet_v2 STUDY=tiny", tiny)
+    again = artifact.shell("make tiny STUDY=small", root)
     (command,) = artifact.commands_in(again.stdout)
-    over = artifact.shell(command, tiny)
+    over = artifact.shell(command, root)
     assert over.returncode == 0
     assert "starting over; previous log saved as run.jsonl." in over.stderr
-
-
-@pytest.mark.train
-@pytest.mark.parametrize("damage", ["cut", "a batch less", "no folder"])
-def test_damaged_images_are_fetched_as_told_and_then_read(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
-    pytest.importorskip("pyarrow")
-    from tests.data import cifar_files as files
-
-    before = (
-        f"sys.path.append({str(PACKAGE.parent)!r})\n"
-        "import pytest\nfrom tests.data import cifar_files as files\n"
-        "files.stand_in(pytest.MonkeyPatch(), 100)"
-    )
-    made = files.stand_in(monkeypatch, 100)
-    mirror = tmp_path / "mirror"
-    files.write_form("python archive", mirror, made)
-    archive = next(mirror.iterdir())
-    archive.rename(mirror / "cifar-10-python.tar.gz")
-    place = root / "my images"
-    files.write_form("python", place, made)
-    batch = place / "cifar-10-batches-py" / "data_batch_3"
-    if damage == "no folder":
-        shutil.rmtree(place)
-    elif damage == "cut":
-        batch.write_bytes(batch.read_bytes()[:100])
-    else:
-        batch.unlink()
-    near = mirror / "cifar-10-python.tar.gz"
-    pin = (
-        "from cnnpaper.data import mirrors\n"
-        "mirrors.MIRRORS['original'] = "
-        f"(mirrors.Mirror('near', {{{near.name!r}: {near.as_uri()!r}}}),)"
-    )
-    artifact.set_up(root, before=f"{before}\n{pin}")
-    first = artifact.shell("make alexnet EPOCHS=1 DATA_DIR='my images'", root)
-    if damage != "no folder":  # a damaged copy is seen when it is read
-        first = artifact.shell("make data DATA_DIR='my images'", root)
-    assert first.returncode == 2, first
-    (command,) = artifact.commands_in(first.stderr)
-    second = artifact.shell(command, root)
-    assert second.returncode == 0, second.stderr
-    third = artifact.shell("make data DATA_DIR='my images'", root)
-    assert third.returncode == 0, third.stderr
-    assert ("not used" in third.stdout) == (damage != "no folder")

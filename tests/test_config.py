@@ -11,8 +11,10 @@ import pytest
 
 from cnnpaper import config
 from cnnpaper.files import UserError
+from tests.conftest import REPOSITORY
+from tests.test_bad_input import refused
+from tests.tiny import edit
 
-REPOSITORY = Path(__file__).parents[1]
 RECIPE = (REPOSITORY / "experiments" / "recipe.toml").read_text("utf-8")
 TINY = """\
 name = "Tiny-Net"
@@ -141,15 +143,6 @@ def test_an_arm_that_refines_has_the_runs_that_it_is_given(root: Path) -> None:
     assert names == ["arms/short/tiny-rate0.4-s0", "arms/short/tiny-rate0.4-s1"]
 
 
-def test_identity_is_without_names_and_threads_and_survives_json(root: Path) -> None:
-    spec = runs(root, "trial")[0]
-    named = {"study": "another", "arm": "short", "variant": "b", "threads": 8, "model": "x"}
-    assert spec.model_copy(update=named).identity() == spec.identity()
-    for change in ({"seed": 1}, {"steps": 9}, {"builder": "other"}):
-        assert spec.model_copy(update=change).identity() != spec.identity()
-    assert config.RunSpec.model_validate_json(spec.model_dump_json()) == spec
-
-
 def test_single_study_is_made_of_the_runs_in_its_folder(root: Path) -> None:
     for run in ("tiny-s3", "other-s0", "tiny-s12", "unknown-s1", "notes"):
         (root / "results" / "log" / "single-10ep-b8" / run).mkdir(parents=True)
@@ -207,6 +200,8 @@ def test_forms_of_a_file_that_mean_the_same(root: Path, form: str) -> None:
 # ----------------------------------------------------------------------------- what is wrong
 
 MISTAKES = {
+    "too long a number": ("recipe", "= 64", "= " + "9" * 5000, "not valid TOML"),
+    "deep": ("recipe", "= 64", "= " + "[" * 5000, "not valid TOML"),
     "near key": ("recipe", "momentum =", "momentun =", "unknown key 'momentun'; did you mean 'mom"),
     "missing": ("recipe", "momentum = 0.9\n", "", "key 'momentum' is missing"),
     "text": ("recipe", "= 64", '= "64"', "batch_size = '64': input should be a valid integer"),
@@ -247,26 +242,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("file, old, new, expected", MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_name_file_key_value_and_remedy(root: Path, file, old, new, expected) -> None:
+def test_mistakes_name_file_key_value_and_remedy(
+    root: Path, cnnpaper, monkeypatch, file, old, new, expected
+) -> None:
     name = f"study/{file}.toml" if file in ("trial", "arms") else f"{file}.toml"
-    path = root / "experiments" / name
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), "utf-8")
+    edit(root / "experiments" / name, old, new)
+    monkeypatch.chdir(root)
     study = "arms" if file == "arms" else "trial"
-    found = message(lambda: runs(root, study))
-    assert str(path) in found
-    assert expected in found
-
-
-def test_names_that_are_not_there(root: Path) -> None:
-    assert "did you mean 'trial'?" in message(lambda: config.load_study(root, "trail"))
-    assert "unknown network 'tinny'; did you mean 'tiny'?" in message(
-        lambda: config.load_experiment(root, "tinny")
-    )
-    path = root / "experiments" / "recipe.toml"
-    path.write_bytes(RECIPE.encode("utf-16"))
-    said = message(lambda: config.load_recipe(root))
-    assert said == f"{path}: not UTF-8 at byte 0; save it as UTF-8"
-    path.unlink()
-    assert "cannot be read (No such file" in message(lambda: config.load_recipe(root))
+    refused(cnnpaper, root, ("status", "--study", study), (f"experiments/{name}", expected))

@@ -191,23 +191,6 @@ def test_a_suspension_is_no_training_time() -> None:
 # --------------------------------------------------------------------------- memory and signals
 
 
-@pytest.mark.parametrize(
-    "error,memory",
-    [
-        (MemoryError(), True),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"), True),
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
-        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), True),
-        (RuntimeError("shape mismatch"), False),
-        (OSError(errno.ENOSPC, "No space left"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_what_was_missing_is_known_by_the_error(error: Exception, memory: bool) -> None:
-    assert files.memory_ran_out(error) == memory
-
-
 def test_signals_that_were_ignored_stay_ignored() -> None:
     from cnnpaper.runs import machine
 

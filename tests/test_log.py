@@ -124,15 +124,6 @@ def test_a_metric_that_is_not_finite_is_null_with_its_name() -> None:
     assert '"loss":null' in log.encode(step)
 
 
-def test_cutting_keeps_whole_lines(path: Path) -> None:
-    path.write_bytes(b"one\ntwo\nthree\nhal")
-    assert log.whole_lines(path) == 3
-    assert log.cut_to(path, 3) == 3
-    assert log.cut_to(path, 2) == 6
-    assert path.read_bytes() == b"one\ntwo\n"
-    assert log.cut_to(path, 5) == 0
-
-
 # ------------------------------------------------------------------------------ predictions
 
 
@@ -222,20 +213,3 @@ def test_the_text_is_in_the_form_of_2023(path: Path, lines) -> None:
         "Training complete in 3m 28s\nBest val Acc: 0.449057\n"
         "test Loss: 1.7500 Acc: 0.4400\n"
     )
-
-
-@pytest.mark.parametrize(
-    "place, command",
-    [
-        ("s/alexnet-s0", "make alexnet STUDY=s SEEDS=0 FORCE=1"),
-        ("s/short/resnet18-s3", "make resnet18 STUDY=s ARM=short SEEDS=3 FORCE=1"),
-        ("s/a/vgg16-rate0.05-s9", "make vgg16 STUDY=s ARM=a SEEDS=9 VARIANT=rate0.05 FORCE=1"),
-        ("한글 연구/alexnet-s0", "make alexnet STUDY='한글 연구' SEEDS=0 FORCE=1"),
-    ],
-)
-def test_the_command_that_trains_the_run_at_a_place(
-    tmp_path: Path, monkeypatch, place: str, command: str
-) -> None:
-    monkeypatch.delenv("DATA_DIR", raising=False)
-    path = tmp_path / "results" / "log" / place / "run.jsonl"
-    assert log.again_at(path, FORCE=1) == command

@@ -17,13 +17,6 @@ TEXT = artifact.MAKEFILE.read_text("utf-8")
 NASTY = "my 'data' $HOME % \"x\""
 
 
-@pytest.fixture
-def record(root: Path, tmp_path: Path) -> Path:
-    """Where the stand-ins of ``root`` record how Python is called."""
-    artifact.set_up(root, record=tmp_path / "record")
-    return tmp_path / "record"
-
-
 def test_the_help_lists_every_target_network_and_variable(root: Path) -> None:
     done = artifact.shell("make", root)
     assert done.returncode == 0, done.stderr
@@ -110,14 +103,6 @@ def test_a_network_that_is_called_like_a_target_is_refused(root: Path) -> None:
     done = artifact.shell("make", root)
     assert done.returncode == 2
     assert 'experiments/report.toml: "report" is a target' in done.stderr
-
-
-def test_files_of_editors_are_no_networks(root: Path) -> None:
-    for name in (".#alexnet.toml", "._vgg16.toml", ".hidden.toml"):
-        (root / "experiments" / name).touch()
-    done = artifact.shell("make", root)
-    assert done.returncode == 0, done.stderr
-    assert "hidden" not in done.stdout
 
 
 def test_a_run_that_the_system_killed_says_why(root: Path) -> None:

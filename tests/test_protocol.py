@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import artifact
+
 ROOT = Path(__file__).resolve().parents[1]
-NOBODY = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER")
-          for what in ("NAME", "EMAIL")}  # fmt: skip
 
 
 def git(root: Path, *arguments: str) -> tuple[bool, str]:
     """Did it succeed, and what did it print?"""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | NOBODY
-    environment["GIT_CONFIG_GLOBAL"] = os.devnull
-    command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = artifact.git(root, *arguments)
     return done.returncode == 0, done.stdout.strip()
 
 

@@ -68,41 +68,8 @@ def test_rates_beyond_the_grid_have_no_last_bits() -> None:
     assert tried == (0.1, 0.3, 0.9)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Stage 1 is done: 0.05 is the best of AlexNet, 0.2 (an end) that of ResNet-18."""
-    return fabricate.tuning(
-        tmp_path,
-        stage1={
-            "alexnet": {0.05: 0.40, 0.1: 0.39, 0.2: 0.2},
-            "resnet18": {0.05: 0.5, 0.1: 0.6, 0.2: 0.65},
-        },
-    )
-
-
-def test_logs_decide_what_is_tried(root: Path) -> None:
-    study = load_study(root, "tuning")
-    assert tuning.refined(root, study) == {
-        ("stage2", "alexnet"): (0.025, 0.05, 0.1),
-        ("stage2", "resnet18"): (0.1, 0.2, 0.4),
-    }
-    names = [spec.path for spec in tuning.declared(root, study)]
-    assert len(names) == 2 * 4 + 2 * 3
-    assert "tuning/stage2/resnet18-rate0.4-s100" in names
-    assert tuning.winner(root, study, "alexnet") is None
-
-
-def test_winner_from_logs(root: Path) -> None:
-    study = load_study(root, "tuning")
-    stage2 = {"alexnet": {0.025: 0.5, 0.05: None, 0.1: 0.49}}  # None: diverged, scores 0.1
-    fabricate.tuning(root, stage2=stage2)
-    assert tuning.winner(root, study, "alexnet") is None  # 0.025 is an end
-    fabricate.tuning(root, stage2={"alexnet": {0.0125: 0.3}})
-    assert tuning.winner(root, study, "alexnet") == 0.025
-    assert tuning.winner(root, study, "resnet18") is None
-
-
-def test_unfinished_logs_do_not_count(root: Path) -> None:
+def test_unfinished_logs_do_not_count(tmp_path: Path) -> None:
+    root = fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
     path = root / "results/log/tuning/stage1/alexnet-rate0.2-s100/run.jsonl"
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-1]), "utf-8")
@@ -115,26 +82,8 @@ def test_unfinished_logs_do_not_count(root: Path) -> None:
         tuning.refined(root, study)
 
 
-def _override(root: Path, value: float) -> None:
-    path = root / "experiments/alexnet.toml"
-    text = path.read_text("utf-8").split("[override")[0]
-    added = f'[override.peak_learning_rate]\nvalue = {value}\nfrom = "tuning"\n'
-    path.write_text(text + added, "utf-8")
-
-
-def test_an_override_from_tuning_is_the_winner(root: Path) -> None:
-    _override(root, 0.025)
-    with pytest.raises(UserError, match=r"alexnet\.toml.*peak_learning_rate.*has not decided"):
-        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
-    stage2 = {"alexnet": {0.025: 0.5, 0.05: 0.6, 0.1: 0.4}}
-    fabricate.tuning(root, stage2=stage2)
-    with pytest.raises(UserError, match=r"= 0\.025: study 'tuning' chose 0\.05\n.*value = 0\.05"):
-        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
-    _override(root, 0.05)
-    tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
-
-
-def test_a_study_that_does_not_tune_the_key(root: Path) -> None:
+def test_a_study_that_does_not_tune_the_key(tmp_path: Path) -> None:
+    root = fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
     path = root / "experiments/alexnet.toml"
     text = path.read_text("utf-8").split("[override")[0]
     path.write_text(text + '[override.momentum]\nvalue = 0.8\nfrom = "tuning"\n', "utf-8")

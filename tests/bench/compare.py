@@ -17,14 +17,13 @@ import click
 import torch
 from tabulate import tabulate
 
-from cnnpaper import cli, timings, tuning
+from cnnpaper import cli, tuning
 from cnnpaper.config import Arm, RunSpec, Study, load_study, run_spec
 from cnnpaper.files import UserError, append_line
 from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
-from cnnpaper.runs.timing import ROUNDS, STEPS, WARMUP, Worker, finished, rounds, timed
+from cnnpaper.runs.timing import ROUNDS, STEPS, Worker, finished, rounds, timed
 from cnnpaper.study.stats import median_interval
-from cnnpaper.study.status import duration
 from tests.bench import plain
 from tests.bench.plain import CELLS, Cell
 
@@ -66,15 +65,14 @@ def our_run(study: Study, model: str, seed: int | None = None) -> RunSpec:
 
 def measure(spec: RunSpec, data_dir: Path) -> Line:
     """One network: the best number of workers for each cell, then all cells beside ours."""
-    tried: dict[str, dict[int, float]] = {}
     best: list[Cell] = []
     for cell in CELLS:
         each = [replace(cell, workers=count) for count in WORKERS]
         with contextlib.ExitStack() as stack:
             processes = [stack.enter_context(_process(spec, data_dir, one)) for one in each]
             found = medians(processes, WORKER_ROUNDS, f"{spec.model}, workers for {cell.name}")
-        tried[cell.name] = dict(zip(WORKERS, map(statistics.median, found), strict=True))
-        best.append(min(each, key=lambda one: tried[one.name][one.workers]))
+        seconds = dict(zip(each, map(statistics.median, found), strict=True))
+        best.append(min(each, key=lambda one, seconds=seconds: seconds[one]))
     with contextlib.ExitStack() as stack:
         ours = stack.enter_context(Worker(timed, ROOT, spec, data_dir, "cpu"))
         others = [stack.enter_context(_process(spec, data_dir, cell)) for cell in best]
@@ -85,9 +83,8 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
         **timing.model_dump(mode="json", include=kept | {"precision", "memory_format"}),
         "contended": timing.contended,
         "steps": STEPS,
-        "tried_s": tried,
         "workers": {cell.name: cell.workers for cell in best},
-        "round_s": dict(zip((OURS, *tried), found, strict=True)),
+        "round_s": dict(zip((OURS, *(cell.name for cell in best)), found, strict=True)),
     }
 
 
@@ -104,40 +101,37 @@ def medians(processes: Sequence[Worker], count: int, what: str) -> list[list[flo
     return [list(one) for one in zip(*found, strict=True)]
 
 
-class Speed:
-    """What was measured of one network."""
-
-    def __init__(self, line: Line) -> None:
-        self.line = line
-        self.step_s = {name: statistics.median(each) for name, each in line["round_s"].items()}
-        cells = [replace(cell, workers=line["workers"][cell.name]) for cell in CELLS]
-        self.fastest = min(cells, key=lambda cell: self.step_s[cell.name])
-
-    def ratio(self, cell: str) -> tuple[float, tuple[float, float]]:
-        """Step time of a cell over ours, round by round: the median and its interval."""
-        both = zip(self.line["round_s"][cell], self.line["round_s"][OURS], strict=True)
-        return median_interval([a / b for a, b in both])
+def measured() -> dict[str, Line]:
+    """Network → its newest line of speed."""
+    return {line["model"]: line for line in lines("speed")}
 
 
-def speed_of(model: str) -> Speed | None:
-    found = [line for line in lines("speed") if line["model"] == model]
-    return Speed(found[-1]) if found else None
+def fastest(speed: Line) -> Cell:
+    """The cell with the shortest step, with its workers."""
+    cells = [replace(cell, workers=speed["workers"][cell.name]) for cell in CELLS]
+    return min(cells, key=lambda cell: statistics.median(speed["round_s"][cell.name]))
+
+
+def ratio(speed: Line, cell: str) -> tuple[float, tuple[float, float]]:
+    """Step time of a cell over ours, round by round: the median and its interval."""
+    both = zip(speed["round_s"][cell], speed["round_s"][OURS], strict=True)
+    return median_interval([a / b for a, b in both])
 
 
 # ---------------------------------------------------------------------------------- accuracy
 
 
-def planned(study: Study, model: str, speed: Speed) -> list[Line]:
+def planned(study: Study, model: str, speed: Line) -> list[Line]:
     """The runs that two stages and the seeds ask for by now; finished ones as they were written.
 
     A run has the steps of ours in the same arm over the ratio of the step times: the same minutes.
     """
     done = {line["run"]: line for line in lines("accuracy")}
-    cell = speed.fastest
+    cell = fastest(speed)
 
     def run(name: str | None, arm: Arm, rate: float, seed: int) -> Line:
         assert isinstance(arm.steps, dict)
-        steps = max(1, round(arm.steps[model] / speed.ratio(cell.name)[0]))
+        steps = max(1, round(arm.steps[model] / ratio(speed, cell.name)[0]))
         run = f"{model}/{name}/rate{rate:g}-s{seed}, {steps} steps, {cell.name}"
         values = {"run": run, "model": model, "stage": name, "rate": rate, "seed": seed}
         return done.get(run, {**values, "steps": steps})
@@ -188,26 +182,24 @@ def do_run(spec: RunSpec, wanted: Line, cell: Cell, data_dir: Path) -> Line:
 
 def table(study: Study) -> str:
     """What was measured, as Markdown: speed, then what the recipe makes of the same minutes."""
-    rows, notes = [], []
+    rows, notes, speeds = [], [], measured()
     for model in study.networks:
-        if (speed := speed_of(model)) is None:
+        if (speed := speeds.get(model)) is None:
             continue
-        steps, ms = (
-            our_run(study, model).steps,
-            {k: f"{1000 * s:.0f}" for k, s in speed.step_s.items()},
-        )
-        name = "ours: {precision} {memory_format}".format(**speed.line)
+        steps = our_run(study, model).steps
+        ms = {k: f"{1000 * statistics.median(s):.0f}" for k, s in speed["round_s"].items()}
+        name = "ours: {precision} {memory_format}".format(**speed)
         rows.append([model, name, "", ms[OURS], "1", steps, _ours(study, model)])
-        for cell, count in speed.line["workers"].items():
-            ratio, (low, high) = speed.ratio(cell)
+        for cell, count in speed["workers"].items():
+            times, (low, high) = ratio(speed, cell)
             score = ""
-            if cell == speed.fastest.name and model in TRAINED:
+            if cell == fastest(speed).name and model in TRAINED:
                 runs = planned(study, model, speed)
                 score = _mean([_score(line) for line in runs if line["stage"] == ARM])
-            interval = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-            row = [f"plain: {cell}", count, ms[cell], interval, round(steps / ratio), score]
+            interval = f"{times:.2f} ({low:.2f} to {high:.2f})"
+            row = [f"plain: {cell}", count, ms[cell], interval, round(steps / times), score]
             rows.append([model, *row])
-        notes.append(_note(speed.line))
+        notes.append(_note(speed))
     if not rows:
         raise UserError("nothing was measured yet: python -m tests.bench.plain speed")
     head = ["network", "loop", "workers", "speed: ms a step", "over ours", "steps in T",
@@ -243,10 +235,6 @@ def _mean(scores: list[float | None]) -> str:
 
 # ----------------------------------------------------------------------------------- commands
 
-models_option = click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="One network; may be repeated."
-)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
 def commands() -> None:
@@ -264,10 +252,8 @@ def commands() -> None:
 
 @commands.command()
 @cli.study_option()
-@models_option
 @cli.data_dir_option
-@cli.until_option
-def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | None) -> None:
+def speed(study: str, data_dir: Path) -> None:
     """How long a step takes, on an idle machine.
 
     Four cells of the plain loop (float32 or bfloat16, contiguous or channels_last) beside ours,
@@ -276,50 +262,32 @@ def speed(study: str, models: tuple[str, ...], data_dir: Path, until: float | No
     whole or not at all.
     """
     plan = load_study(ROOT, study)
-    for model in models or plan.networks:
-        spec = our_run(plan, model)
-        if speed_of(model) is not None:
+    for model in plan.networks:
+        if model in measured():
             click.echo(f"{model}: measured already")
             continue
-        # a step of the plain loop takes up to three times ours, in the mean less than twice
-        step_s = 2 * (timings.estimate_s(ROOT, spec) or 0.0) / spec.steps
-        count = len(CELLS) * len(WORKERS) * WORKER_ROUNDS + (len(CELLS) + 1) * ROUNDS
-        if _starts(model, count * (STEPS + WARMUP) * step_s, until):
-            with launch.device_lock("cpu", torch.device("cpu")):
-                write("speed", measure(spec, data_dir))
+        with launch.device_lock("cpu", torch.device("cpu")):
+            write("speed", measure(our_run(plan, model), data_dir))
 
 
 @commands.command()
 @cli.study_option()
-@models_option
 @cli.data_dir_option
-@cli.until_option
-def accuracy(study: str, models: tuple[str, ...], data_dir: Path, until: float | None) -> None:
+def accuracy(study: str, data_dir: Path) -> None:
     """Validation accuracy of the plain loop after the minutes of arm short, three seeds.
 
     ResNet-18 and VGG-16, in the cell that is fastest for them. The rate is found as ours is, by the
     two stages of study tuning: the same rates, the same minutes. No test image is read.
     """
     plan = load_study(ROOT, study)
-    for model in models or TRAINED:
-        spec, known = our_run(plan, model), speed_of(model)
-        if known is None:
+    for model in TRAINED:
+        if (known := measured().get(model)) is None:
             raise UserError(f"{model}: its speed comes first: python -m tests.bench.plain speed")
         while wanted := [run for run in planned(plan, model, known) if "val_acc" not in run]:
-            needs = wanted[0]["steps"] * known.step_s[known.fastest.name]
-            if not _starts(wanted[0]["run"], needs, until):
-                break
+            click.echo(wanted[0]["run"])
             with launch.device_lock("cpu", torch.device("cpu")):
-                write("accuracy", do_run(spec, wanted[0], known.fastest, data_dir))
-        else:
-            click.echo(f"{model}: complete")
-
-
-def _starts(what: str, needs: float, until: float | None) -> bool:
-    late = until is not None and time.time() + needs > until
-    about = f"about {duration(needs)}" if needs else "nobody knows how long"
-    click.echo(f"{what}: {about}{'; not started, since it would end too late' if late else ''}")
-    return not late
+                write("accuracy", do_run(our_run(plan, model), wanted[0], fastest(known), data_dir))
+        click.echo(f"{model}: complete")
 
 
 @commands.command()

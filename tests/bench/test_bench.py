@@ -12,10 +12,11 @@ from cnnpaper import config
 from cnnpaper.paper import build, tex
 from cnnpaper.paper.compose import compose
 from cnnpaper.study.load import load
-from tests import fabricate
 from tests.conftest import REPOSITORY
+from tests.paper import invent
+from tests.paper.conftest import ARMS
 
-NAME = "invented"
+NAME = "reference"
 STEPS = 8
 
 
@@ -28,15 +29,8 @@ def _only_when_asked(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A study as large as the reference one: 44 runs with predictions."""
-    arms = {
-        "short": {"epochs": 2, "seeds": [0, 1, 2, 3, 4]},
-        "equal": {"epochs": 2, "seeds": [0, 1, 2]},
-        "long": {"epochs": 6, "seeds": [0, 1, 2]},
-    }
-    contrast = 'contrast = { arm = "short", baseline = "resnet18" }'
-    images = (45_000, 5_000, 10_000)
-    plan = fabricate.Plan(name=NAME, arms=arms, images=images, more=contrast)
-    return fabricate.study(tmp_path / "repository", plan, code=True)
+    invent.study(tmp_path, invent.Shape(arms=ARMS, images=(45_000, 5_000, 10_000)))
+    return tmp_path
 
 
 def test_reading_the_logs(benchmark: Any, place: Path) -> None:

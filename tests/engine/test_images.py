@@ -104,14 +104,6 @@ def test_first_weights_have_the_distributions_of_the_rule() -> None:
     assert not norm.bias.any()
 
 
-def test_first_weights_are_a_function_of_the_generator_alone() -> None:
-    torch.manual_seed(3)
-    first = build("alexnet").state_dict()
-    torch.manual_seed(3)
-    second = build("alexnet").state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
 def test_a_layer_that_the_rule_does_not_know_is_refused() -> None:
     with pytest.raises(TypeError, match="PReLU"):
         initialise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU()))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from cnnpaper.figures import architecture, style
+from cnnpaper.figures import architecture
 from cnnpaper.figures.architecture import Block, Cell, architecture_alt, architectures, stages
 from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Layer, Network
+from tests import fabricate
+from tests.figures.layout import check_layout, texts
 
-from .samples import check_layout, network, texts
-from .test_results import KOREAN
-
+NETWORKS = fabricate.networks()
 NAMES = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
-OTHERS = ("densenet121", "inception_v3", "mobilenet_v2")
 
 
 def summary(name: str) -> list[tuple[str, list[str]]]:
@@ -30,7 +27,7 @@ def summary(name: str) -> list[tuple[str, list[str]]]:
                 for part in stage.parts
             ],
         )
-        for stage in stages(network(name))
+        for stage in stages(NETWORKS[name])
     ]
 
 
@@ -57,7 +54,7 @@ def test_pixels_of_stages() -> None:
 
 
 def block(name: str, stage: int, part: int) -> Block:
-    found = stages(network(name))[stage].parts[part]
+    found = stages(NETWORKS[name])[stage].parts[part]
     assert isinstance(found, Block)
     return found
 
@@ -78,19 +75,19 @@ def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
     branches = block("inception_v3", -2, -1).branches
     columns = [[len(column) for column in branch] for branch in branches]
     assert columns == [[1], [1, 2], [1, 1, 2], [1]]
-    alt = architecture_alt("Inception-v3", network("inception_v3"))
+    alt = architecture_alt("Inception-v3", NETWORKS["inception_v3"])
     assert "1×7 192" in alt
     assert "(pool ↓)" in alt  # the pool that the network calls as a function
     assert "1×1 384 then 1×3 384 concatenated with 1×3 384" in alt
 
 
-@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_is_in_a_panel(name: str) -> None:
-    assert sum(stage.parameters for stage in stages(network(name))) == network(name).parameters
+    assert sum(stage.parameters for stage in stages(NETWORKS[name])) == NETWORKS[name].parameters
 
 
 def test_four_networks_are_one_figure_of_four_rows() -> None:
-    figure = architectures({text: network(name) for name, text in NAMES.items()})
+    figure = architectures({text: NETWORKS[name] for name, text in NAMES.items()})
     check_layout(figure)
     shown = texts(figure)
     assert [text for text in shown if text in NAMES.values()] == list(NAMES.values())
@@ -99,16 +96,6 @@ def test_four_networks_are_one_figure_of_four_rows() -> None:
     for word in ("conv", "pointwise", "pool", "linear", "add", "cat", "optional", "repeated"):
         assert ENGLISH[word] in drawn
     assert ENGLISH["depthwise"] not in drawn  # the legend has what is drawn only
-
-
-@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
-def test_any_network_fits(name: str) -> None:
-    check_layout(architectures({"x" * 60: network(name)}, KOREAN))
-
-
-def test_same_bytes_twice() -> None:
-    drawn = [architectures({"ResNet-18": network("resnet18")}) for _ in "12"]
-    assert style.render(drawn[0], "pdf") == style.render(drawn[1], "pdf")
 
 
 # ------------------------------------------------------------------------------- odd networks
@@ -141,19 +128,8 @@ def test_a_mesh_is_one_branch_of_columns() -> None:
     assert [[len(column) for column in branch] for branch in part.branches] == [[2, 2]]
 
 
-def test_branches_right_at_the_input() -> None:
-    (stage,) = stages(odd("ab", "ia ib a+ b+ i+ +o"))
-    (part,) = stage.parts
-    assert isinstance(part, Block)
-    assert sorted(map(len, part.branches)) == [0, 1, 1]
-    check_layout(architectures({"N": odd("ab", "ia ib a+ b+ i+ +o")}))
-
-
 def test_alternative_text_names_every_part() -> None:
     assert architecture_alt("N", odd("ab", "ia ab b+ a+ +o")) == (
         "N, from input to output: output 8×8 pixels, 72 parameters "
         "(3×3 4 then block of the input itself added to (3×3 4))."
     )
-    for name in NAMES:
-        alt = architecture_alt(NAMES[name], network(name), KOREAN)
-        assert re.search("[가-힣]", alt)

@@ -11,7 +11,6 @@ from pathlib import Path
 import matplotlib as mpl
 import pikepdf
 import pytest
-from matplotlib.lines import Line2D
 
 from cnnpaper.figures import style
 from cnnpaper.files import UserError
@@ -83,19 +82,6 @@ def test_twelve_networks_are_distinct_without_colour_and_keep_their_looks() -> N
     assert len({look.marker for look in looks.values()}) == 12
     assert len({(look.colour, look.dash) for look in looks.values()}) == 12
     assert [style.looks(names[:4])[n] for n in names[:4]] == [looks[n] for n in names[:4]]
-
-
-def test_a_legend_is_read_row_by_row() -> None:
-    with style.settings():
-        figure = style.new_figure(60, 20)
-        handles = [Line2D([], [], label=f"a long name {n}") for n in range(5)]
-        made = style.legend(figure, handles, loc="outside upper left")
-    figure.draw_without_rendering()
-    places = {t.get_text()[-1]: t.get_window_extent() for t in made.get_texts()}
-    rows = sorted(places, key=lambda n: (-round(places[n].y0), places[n].x0))
-    assert rows == ["0", "1", "2", "3", "4"]
-    assert len({round(place.y0) for place in places.values()}) == 3
-    assert max(place.x1 for place in places.values()) <= figure.bbox.width
 
 
 @pytest.mark.parametrize(

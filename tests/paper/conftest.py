@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cnnpaper.paper import compose as compose_module
 from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.study.load import StudyData
 from tests.paper import invent
@@ -30,15 +28,8 @@ def compose(tmp_path: Path) -> Callable[..., Composed]:
 
 
 @pytest.fixture
-def tiny_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Path]:
-    """A repository of one small study, whose logs are invented as an edition of it is built."""
-
-    def make(edition: Any) -> Path:
-        shape = invent.Shape(models={"resnet18": "ResNet-18"}, arms={"": (3, 1)}, contrast=False,
-                             extras=False, name="tiny")  # fmt: skip
-        data, found = invent.study(tmp_path, shape)
-        made = lambda *_, draw=True, **__: Composer(data, found, edition, draw=draw).document()  # noqa: E731
-        monkeypatch.setattr(compose_module, "compose", made)
-        return tmp_path
-
-    return make
+def tiny_paper(tmp_path: Path) -> Path:
+    """A repository of one small study."""
+    shape = invent.Shape(models={"resnet18": ""}, arms={"": (3, 1)}, contrast=False, name="tiny")
+    invent.study(tmp_path, shape)
+    return tmp_path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def root(tiny_paper: Callable[[str], Path]) -> Path:
-    return tiny_paper("en")
-
-
 def quiet(_: str) -> None:
     """Says nothing."""
 
 
-def test_it_holds_all_that_a_publisher_needs_and_no_comment(root: Path) -> None:
-    path = bundle.bundle(root, "tiny", say=quiet)
-    assert path == root / "build" / "report" / "tiny" / "CNN_report.tar.gz"
+def test_it_holds_all_that_a_publisher_needs_and_no_comment(tiny_paper: Path) -> None:
+    path = bundle.bundle(tiny_paper, "tiny", say=quiet)
+    assert path == tiny_paper / "build" / "report" / "tiny" / "CNN_report.tar.gz"
     with tarfile.open(path) as archive:
         files = {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]
     assert {"paper.tex", "ledger.tex", "cnnpaper.sty", "README", "anc/runs.csv"} <= set(files)
@@ -41,17 +35,17 @@ def test_it_holds_all_that_a_publisher_needs_and_no_comment(root: Path) -> None:
     assert b"NanumMyeongjo" in files["README"]
     assert b"\\bibliography" not in files["paper.tex"]
     first = path.read_bytes()
-    bundle.bundle(root, "tiny", say=quiet)
+    bundle.bundle(tiny_paper, "tiny", say=quiet)
     assert path.read_bytes() == first
 
 
 def test_a_bundle_that_gives_another_paper_is_refused(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_paper: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle, "COMMENT", re.compile(rb"(Introduc)tion"))
     with pytest.raises(UserError, match=r"gives another paper than CNN_report-tiny\.pdf"):
-        bundle.bundle(root, "tiny", say=quiet)
-    assert not (root / "build" / "report" / "tiny" / "CNN_report.tar.gz").exists()
+        bundle.bundle(tiny_paper, "tiny", say=quiet)
+    assert not (tiny_paper / "build" / "report" / "tiny" / "CNN_report.tar.gz").exists()
 
 
 def test_a_sign_that_is_no_comment_stays() -> None:

@@ -78,20 +78,21 @@ def test_the_answer_is_what_the_contrast_leaves(
 
 def test_what_equal_time_changes(tmp_path: Path) -> None:
     gain = Gain(arms=("equal", "short"), model="alexnet", difference=0.05, interval=None)
-    said = claims(tmp_path, lambda found: replace(found, speed=(gain,))).speed()
+    said = claims(tmp_path, lambda found: replace(found, speed=(gain,), same=())).speed()
     assert str(said).replace(NBSP, " ") == (
         "From “equal epochs” to “short”, mean test accuracy changes by +5.00 points for AlexNet."
     )
 
 
 def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
+    """Six epochs of 704 steps of 0.15 and 0.27 s."""
     rows = (Distance(arm="long", model="vgg16", difference=0.0125, interval=(0.001, 0.024)),
             Distance(arm="equal", model="vgg16", difference=-0.5, interval=None))  # fmt: skip
     made = claims(tmp_path, lambda found: replace(found, distances=rows, budget_s={"long": 1500.0}))
     said = str(made.arm(made.values.arm("long"))).replace(NBSP, " ")
     assert "Relative to ResNet-18, mean test accuracy differs by +1.25 points for VGG-16 " in said
     assert "(0.10 to 2.40)" in said
-    assert "the runs took 15.0 minutes for AlexNet, 15.0 minutes for VGG-16" in said
+    assert "the runs took 10.6 minutes for AlexNet, 19.0 minutes for VGG-16" in said
     assert "the runs took" not in str(made.arm(made.values.arm("equal")))
 
 
@@ -105,7 +106,7 @@ def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
 
 
 def test_the_lead_of_the_chosen_rates(tmp_path: Path) -> None:
-    """Of two rates of the last stage, over 5,000 images: √(0.71 · 0.29 / 5000) is 0.64 points."""
+    """Of two rates of the last stage, over 200 images: √(0.71 · 0.29 / 200) is 3.2 points."""
     trials = [
         Trial(stage="stage2", model=model, rate=rate, val_acc=acc, path=f"tuning/{model}-{rate}")
         for model, scores in {"alexnet": (0.69, 0.71), "vgg16": (0.70, 0.695)}.items()
@@ -117,7 +118,7 @@ def test_the_lead_of_the_chosen_rates(tmp_path: Path) -> None:
     assert "ahead of the next best by 2.0 points for AlexNet and 0.5 points for VGG-16" in (
         said.replace(NBSP, " ")
     )
-    assert "about 0.6 points" in said.replace(NBSP, " ")
+    assert "about 3.2 points" in said.replace(NBSP, " ")
 
 
 def test_accuracies_are_listed_or_given_as_a_range(tmp_path: Path) -> None:
@@ -132,21 +133,3 @@ def test_many_networks_give_a_range(tmp_path: Path) -> None:
     models = {f"net{i}": f"Net {chr(65 + i)}" for i in range(8)}
     said = claims(tmp_path, models=models, spread=0.0).accuracies("short")
     assert "are between 65.00" in str(said)
-
-
-@pytest.mark.parametrize(
-    "finished,said",
-    [
-        (0, "0 of 44 declared runs have results."),
-        (9, "9 of 44 declared runs have results; 35 are missing."),
-        (44, "All 44 declared runs have results."),
-    ],
-)
-def test_the_state_of_the_study(tmp_path: Path, finished: int, said: str) -> None:
-    assert str(claims(tmp_path, finished=finished).state()) == said
-
-
-def test_a_diverged_run_is_said_with_its_network(tmp_path: Path) -> None:
-    found = claims(tmp_path, diverged=frozenset({0, 4}))
-    said = str(found.arm(found.values.arms[0]))
-    assert "2 runs of AlexNet diverged and count with the accuracy of chance." in said

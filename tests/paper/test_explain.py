@@ -21,7 +21,7 @@ def test_a_key_leads_to_its_lines(compose: Callable[..., Any]) -> None:
         "  exact     0.78 (fraction)",
         "  computed  mean over seeds of test_acc",
     ]
-    assert "results/log/reference/equal/vgg16-s0/run.jsonl:26" in text
+    assert "results/log/reference/equal/vgg16-s0/run.jsonl:8" in text
 
 
 def test_a_text_leads_to_every_value_that_prints_it(compose: Callable[..., Any]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from lxml import html as lxml_html
@@ -14,13 +13,11 @@ from lxml import html as lxml_html
 from cnnpaper import config
 from cnnpaper.config import read_toml
 from cnnpaper.figures.words import ENGLISH
-from cnnpaper.paper import Edition
+from cnnpaper.paper import EDITIONS
 from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.paper.html import assemble, kept_together
 from cnnpaper.paper.words import PARTICLES, particle
-from cnnpaper.study.analysis import Findings
-from cnnpaper.study.load import StudyData
-from tests import textlogs
+from tests import fabricate, textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 
@@ -38,13 +35,6 @@ READ = {"MAC": "맥", "XeTeX": "제텍"}
 """Abbreviations that are read as words."""
 
 
-def studied(root: Path, shape: dict[str, Any]) -> tuple[StudyData, Findings]:
-    """An invented study that names studies of tuning and precision."""
-    data, found = invent.study(root, invent.Shape(**shape))
-    empty = replace(data, logs={})
-    return replace(data, tuning=empty, precision=empty), found
-
-
 def composed(data: Any, found: Any, edition: Any, draw: bool = False) -> Document:
     return Composer(data, found, edition, draw=draw).document()
 
@@ -52,11 +42,11 @@ def composed(data: Any, found: Any, edition: Any, draw: bool = False) -> Documen
 @pytest.fixture(params=[*SHAPES, "imported"])
 def editions(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Document]:
     if request.param == "imported":
-        invent.repository(tmp_path, invent.Shape())
+        fabricate.repository(tmp_path)
         data, found = textlogs.study(tmp_path, 2)
     else:
-        data, found = studied(tmp_path, SHAPES[request.param])
-    return {edition: composed(data, found, edition) for edition in get_args(Edition)}
+        data, found = invent.study(tmp_path, invent.Shape(**SHAPES[request.param]))
+    return {edition: composed(data, found, edition) for edition in EDITIONS}
 
 
 def test_all_editions_have_the_same_keys_numbers_and_claims(editions: dict[str, Document]) -> None:
@@ -72,7 +62,7 @@ def test_all_editions_have_the_same_keys_numbers_and_claims(editions: dict[str, 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    data, found = studied(tmp_path_factory.mktemp("ko"), SHAPES["whole"])
+    data, found = invent.study(tmp_path_factory.mktemp("ko"), invent.Shape(arms=ARMS))
     made = composed(data, found, "ko.html", draw=True)
     return assemble(data.root, made.files["paper.html"], made.attachments)
 
@@ -126,10 +116,10 @@ def test_every_particle_follows_its_reading(page: str) -> None:
 
 
 def test_large_counts_are_in_units_of_korean(tmp_path: Path) -> None:
-    data, found = studied(tmp_path, SHAPES["whole"])
-    made = composed(data, found, "ko")  # 11,173,962 parameters and 555,000,000 operations each
+    data, found = invent.study(tmp_path, invent.Shape(arms=ARMS))
+    made = composed(data, found, "ko")  # AlexNet: 28,711,754 parameters, 201,912,320 operations
     rows = made.tables["networks"].rows
-    assert [str(cell) for cell in rows[0][-2:]] == ["1,117", "5.55"]
+    assert [str(cell) for cell in rows[0][-2:]] == ["2,871", "2.02"]
     heads = [column.head for column in made.tables["networks"].columns[-2:]]
     assert heads == ["매개변수|(만 개)", "MAC|(억 회)"]
 

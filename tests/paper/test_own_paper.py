@@ -16,7 +16,7 @@ from cnnpaper.files import UserError
 from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.paper.html import assemble
 from cnnpaper.paper.publication import citation, read_publication
-from tests import textlogs
+from tests import fabricate, textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 from tests.paper.test_build import pdf_of, text_of
@@ -63,7 +63,7 @@ def root(tmp_path: Path) -> Path:
     """A repository whose paper is somebody else's."""
     from matplotlib.figure import Figure
 
-    invent.repository(tmp_path, invent.Shape(arms=ARMS))
+    fabricate.repository(tmp_path)
     report = tmp_path / "report"
     (report / "paper.toml").write_text(PAPER, "utf-8")
     (report / "extra").mkdir()
@@ -92,7 +92,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
     made = composed(root)
     pdf = pdf_of(root, made)
     with pikepdf.open(io.BytesIO(pdf)) as opened:
-        assert len(opened.pages) <= 11  # floats leave no page nearly empty
+        assert len(opened.pages) <= 12  # floats leave no page nearly empty
     text = text_of(root, pdf)
     for shown in ("Small networks on small computers", "First Author, An Institute",
                   "A Working Group, group@example.org", "We thank our neighbours", "CC BY-SA",

@@ -30,7 +30,7 @@ def shapes(draw: st.DrawFn) -> invent.Shape:
     count = draw(st.integers(1, 12))
     names = draw(st.lists(NAME, min_size=count, max_size=count, unique=True))
     arms: dict[str, tuple[int, int]] = draw(st.sampled_from([
-        {"": (3, 1)}, {"": (1, 5)}, {"": (500, 2)}, {"": (25, 50)}, {"short": (2, 5)},
+        {"": (3, 1)}, {"": (1, 5)}, {"": (500, 2)}, {"": (25, 20)}, {"short": (2, 5)},
         {"short": (2, 2), "equal": (1, 1)}, {"short": (2, 5), "equal": (2, 3), "long": (6, 3)},
     ]))  # fmt: skip
     runs = min(count * sum(seeds for _, seeds in arms.values()), 200)
@@ -53,7 +53,7 @@ def plain(source: str) -> str:
     return re.sub(r"\s+", " ", text.replace("~", " ").replace("\\%", "%").replace("{}", ""))
 
 
-@pytest.mark.parametrize("examples", [40, pytest.param(400, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [25, pytest.param(400, marks=pytest.mark.soak)])
 def test_no_sentence_is_false(examples: int) -> None:
     # a failing shape is small enough to read, and shrinking takes minutes
     @settings(max_examples=examples, deadline=None, database=None, phases=[Phase.generate],

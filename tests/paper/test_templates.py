@@ -58,11 +58,6 @@ def test_a_mistake_is_refused_with_its_line(tmp_path: Path, text: str, said: str
         printed(tmp_path, f"one\n{text}")
 
 
-def test_lines_of_control_leave_empty_lines_alone(tmp_path: Path) -> None:
-    text = "a\n%% if yes\nb\n%% endif\n\nc [[ v ]] d [[ v ]] [[ v ]]\n"
-    assert printed(tmp_path, text, yes=True, v="v") == "a\nb\n\nc v d v v\n"
-
-
 def test_values_are_links_in_both_faces(tmp_path: Path) -> None:
     assert printed(tmp_path, "[[ v ]]", v=VALUE) == r"\ledger{acc}{77.61}"
     small = Ledger().number("p", 0.0004, PValue(), "f", [])
@@ -75,10 +70,6 @@ def test_prose_is_escaped_as_strings_are(tmp_path: Path) -> None:
     prose = r"50% & {x}_$ \input ~ <b>".replace("50", "")
     assert printed(tmp_path, prose) == printed(tmp_path, "[[ s ]]", s=prose)
     assert printed(tmp_path, "a < b & c", HtmlFace()) == "a &lt; b &amp; c"
-
-
-def test_macros_are_not_escaped_twice(tmp_path: Path) -> None:
-    assert printed(tmp_path, '[[ em("a & b") ]]', HtmlFace()) == "<em>a &amp; b</em>"
 
 
 @given(st.text(st.characters(blacklist_categories=("C",)), max_size=60))

@@ -10,7 +10,6 @@ import pytest
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import COUNT, Ledger
 from cnnpaper.paper.words import PARTICLES, Words, particle
-from tests.paper.invent import HERE
 
 WORDS = """
 language = "ko"
@@ -82,8 +81,3 @@ def test_lists(tmp_path: Path) -> None:
 def test_a_typed_number_in_the_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sentence\.x = .*a number is typed"):
         words(tmp_path, WORDS + 'x = "all 5 seeds"\n')
-
-
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_the_words_of_the_paper_are_in_order(language: str) -> None:
-    assert Words(HERE / "report" / language / "words.toml").language == language

@@ -114,30 +114,11 @@ def test_the_description_names_no_host_and_no_user() -> None:
 # ------------------------------------------------------------------------------ launch
 
 
-@pytest.mark.parametrize("gpus", ["tpu", "0,0", "auto,0", "", "-1"])
-def test_devices_that_are_none(gpus: str) -> None:
-    with pytest.raises(UserError, match="--gpus"):
-        launch.devices_of(gpus)
-
-
 def test_devices() -> None:
     assert launch.devices_of("cpu:0, cpu:1") == ["cpu:0", "cpu:1"]
     assert launch.torch_device("cpu:1").type == "cpu"
     with pytest.raises(UserError, match="there is no GPU 99"):
         launch.torch_device("99")
-
-
-def test_a_failing_estimate_is_an_error_with_its_reason(root: Path) -> None:
-    """Not the traceback of a thread, and not a success; of many the first four are shown."""
-    specs = [tiny.add_to(root, steps=10).model_copy(update={"seed": seed}) for seed in range(7)]
-
-    def estimate(_: object) -> float:
-        raise UserError("timing.jsonl:1: damaged")
-
-    with pytest.raises(UserError, match=r"small/tiny-s0: timing\.jsonl:1: damaged") as raised:
-        launch.train_study(specs, root=root, data_dir=root / "data", estimate=estimate)
-    lines = str(raised.value).splitlines()
-    assert (len(lines), lines[0]) == (5, "7 runs not finished:")
 
 
 def test_no_run_starts_that_would_end_too_late(root: Path, capfd) -> None:
@@ -201,18 +182,6 @@ def test_a_session_times_every_network_and_changes_nothing(root: Path) -> None:
 def describe_tiny_macs() -> int:
     """16 x 16 and 8 x 8 outputs of 3 x 3 windows, then 16 x 10."""
     return 16 * 16 * 8 * 27 + 8 * 8 * 16 * 72 + 160
-
-
-def test_ratios_and_budgets_by_hand(root: Path) -> None:
-    from tests import fabricate
-
-    tiny.add_to(root, steps=25)
-    fabricate.timing(root, "small", {"alexnet": 0.1, "resnet18": 0.4})
-    session = timings.read(root / "results" / "log" / "small" / "timing.jsonl")[1]
-    found = timings.budget(session, "resnet18", 100)
-    assert found["resnet18"] == (100, 0.0)
-    assert found["alexnet"][0] == pytest.approx(400, rel=0.05)
-    assert set(timings.ratios(session, "resnet18")["resnet18"]) == {1.0}
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

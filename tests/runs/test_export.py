@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import tarfile
 import warnings
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from cnnpaper import export, release
 from cnnpaper.files import UserError
-from tests import fabricate
+from tests import artifact, fabricate
 from tests.fabricate import Plan
 
 
@@ -45,13 +44,6 @@ def logged(log: Path, kind: str, name: str) -> list[float]:
     """As TensorBoard keeps values, in single precision."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return [float(np.float32(line[name])) for line in lines if line["kind"] == kind]
-
-
-def test_crc_by_known_values() -> None:
-    """RFC 3720, appendix B.4: 32 bytes of zeros, 32 of ones, 0 to 31."""
-    assert export.crc32c(bytes(32)) == 0x8A9136AA
-    assert export.crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert export.crc32c(bytes(range(32))) == 0x46DD794E
 
 
 def test_tensorboard_reads_the_values_of_the_log(log: Path, tmp_path: Path) -> None:
@@ -102,12 +94,6 @@ def test_damaged_log_is_named(log: Path, tmp_path: Path) -> None:
         export.update(log, tmp_path / "events")
 
 
-def git(root: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    call = ["git", *identity, *arguments]
-    return subprocess.run(call, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def test_release_is_the_committed_tree_with_its_digests(tmp_path: Path) -> None:
     root = tmp_path / "r"
     (root / "report").mkdir(parents=True)
@@ -115,14 +101,13 @@ def test_release_is_the_committed_tree_with_its_digests(tmp_path: Path) -> None:
     (root / "한글 name.txt").write_text("text")
     (root / "report" / "CNN_report-x.html").write_text("<p>")
     (root / ".gitignore").write_text("report/CNN_report-*\nbuild/\n")
-    git(root, "init", "-q")
-    git(root, "add", ".")
-    git(root, "commit", "-qm", "all")
+    for arguments in (("init", "-q"), ("add", "."), ("commit", "-qm", "all")):
+        assert artifact.git(root, *arguments).returncode == 0
     target = release.release(root)
     first = target.read_bytes()
     assert target.name == "cnnpaper-1.2.3.tar.gz"
     assert release.release(root).read_bytes() == first
-    tree = git(root, "rev-parse", "HEAD^{tree}")
+    tree = artifact.git(root, "rev-parse", "HEAD^{tree}").stdout.strip()
     assert target.with_name("cnnpaper-1.2.3.swhid").read_text() == f"swh:1:dir:{tree}\n"
     with tarfile.open(target) as archive:
         archive.extractall(tmp_path / "out", filter="data")

@@ -19,14 +19,6 @@ pytestmark = pytest.mark.train
 RUN = "small/tiny-s0"
 
 
-@pytest.fixture
-def trained(root: Path) -> Path:
-    tiny.add_to(root, steps=30)
-    code, said = tiny.call(root, *tiny.TRAIN)
-    assert code == 0, said
-    return root
-
-
 def validation(root: Path, count: int) -> tuple[list[Path], log.Predictions]:
     """The run's first validation images as files in folders of their classes."""
     from PIL import Image
@@ -44,13 +36,13 @@ def validation(root: Path, count: int) -> tuple[list[Path], log.Predictions]:
     return paths, log.read_predictions(root / "results" / "log" / RUN / "predictions.npz")
 
 
-def test_the_run_s_own_validation_images_get_its_own_answers(trained: Path) -> None:
+def test_the_run_s_own_validation_images_get_its_own_answers(copy: Path) -> None:
     from scipy.special import softmax
 
     from cnnpaper.data.read import CLASSES
 
-    paths, predicted = validation(trained, 100)
-    code, said = tiny.call(trained, "predict", *map(str, paths), "--run", RUN, "--json")
+    paths, predicted = validation(copy, 100)
+    code, said = tiny.call(copy, "predict", *map(str, paths), "--run", RUN, "--json")
     assert code == 0, said
     rows = json.loads(said)
     # a grid search, independent of the package's optimiser
@@ -64,21 +56,21 @@ def test_the_run_s_own_validation_images_get_its_own_answers(trained: Path) -> N
         assert list(row["classes"]) == [CLASSES[k] for k in order]
         assert list(row["classes"].values()) == pytest.approx(p[order], abs=2e-3)
     accuracy = np.mean([row["truth"] == next(iter(row["classes"])) for row in rows])
-    assert accuracy == log.read_run(trained / "results" / "log" / RUN / "run.jsonl").result.val_acc
+    assert accuracy == log.read_run(copy / "results" / "log" / RUN / "run.jsonl").result.val_acc
 
 
-def test_other_sizes_are_resized_and_the_plot_is_written(trained: Path) -> None:
+def test_other_sizes_are_resized_and_the_plot_is_written(copy: Path) -> None:
     from PIL import Image
 
-    Image.new("L", (300, 200), 90).save(trained / "grey.jpg")
-    Image.new("RGBA", (40, 90), (9, 200, 30, 128)).save(trained / "clear.png")
+    Image.new("L", (300, 200), 90).save(copy / "grey.jpg")
+    Image.new("RGBA", (40, 90), (9, 200, 30, 128)).save(copy / "clear.png")
     code, said = tiny.call(
-        trained, "predict", "grey.jpg", "clear.png", "--run", RUN, "--plot", "out.png"
+        copy, "predict", "grey.jpg", "clear.png", "--run", RUN, "--plot", "out.png"
     )
     assert code == 0, said
     assert "2 of 2 images were resized and centre-cropped" in said
     assert re.search(r"grey.jpg: \w+ [0-9.]+%, \w+ [0-9.]+%, \w+ [0-9.]+%", said)
-    with Image.open(trained / "out.png") as drawn:
+    with Image.open(copy / "out.png") as drawn:
         assert drawn.width == 1350
 
 
@@ -115,22 +107,22 @@ def test_pixels_of_odd_images(tmp_path: Path) -> None:
         read_pictures([tmp_path / "deep.png"])
 
 
-def test_without_weights_it_says_how_to_get_them(trained: Path) -> None:
-    weights = trained / "results" / "log" / RUN / "weights.safetensors"
-    paths, _ = validation(trained, 1)
+def test_without_weights_it_says_how_to_get_them(copy: Path) -> None:
+    weights = copy / "results" / "log" / RUN / "weights.safetensors"
+    paths, _ = validation(copy, 1)
     weights.write_bytes(weights.read_bytes()[:-1])
-    code, said = tiny.call(trained, "predict", str(paths[0]), "--run", RUN)
+    code, said = tiny.call(copy, "predict", str(paths[0]), "--run", RUN)
     assert code == 2, said
     assert "SHA-256" in said
     weights.unlink()
-    code, said = tiny.call(trained, "predict", str(paths[0]), "--run", RUN)
+    code, said = tiny.call(copy, "predict", str(paths[0]), "--run", RUN)
     assert code == 2, said
     assert "make reproduce STUDY=small MODEL=tiny SEED=0" in said
 
 
-def test_mistakes_of_the_user(trained: Path) -> None:
-    (trained / "text.png").write_text("no image")
-    (trained / "empty").mkdir()
+def test_mistakes_of_the_user(copy: Path) -> None:
+    (copy / "text.png").write_text("no image")
+    (copy / "empty").mkdir()
     for image, run, expected in (
         ("text.png", RUN, "not an image"),
         ("absent.png", RUN, "no such file"),
@@ -138,13 +130,13 @@ def test_mistakes_of_the_user(trained: Path) -> None:
         ("text.png", "small/tiny-s1", "did you mean 'small/tiny-s0'?"),
         ("text.png", "../../etc", "there is no run"),
     ):
-        code, said = tiny.call(trained, "predict", image, "--run", run)
+        code, said = tiny.call(copy, "predict", image, "--run", run)
         assert (code, expected in said) == (2, True), said
 
 
-def test_model_card_loads_the_weights(trained: Path) -> None:
+def test_model_card_loads_the_weights(copy: Path) -> None:
     """The code of the card is executed as it is printed."""
-    folder = trained / "results" / "log" / RUN
+    folder = copy / "results" / "log" / RUN
     card = (folder / "MODEL_CARD.md").read_text("utf-8")
     result = log.read_run(folder / "run.jsonl").result
     assert f"{100 * result.test_acc:.2f}%" in card
@@ -159,7 +151,7 @@ def test_model_card_loads_the_weights(trained: Path) -> None:
         + "\nassert probabilities.shape == (1, 10)\nprint(float(probabilities.sum()))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=trained, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], cwd=copy, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(1, abs=1e-5)

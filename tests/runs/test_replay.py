@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +14,7 @@ import pytest
 
 from cnnpaper import config, fingerprint, log
 from cnnpaper.files import clean_environment
-from tests import tiny
-from tests.tiny import TRAIN, call, edit
+from tests.tiny import call, edit
 
 pytestmark = pytest.mark.train
 HARMLESS = ("    p = recipe.crop_padding\n", "    p = 0 + recipe.crop_padding\n")
@@ -25,43 +22,6 @@ HARMFUL = (
     "    return x if memory_format",
     "    x = x + 1e-7\n    return x if memory_format",
 )
-
-
-def git(root: Path, *arguments: str) -> None:
-    names = {
-        f"GIT_{who}_{what}": "t@example.org"
-        for who in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    }
-    environment = clean_environment() | names | {"GIT_CONFIG_GLOBAL": os.devnull}
-    subprocess.run(
-        ["git", "-C", str(root), *arguments], check=True, env=environment, capture_output=True
-    )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with a commit and one finished run of it; each test works in a copy."""
-    root = tmp_path_factory.mktemp("trained") / "repository"
-    here = Path(__file__).resolve().parents[2]
-    for name in ("cnnpaper", "experiments"):
-        ignore = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(here / name, root / name, ignore=ignore)
-    for name in ("uv.lock", "pyproject.toml"):
-        shutil.copy(here / name, root)
-    tiny.add_to(root, steps=25)
-    (root / ".gitignore").write_text("build/\n__pycache__/\nresults/\n")
-    git(root, "init", "-q")
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "all of it")
-    code, output = call(root, *TRAIN)
-    assert code == 0, output
-    return root
-
-
-@pytest.fixture
-def copy(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
 def state(root: Path) -> str:

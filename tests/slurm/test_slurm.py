@@ -5,8 +5,6 @@ Log, predictions and weights must be those of a run without Slurm.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -18,11 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from cnnpaper import log
 from cnnpaper.files import clean_environment
 from cnnpaper.runs import cluster
 from tests import tiny
-from tests.runs.test_recorder import MEASURED
+from tests.runs.test_recorder import content
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
@@ -159,14 +156,6 @@ def lines(root: Path, kind: str, seed: int = 0) -> int:
 def output(root: Path) -> str:
     path = cluster.outputs(root, "small").get("small/tiny-s0")
     return path.read_text("utf-8") if path and path.exists() else ""
-
-
-def content(root: Path) -> object:
-    text = (folder(root) / "run.jsonl").read_text("utf-8")
-    values = [json.loads(line) for line in text.splitlines()]
-    kept = [{k: v for k, v in line.items() if k not in MEASURED} for line in values]
-    files = (log.PREDICTIONS_NAME, log.WEIGHTS_NAME)
-    return kept, [hashlib.sha256((folder(root) / name).read_bytes()).hexdigest() for name in files]
 
 
 def same_bits(root: Path) -> bool:

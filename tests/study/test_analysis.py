@@ -165,12 +165,6 @@ def test_equal_epochs_beside_equal_time(tmp_path: Path) -> None:
     assert result.distances[1].interval is not None
 
 
-def test_an_arm_is_not_compared_with_itself(tmp_path: Path) -> None:
-    arms = {"short": {"epochs": 3, "seeds": [0, 1]}}
-    _, result = found(fabricate.study(tmp_path, Plan(arms=arms, more=CONTRAST)))
-    assert result.speed == ()
-
-
 def test_calibration_undoes_a_factor(tmp_path: Path) -> None:
     """Logits of uniform classes drawn from the softmax itself are calibrated at temperature 1;
     three times as large, they are overconfident, and 3 is the temperature."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, owens_t
+from scipy.special import ndtri, owens_t
 
 from cnnpaper.study import stats
 
@@ -70,22 +70,11 @@ def model(
 
 
 def answers(
-    made: Model, shared: npt.NDArray[np.float32], seeds: int, accuracy: float | None, rng: RNG
+    made: Model, shared: npt.NDArray[np.float32], seeds: int, rng: RNG
 ) -> npt.NDArray[np.bool_]:
-    """Answers of one network, (S, n).
-
-    With ``accuracy`` it is what is expected over seeds on these very images, without it over images
-    as well.
-    """
+    """Answers of one network, (S, n)."""
     own = shared + np.float32(made.own) * rng.standard_normal(len(shared), dtype=np.float32)
-    offset = made.offset
-    if accuracy is not None:
-        scale = math.hypot(made.chance, made.seed)
-        for _ in range(3):  # Newton's method from a start that is nearly right
-            z = (offset + own) / scale
-            slope = float(np.exp(-z * z / 2).mean()) / math.sqrt(2 * math.pi) / scale
-            offset -= (float(ndtr(z).mean()) - accuracy) / slope
-    quality = offset + made.seed * rng.standard_normal(seeds)  # (S,)
+    quality = made.offset + made.seed * rng.standard_normal(seeds)  # (S,)
     chance = rng.standard_normal((seeds, len(own)), dtype=np.float32)
     chance *= np.float32(made.chance)
     chance += own
@@ -95,15 +84,15 @@ def answers(
 
 def simulate(
     *, seeds: int, seed_sd: float, studies: int, rng: RNG, difference: float = 0.0,
-    images: int = 10_000, new_images: bool = True,
+    images: int = 10_000,
 ) -> dict[str, float]:  # fmt: skip
     """How often two networks are found to differ at the level of 5 %.
 
     Args:
         seeds: of each network.
         seed_sd: deviation of seed accuracies as measured on the test images, a fraction.
-        difference: of the expected accuracies; with 0 the result is the level, else the power.
-        new_images: ``difference`` is one over all images; else it is that on the test images.
+        difference: of the accuracies expected over seeds and images; with 0 the result is the
+            level, else the power.
 
     Returns:
         ``rejected``, the share of such studies, and the means of what a study would measure:
@@ -114,10 +103,7 @@ def simulate(
     rejected, variance, disagreed = 0, 0.0, 0.0
     for _ in range(studies):
         image = rng.standard_normal(images, dtype=np.float32)
-        a, b = (
-            answers(one, np.float32(one.shared) * image, seeds, None if new_images else goal, rng)
-            for one, goal in zip(models, expected, strict=True)
-        )
+        a, b = (answers(one, np.float32(one.shared) * image, seeds, rng) for one in models)
         rejected += stats.contrast(a, b).p < 0.05
         variance += float(a.mean(axis=1).var(ddof=1)) / studies
         disagreed += 2 * stats.answer_noise(a) / studies
@@ -136,13 +122,10 @@ def test_the_model_has_the_properties_asked_for() -> None:
     rng = np.random.default_rng(0)
     made = model(0.8, 0.006, 0.12, 0.2, 10_000)
     image = np.float32(made.shared) * rng.standard_normal(200_000, dtype=np.float32)
-    a, b = (answers(made, image, 2, None, rng) for _ in range(2))
+    a, b = (answers(made, image, 2, rng) for _ in range(2))
     assert a.mean() == pytest.approx(0.8, abs=0.015)
     assert (a[0] != a[1]).mean() == pytest.approx(0.12, abs=0.01)
     assert (a[0] != b[0]).mean() == pytest.approx(0.2, abs=0.01)
-    # on these very images, whatever they are
-    fixed = answers(model(0.8, 0.0, 0.12, 0.2, 10_000), image[:5000], 200, 0.77, rng)
-    assert fixed.mean() == pytest.approx(0.77, abs=0.0015)
 
 
 def test_level_and_spread_of_a_few_studies() -> None:
@@ -153,12 +136,11 @@ def test_level_and_spread_of_a_few_studies() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("new_images", [False, True])
 @pytest.mark.parametrize("seed_sd", [0.003, 0.0045, 0.006])
 @pytest.mark.parametrize("seeds, level", [(5, 0.05), (3, 0.06)])
-def test_level(seeds: int, level: float, seed_sd: float, new_images: bool) -> None:
+def test_level(seeds: int, level: float, seed_sd: float) -> None:
     rng = np.random.default_rng(2)
-    found = simulate(seeds=seeds, seed_sd=seed_sd, new_images=new_images, studies=1000, rng=rng)
+    found = simulate(seeds=seeds, seed_sd=seed_sd, studies=1000, rng=rng)
     assert found["rejected"] <= level + error(level, 1000)
 
 

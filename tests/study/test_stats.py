@@ -45,25 +45,6 @@ def test_summary_is_scipys() -> None:
 # ------------------------------------------------------------------------------- contrast
 
 
-def test_contrast_by_hand() -> None:
-    # two seeds of 4 and 2, and of 3 and 3 of 6 images
-    a = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0]], bool)
-    b = np.array([[1, 0, 1, 0, 0, 1], [0, 0, 0, 1, 1, 1]], bool)
-    part_a = (2 / 36) / 2  # variance of 4/6 and 2/6 is 2/36
-    # mean answers 1 1 .5 .5 0 0 and .5 0 .5 .5 .5 1; their differences .5 1 0 0 -.5 -1 are 0 on
-    # average, with squares summing to 2.5
-    s2_d = 2.5 / 5
-    r_a = (0.5 + 0.5) / 6  # a's seeds differ on two images, where the variance is 1/2
-    r_b = 4 * 0.5 / 6
-    images = s2_d / 6 - (r_a + r_b) / (2 * 6)
-    assert images > 0
-    found = stats.contrast(a, b)
-    assert found.difference == 0
-    assert found.variance == pytest.approx(part_a + images)
-    assert found.df == pytest.approx((part_a + images) ** 2 / (part_a**2 / 1))
-    assert found.p == 1.0
-
-
 def test_unequal_numbers_of_seeds_by_hand() -> None:
     # a: 90 and 86 of 100; b: 80, 80 and 83; nested, so that images differ by whole shares
     a = np.array([first(90, 100), first(86, 100)])

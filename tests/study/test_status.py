@@ -114,17 +114,6 @@ def test_estimate_from_step_times(tmp_path: Path) -> None:
     assert "and 6 of unknown time" in status(root, "invented")
 
 
-def test_runs_of_this_processor_count_before_others(tmp_path: Path) -> None:
-    """Runs elsewhere do not count where step times were measured."""
-    elsewhere = dict.fromkeys(["short/vgg16-s0"], "AuthenticAMD 25-17")
-    plan = Plan(arms=ARMS, processors=elsewhere, missing=("short/vgg16-s1",))
-    root = fabricate.study(tmp_path, plan)
-    spec = run_specs(root, load_study(root, "invented"))[5]
-    assert estimate_s(root, spec) == pytest.approx(20 * 0.27 + 2.5)  # the only ones there are
-    fabricate.timing(root, step_s={"vgg16": 0.3})
-    assert estimate_s(root, spec) == pytest.approx(11 + 20 * 0.3 * 1.0055 + 9 * 2.08)
-
-
 @pytest.mark.parametrize(
     "seconds, text",
     [(42.4, "42 s"), (208, "3 min 28 s"), (7500, "2 h 5 min"), (59.6, "1 min 0 s")],

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -15,30 +13,16 @@ import pytest
 
 from cnnpaper.config import Imported, ImportedLog, load_study
 from cnnpaper.files import UserError
-from cnnpaper.paper.build import manifest
 from cnnpaper.paper.compose import compose
 from cnnpaper.study.adopt import import_logs, name_of
 from cnnpaper.study.imported import TextRun, read_log
 from cnnpaper.study.load import load
 from cnnpaper.study.status import status
 from tests import textlogs
-from tests.conftest import REPOSITORY, Answer
+from tests.conftest import Answer
 
 NAME = "tutorial_resnet18_3epoch_train.log"
 SCORES = (0.4, 0.5, 0.45)
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with the real experiment files and templates, the current folder."""
-    place = tmp_path / "repository"
-    for folder in ("experiments", "report"):
-        ignored = shutil.ignore_patterns("*.pdf", "*.html", ".*")
-        shutil.copytree(REPOSITORY / folder, place / folder, ignore=ignored)
-    for name in ("pyproject.toml", "uv.lock"):
-        shutil.copy(REPOSITORY / name, place)
-    monkeypatch.chdir(place)
-    return place
 
 
 def read(tmp_path: Path, content: str | bytes) -> list[TextRun]:
@@ -91,14 +75,6 @@ def test_values_lead_to_their_lines(tmp_path: Path, form: str) -> None:
     assert told["epoch 1"] == "val Loss: 0.9900 Acc: 0.5000"
     assert told["duration"] == "Training complete in 3m 28s"
     assert told["best"] == "Best val Acc: 0.500000"
-
-
-def test_what_a_log_does_not_say_is_unknown(tmp_path: Path) -> None:
-    (run,) = read(tmp_path, WHOLE)
-    assert run.result is not None
-    assert (run.header.seed, run.header.data.name, run.header.precision) == (None, None, None)
-    assert (run.result.test_acc, run.result.train_s) == (None, None)
-    assert {(e.steps, e.learning_rate, e.train_s) for e in run.epochs} == {(None, None, None)}
 
 
 def test_values_that_are_not_finite_stay_so(tmp_path: Path) -> None:
@@ -218,12 +194,6 @@ def test_korean_names_are_one_however_they_are_composed(
     assert "ResNet-18 증강" in answer.out
     with pytest.raises(UserError, match="exists"):
         import_logs(root, [folder], "카드", [], Imported())
-
-
-def test_a_name_in_the_bytes_of_windows(root: Path) -> None:
-    name = os.fsdecode("카드_resnet18_1epoch_train.log".encode("cp949"))
-    runs = bring(root, {name: textlogs.text([0.4])})
-    assert [run.path.name for run in runs.values()] == ["카드_resnet18_1epoch_train.log"]
 
 
 def test_what_is_no_input(root: Path, cnnpaper: Callable[..., Answer]) -> None:
@@ -355,14 +325,6 @@ def test_the_command_says_what_it_made_and_what_comes_next(
     assert answer.out.endswith("1 run in study cards; the paper: make report STUDY=cards\n")
     answer = cnnpaper("report", "--study", "cards", "--edition", "html")
     assert answer.code == 0, answer.err
-    for command in (("train", "--model", "resnet18"), ("export",)):
+    for command in (("train", "--model", "resnet18"), ("export", "--tensorboard")):
         answer = cnnpaper(*command, "--study", "cards")
         assert (answer.code, "was imported" in answer.err) == (2, True)
-
-
-def test_a_changed_log_is_typeset_again(root: Path) -> None:
-    name = NAME.replace(".log", ".LOG")
-    bring(root, {name: WHOLE})
-    before = manifest(root, False)
-    (root / "results/log/cards" / name).write_text(textlogs.text([0.1, 0.2, 0.3]), "utf-8")
-    assert manifest(root, False) != before
