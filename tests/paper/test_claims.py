@@ -91,7 +91,7 @@ def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
     made = claims(tmp_path, lambda found: replace(found, distances=rows, budget_s={"long": 1500.0}))
     said = str(made.arm(made.values.arm("long"))).replace(NBSP, " ")
     assert "Relative to ResNet-18, mean test accuracy differs by +1.25 points for VGG-16 " in said
-    assert "(0.10 to 2.40)" in said
+    assert "[0.10, 2.40]" in said
     assert "the runs took 10.6 minutes for AlexNet, 19.0 minutes for VGG-16" in said
     assert "the runs took" not in str(made.arm(made.values.arm("equal")))
 

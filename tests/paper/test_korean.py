@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from lxml import html as lxml_html
@@ -13,7 +13,7 @@ from lxml import html as lxml_html
 from cnnpaper import config
 from cnnpaper.config import read_toml
 from cnnpaper.figures.words import ENGLISH
-from cnnpaper.paper import EDITIONS
+from cnnpaper.paper import Edition
 from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.paper.html import assemble, kept_together
 from cnnpaper.paper.words import PARTICLES, particle
@@ -46,7 +46,7 @@ def editions(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Docume
         data, found = textlogs.study(tmp_path, 2)
     else:
         data, found = invent.study(tmp_path, invent.Shape(**SHAPES[request.param]))
-    return {edition: composed(data, found, edition) for edition in EDITIONS}
+    return {edition: composed(data, found, edition) for edition in get_args(Edition)}
 
 
 def test_all_editions_have_the_same_keys_numbers_and_claims(editions: dict[str, Document]) -> None:
