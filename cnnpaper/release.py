@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 from cnnpaper.advice import advice
-from cnnpaper.files import UserError, clean_environment, tar_gz, write_atomic
+from cnnpaper.files import UserError, tar_gz, write_atomic
 
 PAPERS = "report/CNN_report*.html"
 
@@ -50,7 +50,7 @@ def release(root: Path) -> Path:
 
 def _git(root: Path, *arguments: str) -> bytes:
     call = ["git", "-c", "core.quotePath=false", *arguments]
-    done = subprocess.run(call, cwd=root, env=clean_environment(), capture_output=True)
+    done = subprocess.run(call, cwd=root, capture_output=True)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[:200]
         raise UserError(f"git {arguments[0]}: {said}\na release is made in a git repository")

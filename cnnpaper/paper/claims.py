@@ -444,11 +444,11 @@ class Claims:
     def search(self) -> Sentence:
         """How the rates were searched, where it was in two stages of equal time."""
         study = self.data.tuning.study if self.data.tuning else None
-        if study is None or study.budget is None or len(study.budget.steps) != len(study.arm):
+        if study is None or study.budget is None or len(study.grid) != 1:
             return Sentence()
         rates, steps = sorted(*study.grid.values()), list(study.budget.steps.values())
         doubled = all(b == 2 * a for a, b in itertools.pairwise(rates))
-        if len(steps) != 2 or not doubled:
+        if len(steps) != 2 or len(study.arm) != 2 or not doubled:
             return Sentence()
         path = self.values.root / "experiments" / "study" / f"{study.name}.toml"
         grid = [self.values.sources.toml(path, "grid.peak_learning_rate")]
