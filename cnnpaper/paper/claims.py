@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnpaper.paper.facts import ArmFacts
@@ -249,11 +249,7 @@ class Claims:
                                           **vars(found["interval"])))  # fmt: skip
         if not self.listing(entries):
             return self.primary()
-        names = [self.name(row.model) for row in rows if row.significant]
-        kind = "some_one" if len(names) == 1 else "some"
-        kind = "none" if not names else "all" if len(names) == len(rows) > 1 else kind
-        significant = self.words.say(f"significant_{kind}", names=self.words.listing(names))
-        return self.say("differences", baseline=self.contrast_baseline(), significant=significant,
+        return self.say("differences", baseline=self.contrast_baseline(),
                         entries=self.listing(entries), level=self.values.level())  # fmt: skip
 
     def answer(self) -> Sentence:
@@ -552,15 +548,26 @@ class Claims:
 
     def favours(self) -> Sentence:
         """Which networks stand better beside the baseline in equal time than after equal epochs."""
-        equal = self.study.equal_epochs
-        before = {row.model: row.difference for row in self.found.distances if row.arm == equal}
-        rows = [row for row in self.found.contrasts if row.model in before]
+        return self._compared("favours", self.study.equal_epochs, lambda here, there: here > there)
+
+    def reversed(self) -> Sentence:
+        """Which networks are on the other side of the baseline when there is more time."""
+        gains, plan = self.found.gains, self.study.contrast
+        if not gains or plan is None or gains[0].arms[0] != plan.arm:
+            return Sentence()
+        return self._compared("reversed", gains[0].arms[1], lambda here, there: here * there < 0)
+
+    def _compared(
+        self, kind: str, arm: str | None, holds: Callable[[float, float], bool]
+    ) -> Sentence:
+        """Networks whose differences from the baseline, in the contrast and in an arm, stand so."""
+        there = {row.model: row.difference for row in self.found.distances if row.arm == arm}
+        rows = [row for row in self.found.contrasts if row.model in there]
         if not rows or len(rows) > LISTED:
             return Sentence()
-        names = [self.name(row.model) for row in rows if row.difference > before[row.model]]
-        kind = "favours" if names else "favours_none"
-        baseline, listed = self.contrast_baseline(), self.words.listing(names)
-        return self.say(kind, baseline=baseline, names=listed)
+        names = [self.name(r.model) for r in rows if holds(r.difference, there[r.model])]
+        return self.say(kind if names else f"{kind}_none", baseline=self.contrast_baseline(),
+                        names=self.words.listing(names))  # fmt: skip
 
     def has_intervals(self) -> bool:
         """Do the sentences on changes between arms have intervals?"""

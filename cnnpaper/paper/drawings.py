@@ -96,14 +96,15 @@ def _architectures(values: Values) -> Iterator[Drawing]:
 
 
 def _step_time(values: Values) -> Iterator[Drawing]:
-    """What a training step spends its time on."""
+    """What a training step spends its time on: the median step, divided as the sections were."""
     sections = pd.DataFrame(
         [
-            {"model": time.model, "section": section, "seconds": seconds}
+            {"model": time.model, "section": section,
+             "seconds": time.step_s * seconds / sum(time.sections.values())}
             for time in values.found.timing
             for section, seconds in time.sections.items()
         ]
-    )
+    )  # fmt: skip
     if sections.empty:
         return
     sheet = _sheet(values.study.networks, values)

@@ -324,11 +324,13 @@ class Facts:
 
     @cached_property
     def packages(self) -> list[Sentence]:
-        """Names and versions of the packages that made the runs; several where they differ."""
+        """Names and versions of the packages that made the runs, several where they differ; our own
+        code is known by its commit."""
         versions: dict[str, dict[str, list[Source]]] = {}
         for (name, version), source in self._distinct(lambda h: h.packages.items()).items():
             versions.setdefault(name, {})[version] = source
         out = []
+        versions.pop("cnnpaper", None)
         for name, each in versions.items():
             sources = itertools.chain(*each.values())
             value = self.add(f"version.{slug(name)}", ", ".join(each), sources)

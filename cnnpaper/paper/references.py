@@ -139,7 +139,8 @@ class Bibliography:
         if len(authors) > 6:
             shown = ", ".join(authors[:3]) + self.words.text("join.et_al")
         else:
-            shown = ", ".join(authors) if entry.korean else str(self.words.listing(authors))
+            last = ", " if entry.korean else self.words.text("join.and_last")
+            shown = last.join(filter(None, (", ".join(authors[:-1]), authors[-1])))
         where = entry.get("booktitle") or entry.get("journal") or entry.get("institution")
         names = ("note", f"howpublished_{self.words.language}", "howpublished")
         extra = next(filter(None, map(entry.get, names)), "")

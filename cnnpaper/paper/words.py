@@ -62,7 +62,7 @@ SPOKEN = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True)) 
 """The last digit is enough: 십, 백, 천, 만 and 억 end in consonants, as 영 does."""
 ENDINGS = {"net": "넷", "Net": "넷", "ng": "응", "le": "을"}
 """Ends of words, which are not spelt out as abbreviations are: 이미지넷, 황, 구글."""
-UNREAD = re.compile(r"(?:\s*\([^()]*\)|[\s.,’”'\"\])])+$")
+UNREAD = re.compile(r"(?:\s*\([^()]*\)|\s*\[[^\[\]]*\]|[\s.,’”'\"\])])+$")
 """A particle follows what stands before brackets and quotation marks."""
 
 
@@ -174,11 +174,13 @@ class Words:
         return "" if isinstance(part, Cite) else self.readings.get(str(part), str(part))
 
     def listing(self, items: Iterable[Phrase]) -> Sentence:
-        """``a``, ``a and b``, ``a, b, and c``: a list as a sentence of this language has it."""
+        """``a``, ``a and b``, ``a, b and c``: a list as a sentence of this language has it; Korean
+        has a particle after the first of two."""
         parts = [_sentence(item) for item in items]
         if len(parts) < 2:
             return joined(parts, "")
         last = self.text("join.and" if len(parts) == 2 else "join.and_last")
+        last = last.replace("{and}", particle(self.reading(parts[-2]), "and"))
         return joined(parts[:-1], self.text("join.comma")) + last + parts[-1]
 
 

@@ -38,7 +38,7 @@ def claims(tmp_path: Path, change: Callable[[Findings], Findings] = lambda f: f,
         ({"interval": (-0.001, 0.03), "p_holm": 0.07, "significant": False},
          "The difference between VGG-16 and ResNet-18 is not resolved (+1.53 points, simultaneous "
          "95% interval −0.10 to 3.00, adjusted p = 0.070); with 5 seeds a difference "
-         "of 1.2 points is detected with a power of 80%."),
+         "of 1.2 points would be detected with a power of 80%."),
         ({"p_holm": 0.0499},  # not printed at the level that it is below
          "VGG-16 is more accurate than ResNet-18 by 1.53 points (simultaneous 95% interval of "
          "the difference 0.40 to 2.66, adjusted p = 0.0499)."),
@@ -60,11 +60,11 @@ OPEN = replace(MORE, model="googlenet", significant=False)
         ((LESS,), "In this time, ResNet-18 is the network to choose: AlexNet is significantly less "
                   "accurate."),
         ((LESS, replace(LESS, model="vgg16")), "In this time, ResNet-18 is the network to choose "
-         "among these: each of the others is significantly less accurate."),
+         "among these: after Holm adjustment, each of the others is significantly less accurate."),
         ((LESS, MORE, OPEN), "In this time, VGG-16 is the only network that is significantly more "
-         "accurate than ResNet-18."),
-        ((LESS, OPEN), "In this time, the choice between GoogLeNet and ResNet-18 remains open: no "
-         "difference from ResNet-18 is resolved."),
+         "accurate than ResNet-18 after Holm adjustment."),
+        ((LESS, OPEN), "In this time, the choice between GoogLeNet and ResNet-18 remains open: "
+         "none is significantly more accurate than ResNet-18."),
         ((), ""),
     ],
 )  # fmt: skip
@@ -96,10 +96,23 @@ def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
     assert "the runs took" not in str(made.arm(made.values.arm("equal")))
 
 
+@pytest.mark.parametrize(
+    "later,said",
+    [(-0.01, "Between these arms, the estimated difference from ResNet-18 changes sign for VGG-16."),
+     (0.01, "has the same sign in both arms for every network.")],
+)  # fmt: skip
+def test_a_longer_budget_may_reverse_a_difference(tmp_path: Path, later: float, said: str) -> None:
+    gain = Gain(arms=("short", "long"), model="vgg16", difference=0.05, interval=None)
+    rows = (Distance(arm="long", model="vgg16", difference=later, interval=None),)
+    made = claims(tmp_path, lambda found: replace(found, contrasts=(MORE,), distances=rows,
+                                                  gains=(gain,)))  # fmt: skip
+    assert str(made.reversed()).endswith(said)
+
+
 def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
     made = claims(tmp_path)
     said = str(made.screening()).replace(NBSP, " ")
-    assert said.endswith("66 short runs, scored on images held out from training: 29 of AlexNet, "
+    assert said.endswith("66 brief runs, scored on images held out from training: 29 of AlexNet, "
                          "7 of VGG-16, 8 of GoogLeNet and 22 of ResNet-18.")  # fmt: skip
     spans = str(made.history()).replace(NBSP, " ")
     assert "8.22 points for AlexNet, 1.90 points for VGG-16, 3.56 points for GoogLeNet" in spans
