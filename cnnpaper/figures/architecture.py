@@ -25,7 +25,6 @@ from matplotlib.patches import FancyBboxPatch, Patch
 
 from cnnpaper.figures import style
 from cnnpaper.figures.style import GREY, INK, PALETTE, RULE, THIN, Words, tint
-from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Layer, Network
 
 Kind: TypeAlias = Literal["conv", "pointwise", "depthwise", "pool", "linear"]
@@ -305,7 +304,7 @@ def _merge_cells(first: Cell, other: Cell) -> Cell:
 # ------------------------------------------------------------------------------- text
 
 
-def cell_texts(cell: Cell, words: Words = ENGLISH) -> tuple[str, str]:
+def cell_texts(cell: Cell, words: Words) -> tuple[str, str]:
     """Upper and lower line of a cell; a pool, which keeps the channels, shows its kernel below."""
     arrow = {1: "", 2: "↓"}.get(cell.stride, f"↓{cell.stride}")
     kernel = ("×".join(map(str, cell.kernel)) if cell.kernel else "") + arrow
@@ -322,7 +321,7 @@ def stage_texts(stage: Stage) -> tuple[str, str]:
     return f"{stage.side[0]}×{stage.side[1]}", f"{stage.parameters:,}"
 
 
-def architecture_alt(name: str, network: Network, words: Words = ENGLISH) -> str:
+def architecture_alt(name: str, network: Network, words: Words) -> str:
     """What the drawing of a network shows."""
     said = []
     for stage in stages(network):
@@ -533,7 +532,7 @@ def _box(
 
 
 @style.settings()
-def architectures(networks: Mapping[str, Network], words: Words = ENGLISH) -> Figure:
+def architectures(networks: Mapping[str, Network], words: Words) -> Figure:
     """Networks by printed name, one below the other, with a legend of what is drawn.
 
     Its height is what the networks need, which may be more than a page has.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -27,7 +27,6 @@ from matplotlib.transforms import ScaledTranslation
 
 from cnnpaper.figures import style
 from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, settings
-from cnnpaper.figures.words import ENGLISH
 
 FEW = 8  # so many lines can be told apart in one panel
 NAME = 20  # characters of a name on one line, beside or above a panel
@@ -42,7 +41,7 @@ class Sheet:
     """What all figures of an edition share."""
 
     names: Mapping[str, str]  # entry of the study → printed name, all of them in order
-    words: style.Words = field(default_factory=lambda: ENGLISH)
+    words: style.Words
 
     @cached_property
     def looks(self) -> dict[str, Look]:

@@ -29,7 +29,7 @@ from matplotlib.textpath import text_to_path
 from cnnpaper.files import UserError
 
 Words: TypeAlias = Mapping[str, str]
-"""Everything that a figure says, by key: :data:`cnnpaper.figures.words.ENGLISH`."""
+"""Everything that a figure says, by key: the table ``figure`` of an edition's words."""
 
 # ------------------------------------------------------------------------------------- sizes
 

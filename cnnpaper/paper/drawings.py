@@ -14,11 +14,9 @@ from markupsafe import Markup
 from cnnpaper.config import run_name
 from cnnpaper.figures import results, style
 from cnnpaper.figures.architecture import architecture_alt, architectures
-from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Run
 from cnnpaper.paper.html import inline_svg
 from cnnpaper.paper.values import Values
-from cnnpaper.paper.words import Words
 from cnnpaper.study.imported import TextRun
 
 Format: TypeAlias = Literal["pdf", "png", "svg"]
@@ -71,11 +69,7 @@ def _drawing(
 
 def _sheet(entries: Iterable[str], values: Values) -> results.Sheet:
     names = {entry: values.entry_name(entry) for entry in entries}
-    return results.Sheet(names=names, words=_words(values.words))
-
-
-def _words(words: Words) -> dict[str, str]:
-    return {**ENGLISH, **words.table("figure")}
+    return results.Sheet(names=names, words=values.words.table("figure"))
 
 
 def _architectures(values: Values) -> Iterator[Drawing]:
@@ -84,7 +78,7 @@ def _architectures(values: Values) -> Iterator[Drawing]:
     networks = {values.name(model): run.header.network for model, run in logs.items() if run}
     if len(networks) < len(logs) or not all(network.layers for network in networks.values()):
         return
-    known, title = _words(values.words), values.words.text("figure.architectures_caption")
+    known, title = values.words.table("figure"), values.words.text("figure.architectures_caption")
     alts = {name: architecture_alt(name, one, known) for name, one in networks.items()}
     figure = architectures(networks, known)
     if figure.get_figheight() * 25.4 <= style.MAX_HEIGHT:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, TransformedBbox
 
+from cnnpaper.config import read_toml
 from cnnpaper.figures.style import MAX_HEIGHT, TEXT_WIDTH, Look, settings
+
+ENGLISH: dict[str, str] = read_toml(Path(__file__).parents[2] / "report/en/words.toml")["figure"]
 
 
 def text_artists(figure: Figure) -> list[Text]:

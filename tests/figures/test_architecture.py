@@ -6,10 +6,9 @@ import pytest
 
 from cnnpaper.figures import architecture
 from cnnpaper.figures.architecture import Block, Cell, architecture_alt, architectures, stages
-from cnnpaper.figures.words import ENGLISH
 from cnnpaper.log import Layer, Network
 from tests import fabricate
-from tests.figures.layout import check_layout, texts
+from tests.figures.layout import ENGLISH, check_layout, texts
 
 NETWORKS = fabricate.networks()
 NAMES = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
@@ -21,7 +20,7 @@ def summary(name: str) -> list[tuple[str, list[str]]]:
         (
             architecture.stage_texts(stage)[0],
             [
-                " ".join(filter(None, architecture.cell_texts(part)))
+                " ".join(filter(None, architecture.cell_texts(part, ENGLISH)))
                 if isinstance(part, Cell)
                 else f"{part.repeats}×{part.join}"
                 for part in stage.parts
@@ -75,7 +74,7 @@ def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
     branches = block("inception_v3", -2, -1).branches
     columns = [[len(column) for column in branch] for branch in branches]
     assert columns == [[1], [1, 2], [1, 1, 2], [1]]
-    alt = architecture_alt("Inception-v3", NETWORKS["inception_v3"])
+    alt = architecture_alt("Inception-v3", NETWORKS["inception_v3"], ENGLISH)
     assert "1×7 192" in alt
     assert "(pool ↓)" in alt  # the pool that the network calls as a function
     assert "1×1 384 then 1×3 384 concatenated with 1×3 384" in alt
@@ -87,7 +86,7 @@ def test_every_parameter_is_in_a_panel(name: str) -> None:
 
 
 def test_four_networks_are_one_figure_of_four_rows() -> None:
-    figure = architectures({text: NETWORKS[name] for name, text in NAMES.items()})
+    figure = architectures({text: NETWORKS[name] for name, text in NAMES.items()}, ENGLISH)
     check_layout(figure)
     shown = texts(figure)
     assert [text for text in shown if text in NAMES.values()] == list(NAMES.values())
@@ -116,7 +115,7 @@ def odd(names: str, edges: str) -> Network:
 def test_a_network_without_edges_is_a_row_of_its_layers() -> None:
     (stage,) = stages(odd("abc", ""))
     assert len(stage.parts) == 3
-    check_layout(architectures({"N": odd("abc", "")}))
+    check_layout(architectures({"N": odd("abc", "")}, ENGLISH))
 
 
 def test_a_mesh_is_one_branch_of_columns() -> None:
@@ -129,7 +128,7 @@ def test_a_mesh_is_one_branch_of_columns() -> None:
 
 
 def test_alternative_text_names_every_part() -> None:
-    assert architecture_alt("N", odd("ab", "ia ab b+ a+ +o")) == (
+    assert architecture_alt("N", odd("ab", "ia ab b+ a+ +o"), ENGLISH) == (
         "N, from input to output: output 8×8 pixels, 72 parameters "
         "(3×3 4 then block of the input itself added to (3×3 4))."
     )

@@ -15,11 +15,11 @@ from cnnpaper.figures.results import Accuracies, Sheet
 from cnnpaper.paper.compose import Composer
 from cnnpaper.paper.drawings import Drawing
 from tests import fabricate
-from tests.figures.layout import check_layout, points, texts
+from tests.figures.layout import ENGLISH, check_layout, points, texts
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 
-TWO = Sheet({"alexnet": "AlexNet", "vgg16": "VGG-16"})
+TWO = Sheet({"alexnet": "AlexNet", "vgg16": "VGG-16"}, ENGLISH)
 LONG = "{:d} Some_Network <with> a $long$ name, é, {{x}} & no mercy {:d}"
 
 

@@ -98,7 +98,7 @@ def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "later,said",
-    [(-0.01, "Between these arms, the estimated difference from ResNet-18 changes sign for VGG-16."),
+    [(-0.01, "the estimated difference from ResNet-18 changes sign for VGG-16."),
      (0.01, "has the same sign in both arms for every network.")],
 )  # fmt: skip
 def test_a_longer_budget_may_reverse_a_difference(tmp_path: Path, later: float, said: str) -> None:

@@ -12,7 +12,6 @@ from lxml import html as lxml_html
 
 from cnnpaper import config
 from cnnpaper.config import read_toml
-from cnnpaper.figures.words import ENGLISH
 from cnnpaper.paper import Edition
 from cnnpaper.paper.compose import Composer, Document
 from cnnpaper.paper.html import assemble, kept_together
@@ -128,7 +127,6 @@ def test_the_words_of_both_languages_have_the_same_keys_and_places() -> None:
     english, own = (
         read_toml(invent.HERE / f"report/{language}/words.toml") for language in ("en", "ko")
     )
-    english["figure"] |= ENGLISH
     for name, entries in english.items():
         assert name == "language" or set(entries) <= set(own[name]), name
     suffix = f"_(?:{'|'.join(PARTICLES)})$"
