@@ -135,6 +135,9 @@ class Claims:
 
     def _distances(self, arm: str) -> Sentence:
         """Estimated differences from the baseline where no test is made."""
+        plan = self.study.contrast
+        if plan is None or arm == plan.arm:
+            return Sentence()
         entries = self._estimates([row for row in self.found.distances if row.arm == arm])
         return self.say("distances", baseline=self.contrast_baseline(), entries=entries)
 
@@ -212,13 +215,23 @@ class Claims:
         if not rows:
             return self.say("contrast_none", arm=self.contrast_arm())
         if len(rows) <= LISTED:
-            return sentences(*map(self._contrast, rows))
+            return sentences(*map(self._contrast, rows), self._untested())
         significant, source = sum(row.significant for row in rows), self.values.of_study("contrast")
         return self.say(
             "contrast_count", baseline=self.contrast_baseline(),
             count=self.values.count("significant", significant, source, "contrasts"),
             all=self.values.count("contrasts", len(rows), source, "contrasts"),
         )  # fmt: skip
+
+    def _untested(self) -> Sentence:
+        """How far networks are apart that are all more accurate than the baseline."""
+        plan, contrasts = self.study.contrast, self.found.contrasts
+        better = {row.model for row in contrasts if row.significant and row.difference > 0}
+        rows = [row for row in self.found.distances
+                if plan and row.arm == plan.arm and {row.model, row.other} <= better]  # fmt: skip
+        if not rows:
+            return Sentence()
+        return self.say("untested", name=self.name(rows[0].other), entries=self._estimates(rows))
 
     def _contrast(self, row: analysis.Contrast) -> Sentence:
         assert self.study.contrast is not None

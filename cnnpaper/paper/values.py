@@ -137,12 +137,12 @@ class Values(Facts):
                 return key, [*map(self.result, paths)]
         plan = self.study.contrast
         assert plan is not None
-        arm, kind = plan.arm, "contrast"
+        arm, other, kind = plan.arm, plan.baseline, "contrast"
         if isinstance(row, analysis.Distance):
-            arm, kind = row.arm, f"distance.{row.arm}"
-        paths = [path for m in (row.model, plan.baseline) for path in self.paths(arm, m)]
+            arm, other, kind = row.arm, row.other, f"distance.{row.arm}"
+        paths = [path for m in (row.model, other) for path in self.paths(arm, m)]
         lines = [*map(self.result, paths), *map(self.predictions, paths)]
-        return f"{kind}.{row.model}.{plan.baseline}", lines
+        return f"{kind}.{row.model}.{other}", lines
 
     def timed(self, row: analysis.StepTime | analysis.Shift) -> list[Source]:
         """The line of a measurement of step times."""

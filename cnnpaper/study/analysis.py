@@ -122,10 +122,11 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Distance:
-    """Test accuracy of a network minus the contrast's baseline, in an arm that it does not test."""
+    """Test accuracy of a network minus that of another, which no test compares."""
 
     arm: str
     model: str
+    other: str
     difference: float
     interval: Interval | None  # not adjusted, over seeds and images
 
@@ -153,6 +154,8 @@ class Findings:
     calibration_arm: str = ""
     calibration: tuple[Calibration, ...] = ()
     distances: tuple[Distance, ...] = ()
+    """From the baseline, in arms without the contrast; in its arm, from the network with the
+    highest mean of those that are compared with the baseline."""
     gains: tuple[Gain, ...] = ()
     speed: tuple[Gain, ...] = ()
     """From equal epochs to equal time; networks with the same steps in both are not among them."""
@@ -255,20 +258,24 @@ def _contrasts(data: StudyData) -> tuple[Contrast, ...]:
 
 
 def _distances(data: StudyData) -> tuple[Distance, ...]:
-    """Estimates like those of the contrast, in the arms that it does not test."""
+    """Estimates of differences that the contrast does not test; see :class:`Findings`."""
     plan = data.study.contrast
     if plan is None or not data.study.data.test_images or not data.predictions:
         return ()
     found = []
     for arm in data.study.arms:
-        answers = _answers(data, arm or "")
-        if arm == plan.arm or plan.baseline not in answers:
+        answers, other = _answers(data, arm or ""), plan.baseline
+        if other not in answers or len(answers) < 2:
             continue
+        if arm == plan.arm:
+            del answers[other]
+            other = max(answers, key=lambda model: answers[model].mean())
+        base = answers.pop(other)
         for model, own in answers.items():
-            if model != plan.baseline:
-                test = stats.contrast(own, answers[plan.baseline])
-                found.append(Distance(arm=arm or "", model=model, difference=test.difference,
-                                      interval=test.interval()))  # fmt: skip
+            test = stats.contrast(own, base)
+            found.append(Distance(arm=arm or "", model=model, other=other,
+                                  difference=test.difference,
+                                  interval=test.interval()))  # fmt: skip
     return tuple(found)
 
 

@@ -50,6 +50,19 @@ def test_only_significance_ranks(tmp_path: Path, change: dict[str, Any], said: s
     assert str(found).replace(NBSP, " ") == said
 
 
+@pytest.mark.parametrize("significant", [True, False])
+def test_networks_above_the_baseline_have_an_estimate_between_them(
+    tmp_path: Path, significant: bool
+) -> None:
+    second = replace(MORE, model="googlenet", difference=0.01, significant=significant)
+    row = Distance(arm="short", model="googlenet", other="vgg16", difference=-0.0053,
+                   interval=(-0.01, -0.0006))  # fmt: skip
+    made = claims(tmp_path, lambda f: replace(f, contrasts=(MORE, second), distances=(row,)))
+    said = ("The estimated difference from VGG-16, which has the highest mean, is "
+            "−0.53 points for GoogLeNet [−1.00, −0.06]; it was not tested.")  # fmt: skip
+    assert (said in str(made.primary()).replace(NBSP, " ")) is significant
+
+
 LESS = replace(MORE, model="alexnet", difference=-0.06, interval=(-0.07, -0.05))
 OPEN = replace(MORE, model="googlenet", significant=False)
 
@@ -64,7 +77,7 @@ OPEN = replace(MORE, model="googlenet", significant=False)
         ((LESS, MORE, OPEN), "In this time, VGG-16 is the only network that is significantly more "
          "accurate than ResNet-18 after Holm adjustment."),
         ((LESS, OPEN), "In this time, the choice between GoogLeNet and ResNet-18 remains open: "
-         "none is significantly more accurate than ResNet-18."),
+         "none has a significantly higher accuracy than ResNet-18."),
         ((), ""),
     ],
 )  # fmt: skip
@@ -86,8 +99,10 @@ def test_what_equal_time_changes(tmp_path: Path) -> None:
 
 def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
     """Six epochs of 704 steps of 0.15 and 0.27 s."""
-    rows = (Distance(arm="long", model="vgg16", difference=0.0125, interval=(0.001, 0.024)),
-            Distance(arm="equal", model="vgg16", difference=-0.5, interval=None))  # fmt: skip
+    rows = (Distance(arm="long", model="vgg16", other="resnet18", difference=0.0125,
+                     interval=(0.001, 0.024)),
+            Distance(arm="equal", model="vgg16", other="resnet18", difference=-0.5,
+                     interval=None))  # fmt: skip
     made = claims(tmp_path, lambda found: replace(found, distances=rows, budget_s={"long": 1500.0}))
     said = str(made.arm(made.values.arm("long"))).replace(NBSP, " ")
     assert "Relative to ResNet-18, mean test accuracy differs by +1.25 points for VGG-16 " in said
@@ -103,7 +118,7 @@ def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_longer_budget_may_reverse_a_difference(tmp_path: Path, later: float, said: str) -> None:
     gain = Gain(arms=("short", "long"), model="vgg16", difference=0.05, interval=None)
-    rows = (Distance(arm="long", model="vgg16", difference=later, interval=None),)
+    rows = (Distance(arm="long", model="vgg16", other="resnet18", difference=later, interval=None),)
     made = claims(tmp_path, lambda found: replace(found, contrasts=(MORE,), distances=rows,
                                                   gains=(gain,)))  # fmt: skip
     assert str(made.reversed()).endswith(said)
