@@ -253,8 +253,11 @@ def append(path: Path, line: Line) -> None:
     The caller holds the run's lock.
 
     Raises:
-        OSError: the disk is full; it names the log.
+        OSError: the disk is full, or the log is no longer there; it names the log.
     """
+    if not isinstance(line, Header) and not path.exists():
+        # a new file would lack the first lines
+        raise FileNotFoundError(2, "the log was removed while it was written", str(path))
     append_line(path, encode(line))
 
 

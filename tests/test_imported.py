@@ -227,6 +227,7 @@ def test_refused_imports_write_nothing(root: Path, tmp_path: Path) -> None:
         ("b_resnet18.log:9: a damaged", {NAME: WHOLE, "b_resnet18.log": BAD["a damaged line"][0]},
          (), "x"),
         ("study 'reference' exists", {NAME: WHOLE}, (), "reference"),
+        ("single-3ep", {NAME: WHOLE}, (), "single-3ep"),
         ("--study a/b: name = 'a/b'", {NAME: WHOLE}, (), "a/b"),
     ]  # fmt: skip
     for place, (message, files, labels, study) in enumerate(cases):

@@ -105,6 +105,13 @@ def test_bytes_that_are_no_log(path: Path, data: bytes | None, said: str) -> Non
     assert said in found
 
 
+def test_a_log_that_was_removed_is_not_begun_in_its_middle(path: Path, lines) -> None:
+    path.unlink(missing_ok=True)
+    with pytest.raises(FileNotFoundError, match="removed while it was written"):
+        log.append(path, log.Step(step=0, loss=2.3))
+    assert not path.exists()
+
+
 def test_unknown_fields_are_kept(path: Path, lines) -> None:
     changed = json.loads(json.dumps(lines))
     changed[4]["temperature"] = 41

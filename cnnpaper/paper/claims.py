@@ -254,16 +254,17 @@ class Claims:
 
     def differences(self) -> Sentence:
         """The contrasts in one sentence; :meth:`primary` where there are none, or too many."""
-        rows, entries = self.found.contrasts, []
-        for row in rows:
+        said = []
+        for row in self.found.contrasts:
             found = self.values.of(row)
-            entries.append(self.words.say("difference_of", difference=found["difference"],
-                                          name=self.name(row.model),
-                                          **vars(found["interval"])))  # fmt: skip
-        if not self.listing(entries):
+            said.append(self.words.say("difference_of", difference=found["difference"],
+                                       name=self.name(row.model),
+                                       **vars(found["interval"])))  # fmt: skip
+        entries, level = self.listing(said), self.values.level()
+        if not entries:
             return self.primary()
-        return self.say("differences", baseline=self.contrast_baseline(),
-                        entries=self.listing(entries), level=self.values.level())  # fmt: skip
+        baseline = self.contrast_baseline()
+        return self.say("differences", baseline=baseline, entries=entries, level=level)
 
     def answer(self) -> Sentence:
         """Which network to train: one that the contrast singles out, or those that it leaves."""

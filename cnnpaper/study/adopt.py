@@ -37,12 +37,7 @@ def import_logs(
     """
     study = nfc(study)
     files = _files(given)
-    place = root / "experiments" / "study" / f"{study}.toml"
-    if place.exists():
-        raise UserError(
-            f"{place}: study {study!r} exists\nchoose another name; to import it again, remove "
-            f"this file and results/log/{study}; labels, authors and data can be edited in it"
-        )
+    _check_name(root, study)
     chosen = _labels(labels, files)
     declared = _declared({f: _named(root, path, chosen.get(f)) for f, path in files.items()})
     runs = [run for file, path in files.items() for run in read_log(path, study, declared[file])]
@@ -56,7 +51,7 @@ def import_logs(
             raise UserError(f"{there}: in the way of study {study!r}; move it, or name another one")
     for path, data in content.items():
         write_atomic(path, data)
-    write_atomic(place, text.encode())
+    write_atomic(root / "experiments" / "study" / f"{study}.toml", text.encode())
     return numbered(runs)
 
 
@@ -75,6 +70,18 @@ def _files(given: Iterable[Path]) -> dict[str, Path]:
             if other.resolve() != path.resolve():
                 raise UserError(f"{path}: called like {other}; rename one of them")
     return dict(sorted(found.items()))
+
+
+def _check_name(root: Path, study: str) -> None:
+    path = root / "experiments" / "study" / f"{study}.toml"
+    if config.SINGLE.match(study):
+        raise UserError(f"--study {study}: a name of what `cnnpaper train` makes; choose another")
+    for there in visible(path.parent, "*.toml"):
+        if nfc(there.name) == path.name:
+            raise UserError(
+                f"{there}: study {study!r} exists\nchoose another name; to import it again, remove "
+                f"this file and results/log/{study}; labels, authors and data can be edited in it"
+            )
 
 
 def _labels(given: Iterable[str], files: Iterable[str]) -> dict[str, str]:

@@ -55,6 +55,8 @@ def check_run(run: Run, spec: RunSpec, result: log.Result) -> None:
     Raises:
         LogError: it does not.
     """
+    if result.status not in ("finished", "diverged"):
+        raise _bad(run, "result", f"status = {result.status!r} of a run that was trained here")
     finished = result.status == "finished"
     done = sum(epoch.steps or 0 for epoch in run.epochs)
     if finished and done != spec.steps:
@@ -65,6 +67,10 @@ def check_run(run: Run, spec: RunSpec, result: log.Result) -> None:
         raise _bad(run, "reading", f"readings of the test images: {sizes}, expected {expected}")
     if finished != (result.predictions_sha256 is not None):
         text = f"{result.status}, predictions_sha256 = {result.predictions_sha256}"
+        raise _bad(run, "result", text)
+    last = run.epochs[-1].val_acc
+    if finished and last != result.val_acc:
+        text = f"val_acc = {result.val_acc}, but the last epoch has {last}"
         raise _bad(run, "result", text)
 
 
