@@ -373,9 +373,13 @@ class Claims:
 
     def budget(self) -> Sentence:
         """The time that the budget's network needs for its steps, in minutes."""
+        return self.say("budget", entries=self.budget_minutes())
+
+    def budget_minutes(self) -> Sentence:
+        """The minutes of each arm of equal time."""
         label = self.words.label
         minutes = {label("arm", arm): self._minutes(arm) for arm in self.found.budget_s}
-        return self.say("budget", entries=self.phrases("budget_minutes", minutes))
+        return self.phrases("budget_minutes", minutes)
 
     def _minutes(self, arm: str) -> Value:
         """The time of an arm of equal time."""
