@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
@@ -52,17 +53,16 @@ class Claims:
             self.record.append((kind, subject, str(found)))
         return found
 
-    def phrases(self, kind: str, values: Mapping[str, Value]) -> Sentence:
+    def phrases(self, kind: str, values: Mapping[str, Value | None]) -> Sentence:
         """A phrase for each value by name: ``77.61% for ResNet-18 and 65.21% for AlexNet``."""
-        say = self.words.say
-        return self.listing([say(kind, name=name, value=v) for name, v in values.items()])
+        said = (self.words.say(kind, name=name, value=value) for name, value in values.items())
+        return self.listing([phrase for phrase in said if phrase])
 
     def listing(self, phrases: Sequence[Sentence]) -> Sentence:
         """Phrases of a network each; nothing where they are many."""
         return self.words.listing(phrases) if len(phrases) <= LISTED else Sentence()
 
     def names(self, found: Iterable[Any]) -> Sentence:
-        """The networks of findings."""
         return self.words.listing(self.name(row.model) for row in found)
 
     def named(self, found: Iterable[Any], attribute: str) -> dict[str, Value]:
@@ -88,14 +88,12 @@ class Claims:
     # ------------------------------------------------------------------------- abstract
 
     def state(self) -> Sentence:
-        """How many of the declared runs there are."""
         values, done = self.values, len(self.data.logs)
         kind = "some" if self.data.missing else "all_one" if done == 1 else "all"
         return self.say(f"state_{kind if done else 'none'}", done=values.done,
                         declared=values.declared, missing=values.missing)  # fmt: skip
 
     def abstract(self) -> Sentence:
-        """What the abstract says of the results."""
         arm = self.leading_arm()
         if arm is None or not self.data.logs:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
@@ -153,15 +151,14 @@ class Claims:
 
     def _clock(self, arm: str) -> Sentence:
         """How long each network's runs of an arm of equal time took where they were made."""
-        entries = self.values.entries(arm)
-        times = {e: self.values.mean(arm, e, "train_s").get("mean") for e in entries}
-        known = {self.values.entry_name(e): value for e, value in times.items() if value}
-        if arm not in self.found.budget_s:
-            return Sentence()
-        return self.say("clock", entries=self.phrases("minutes_for", known))
+        times = {
+            self.values.entry_name(entry): self.values.mean(arm, entry, "train_s").get("mean")
+            for entry in self.values.entries(arm)
+        }
+        entries = self.phrases("minutes_for", times) if arm in self.found.budget_s else None
+        return self.say("clock", entries=entries)
 
     def accuracy_caption(self) -> Sentence:
-        """What the table of accuracies shows."""
         timed = "timed" if self.found.timing else "untimed"
         several = any(int(arm.complete.exact or 0) > 1 for arm in self.values.arms)
         say = self.words.say
@@ -176,7 +173,6 @@ class Claims:
         return self.say(kind, done=arm.done, declared=arm.declared, complete=arm.complete)
 
     def _lost(self, arm: ArmFacts) -> Sentence:
-        """Networks of which shown runs diverged."""
         entries = self.values.entries(arm.key)
         counts = {e: self.values.diverged_of(arm.key, e) for e in entries}
         return sentences(*(
@@ -344,15 +340,12 @@ class Claims:
         return self.say("one_session") if alone else Sentence()
 
     def timing_caption(self) -> Sentence:
-        """How the step times were measured."""
-        found, sources = self.found, self.values.timed(self.found.timing[0])
-        counts = {"rounds": found.timing_rounds, "steps": found.timing_steps,
-                  "batch": found.timing_batch}  # fmt: skip
+        say, sources = self.words.say, self.values.timed(self.found.timing[0])
         parts: dict[str, Phrase] = {
-            name: self.number(f"timing.{name}", exact, COUNT, "as recorded", sources)
-            for name, exact in counts.items()
-        }
-        say = self.words.say
+            name: self.number(f"timing.{name}", getattr(self.found, f"timing_{name}"), COUNT,
+                              "as recorded", sources)
+            for name in ("rounds", "steps", "batch")
+        }  # fmt: skip
         return sentences(say("timing_caption", machine=self.values.timing_machine,
                              level=self.values.level(), **parts),
                          say("timing_caption_ratio", like=self.budget_like()))  # fmt: skip
@@ -363,7 +356,6 @@ class Claims:
         return self.say("budget", entries=self.phrases("budget_minutes", minutes))
 
     def _minutes(self, arm: str) -> Value:
-        """The time of an arm of equal time."""
         assert self.study.budget is not None
         row = self.values.step_time(self.study.budget.like)
         assert row is not None
@@ -456,7 +448,6 @@ class Claims:
         )  # fmt: skip
 
     def tuning(self) -> Sentence:
-        """Which rate was chosen for which network."""
         trials, winners = self.found.trials, self.found.winners
         if not winners:
             return self.say("tuning_open")
@@ -519,7 +510,6 @@ class Claims:
                         entries=self.phrases("points_for", leads))  # fmt: skip
 
     def precision(self) -> Sentence:
-        """Whether bfloat16 stands."""
         found = self.found.precision
         if found is None or found.bound is None:
             return self.say("precision_open")
@@ -547,9 +537,7 @@ class Claims:
                          self._changes("same", self.found.same))  # fmt: skip
 
     def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
-        if not rows:
-            return Sentence()
-        shorter, longer = map(self.label, rows[0].arms)
+        shorter, longer = map(self.label, rows[0].arms if rows else ("", ""))
         return self.say(kind, shorter=shorter, longer=longer, entries=self._estimates(rows))
 
     def has_intervals(self) -> bool:
@@ -610,33 +598,32 @@ class Claims:
         trials = self.values.history.get("search", {}).get("trials", {})
         if not trials or set(trials) - set(self.study.networks):
             return Sentence()
-        counts: dict[str, Value] = {}
-        for model in sorted(trials, key=self.study.networks.index):
-            key = f"history.trials.{model}"
-            if found := self.values.quoted("history", key, "search", "trials", model):
-                counts[self.name(model)] = found
-        sources = [source for value in counts.values() for source in value.sources]
+        counts = {
+            self.name(model): self.values.quoted("history", f"search.trials.{model}",
+                                                 key=f"history.trials.{model}")
+            for model in sorted(trials, key=self.study.networks.index)
+        }  # fmt: skip
+        sources = [source for value in counts.values() if value for source in value.sources]
         total = self.number("history.trials", sum(trials.values()), COUNT, "counted", sources)
         return self.say("screening", total=total, entries=self.phrases("trials_of", counts))
 
     def history(self) -> Sentence:
         """How far apart the scores of one network were that only its recipe tells apart."""
-        quoted, spans = self.values.quoted, {}
+        quoted, spans = partial(self.values.quoted, "history"), {}
         for model in self.study.networks:
-            scores = [
-                quoted("history", f"history.{model}.{place}.test_acc", "run", place, "test_acc",
-                       form=PERCENT)
-                for place in self.values.superseded(model)
+            found = [
+                value for place in self.values.superseded(model)
+                if (value := quoted(f"run.{place}.test_acc", PERCENT,
+                                    f"history.{model}.{place}.test_acc"))
             ]  # fmt: skip
-            found = [value for value in scores if value]
             if len(found) > 1:
                 exact = [float(value.exact or 0) for value in found]
-                sources = [source for value in found for source in value.sources]
-                key, formula = f"history.{model}.span", "largest minus smallest"
                 spans[self.name(model)] = self.number(
-                    key, max(exact) - min(exact), PERCENT, formula, sources
-                )
-        readings = quoted("history", "history.readings", "search", "readings")
+                    f"history.{model}.span", max(exact) - min(exact), PERCENT,
+                    "largest minus smallest",
+                    [source for value in found for source in value.sources],
+                )  # fmt: skip
+        readings = quoted("search.readings", key="history.readings")
         if not spans or readings is None:
             return Sentence()
         return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),

@@ -12,7 +12,7 @@ from cnnpaper.paper.tabular import Cell, Column, Marked, Row, Table, columns, ta
 from cnnpaper.paper.texts import Texts
 from cnnpaper.paper.values import FIELDS, LARGE, MS, TENTH_PERCENT, WEIGHTED, Values
 from cnnpaper.paper.words import sentences
-from cnnpaper.study.analysis import Calibration, Contrast, StepTime, Trial
+from cnnpaper.study.analysis import Calibration, Contrast, StepTime
 from cnnpaper.study.precision import Change
 
 SIDE_BY_SIDE, LONGEST_HEAD = 5, 16
@@ -48,7 +48,6 @@ class Tables:
         return {item.name: item for item in found if item.cells}
 
     def _of(self, name: str, kind: type, found: Iterable[Any]) -> Table:
-        """A row for each finding of a kind, of one network each."""
         printed = {attribute: field for attribute, field in FIELDS[kind].items() if field.column}
         shown = self.columns("network")
         for field in printed.values():
@@ -62,7 +61,6 @@ class Tables:
     # ------------------------------------------------------------------------- set-up
 
     def networks(self) -> Table:
-        """Year, paper, depth, layers, parameters and multiply-accumulates."""
         rows: list[Row] = []
         for model in self.models:
             found = self.values.network(model)
@@ -136,7 +134,6 @@ class Tables:
     # ------------------------------------------------------------------------- results
 
     def accuracy(self) -> Table:
-        """Test and validation accuracy of every network in every arm, with training time."""
         rows: list[Row] = []
         for arm in self.values.arms:
             for entry in self.values.entries(arm.key):
@@ -175,27 +172,23 @@ class Tables:
         )
 
     def tuning(self) -> Table:
-        """Validation accuracy by rate and stage."""
         trials = self.found.trials
         rates = sorted({trial.rate for trial in trials})
-        by = {(trial.stage, trial.model, trial.rate): trial for trial in trials}
-        rows: list[Row] = []
-        for model in dict.fromkeys(trial.model for trial in trials):
-            for stage in dict.fromkeys(trial.stage for trial in trials):
-                cells = [self._trial(by.get((stage, model, rate))) for rate in rates]
-                if any(cells):
-                    rows.append([self.name(model), self.words.label("stage", stage), *cells])
+        models = list(dict.fromkeys(trial.model for trial in trials))
+        cells: dict[tuple[str, str], dict[float, Cell]] = {}
+        for trial in sorted(trials, key=lambda trial: models.index(trial.model)):
+            value = self.values.of(trial)["val_acc"]
+            chosen = self.found.winners.get(trial.model) == trial.rate
+            last = trial.stage == trials[-1].stage
+            row = cells.setdefault((trial.model, trial.stage), {})
+            row[trial.rate] = Marked(value, "*") if chosen and last else value
+        rows = [
+            [self.name(model), self.words.label("stage", stage), *map(row.get, rates)]
+            for (model, stage), row in cells.items()
+        ]
         group = self.words.text("table.peak_rate")
         heads = [Column(key=f"rate_{rate:g}", head=f"{rate:g}", group=group) for rate in rates]
         return table("tuning", self.columns("network stage") + heads, rows)
-
-    def _trial(self, trial: Trial | None) -> Cell:
-        if trial is None:
-            return None
-        value = self.values.of(trial)["val_acc"]
-        chosen = self.found.winners.get(trial.model) == trial.rate
-        last = trial.stage == self.found.trials[-1].stage
-        return Marked(value, "*") if chosen and last else value
 
     def layers(self, model: str) -> Table:
         """Convolutions and linear layers in the order of execution; attached only."""
@@ -220,17 +213,14 @@ class Tables:
         if self.study.data.set in ("original", "jpeg75"):
             yield from (self.published(), self.history(), self.report2023())
 
-    def _known(self, table: str, model: str, name: str, form: Form | None = None) -> Cell:
-        return self.values.quoted("known", f"{table}.{model}.{name}", table, model, name, form=form)
-
     def history(self) -> Table:
         """Superseded results of version 0.1.0."""
         names = {"batch_size": None, "peak_learning_rate": None, "epochs": None,
                  "test_acc": PERCENT, "commit": None}  # fmt: skip
         rows: list[Row] = [
             [self.name(model), *(
-                self.values.quoted("history", f"history.{model}.{place}.{name}", "run", place, name,
-                                   form=form)
+                self.values.quoted("history", f"run.{place}.{name}", form,
+                                   f"history.{model}.{place}.{name}")
                 for name, form in names.items()
             )]
             for model in self.models for place in self.values.superseded(model)
@@ -244,27 +234,22 @@ class Tables:
         return next(filter(None, reversed(found)), None)
 
     def published(self) -> Table:
-        """Accuracies of public repositories."""
-        known = self.values.known.get("published", {})
+        known, quoted = self.values.known.get("published", {}), partial(self.values.quoted, "known")
         rows: list[Row] = [
-            [self.name(model), self._known("published", model, "accuracy", self._as_stated(model)),
-             self._known("published", model, "epochs"),
+            [self.name(model),
+             quoted(f"published.{model}.accuracy", _as_stated(known[model]["accuracy"])),
+             quoted(f"published.{model}.epochs"),
              Cite((known[model]["source"],), textual=True), self._ours(model)]
             for model in self.models if model in known
         ]  # fmt: skip
         keys = "published_percent:published epochs source this_study_percent"
         return table("published", self.columns(f"network {keys}"), rows)
 
-    def _as_stated(self, model: str) -> Form:
-        """A published accuracy has the decimals of its source."""
-        tenths = (1000 * self.values.known["published"][model]["accuracy"]) % 1
-        return PERCENT if 1e-9 < tenths < 1 - 1e-9 else TENTH_PERCENT
-
     def report2023(self) -> Table:
-        """The report's table beside this study's."""
+        quoted = partial(self.values.quoted, "known")
         rows: list[Row] = [
-            [self.name(model), self._known("report2023", model, "epoch_s"),
-             self._known("report2023", model, "accuracy", PERCENT), self._epoch(model),
+            [self.name(model), quoted(f"report2023.{model}.epoch_s"),
+             quoted(f"report2023.{model}.accuracy", PERCENT), self._epoch(model),
              self._ours(model)]
             for model in self.models if model in self.values.known.get("report2023", {})
         ]  # fmt: skip
@@ -348,3 +333,8 @@ class Tables:
         sources = map(self.values.result, self.data.logs)
         hours = self.number("study.compute", self.found.compute_s, form, formula, sources)
         return self.words.say("compute", hours=hours)
+
+
+def _as_stated(accuracy: float) -> Form:
+    """A published accuracy has the decimals of its source."""
+    return PERCENT if 1e-9 < 1000 * accuracy % 1 < 1 - 1e-9 else TENTH_PERCENT

@@ -82,7 +82,6 @@ class Table:
 
     @cached_property
     def rows(self) -> list[list[Printed]]:
-        """The cells as printed."""
         return [[printed(cell) for cell in row] for row in self.cells]
 
     @property
@@ -147,11 +146,9 @@ class Table:
         return pd.DataFrame(columns)
 
     def csv(self) -> str:
-        """Comma-separated, one heading line; what is not known is empty."""
         return str(self.frame().to_csv(index=False, lineterminator="\n"))
 
     def markdown(self) -> str:
-        """With the printed texts."""
         heads = [" ".join(column.lines) for column in self.columns]
         rows = [[str(cell).replace("|", "\\|") for cell in row] for row in self.rows]
         sides = ["right" if column.kind == "number" else "left" for column in self.columns]

@@ -7,9 +7,7 @@ sources. The numbers of others are those of ``report/known.toml`` and ``report/h
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 import re
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -174,7 +172,6 @@ class Values:
         return f"experiments/study/{self.study.name}.toml"
 
     def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
-        """A number of things, counted."""
         return self.number(f"count.{key}", number, Form(unit=what), f"{what}, counted", sources)
 
     def of_study(self, *keys: str, name: str = "") -> list[Source]:
@@ -201,7 +198,6 @@ class Values:
         return self.sources.file(self.data.logs[path].path.with_name(PREDICTIONS_NAME))
 
     def timed(self, row: analysis.StepTime | analysis.Shift) -> list[Source]:
-        """The line of a measurement of step times."""
         return [self.sources.file(self.data.timing_path, row.line)]
 
     @property
@@ -219,11 +215,9 @@ class Values:
     # ------------------------------------------------------------------------- runs
 
     def specs(self, arm: str) -> list[RunSpec]:
-        """The declared runs of an arm."""
         return [spec for spec in self.data.specs if (spec.arm or "") == arm]
 
     def logs(self, specs: Iterable[RunSpec]) -> list[Run]:
-        """The logs that there are of them."""
         return [self.data.logs[spec.path] for spec in specs if spec.path in self.data.logs]
 
     @cached_property
@@ -275,7 +269,6 @@ class Values:
         )  # fmt: skip
 
     def seeds(self, key: str) -> Sentence:
-        """The seeds of an arm, one by one."""
         sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
         return self.words.listing(
             self.add(f"{key or 'all'}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
@@ -295,7 +288,6 @@ class Values:
 
     @cached_property
     def images(self) -> dict[str, Value]:
-        """Numbers of images."""
         form, formula = Form(unit="images"), "as the study file says, or its default"
         return {
             name: self.number(f"data.{name}", getattr(self.study.data, f"{name}_images"), form,
@@ -338,10 +330,10 @@ class Values:
 
     def prose(self, model: str, name: str) -> Sentence:
         """``idea`` or ``stem`` of a network in the edition's language."""
-        experiment, translated = self.data.experiments[model], f"{name}_{self.words.language}"
-        field = translated if getattr(experiment, translated, "") else name
-        text, sources = getattr(experiment, field), self.of_network(model, field)
-        return self.quote(text, f"{model}.{name}", sources)
+        experiment, field = self.data.experiments[model], f"{name}_{self.words.language}"
+        field = field if getattr(experiment, field, "") else name
+        sources = self.of_network(model, field)
+        return self.quote(getattr(experiment, field), f"{model}.{name}", sources)
 
     def quote(self, text: str, key: str, sources: list[Source]) -> Sentence:
         """Prose of a TOML file, with typographic signs; a number in it is a value of that line,
@@ -359,7 +351,6 @@ class Values:
     # ------------------------------------------------------------------------- networks
 
     def works(self, model: str) -> list[str]:
-        """What a network's description cites."""
         experiment = self.data.experiments[model]
         return [key for key in (experiment.citation, experiment.variant_citation) if key]
 
@@ -432,7 +423,6 @@ class Values:
 
     @cached_property
     def version(self) -> Value:
-        """Of this artifact."""
         path = self.root / "pyproject.toml"
         version = read_toml(path).get("project", {}).get("version")
         if not isinstance(version, str):
@@ -529,7 +519,6 @@ class Values:
         return self.number(key, seconds, MINUTES, "paired step time × steps", self.timed(row))
 
     def diverged_of(self, arm: str, entry: str) -> Value:
-        """How many of the shown runs diverged."""
         paths = self.paths(arm, entry)
         results = [self.data.logs[path].result for path in paths]
         count = sum(result is not None and result.status == "diverged" for result in results)
@@ -538,12 +527,10 @@ class Values:
 
     @cached_property
     def timing_machine(self) -> Value:
-        """On which step times were measured."""
         name, row = self.found.timing_machine, self.found.timing[0]
         return self.add("timing.machine", name, self.timed(row))
 
     def step_time(self, model: str) -> analysis.StepTime | None:
-        """The measurement of a network's step time, if there is one."""
         return next((row for row in self.found.timing if row.model == model), None)
 
     # ------------------------------------------------------------------------- constants, others
@@ -551,7 +538,6 @@ class Values:
     def chosen(
         self, key: str, exact: float, form: Form = WHOLE_PERCENT, formula: str = "chosen in advance"
     ) -> Value:
-        """A constant of the method."""
         return self.number(key, exact, form, formula, [])
 
     alpha_percent = partialmethod(chosen, "test.alpha", ALPHA, formula="chosen for all tests")
@@ -578,29 +564,28 @@ class Values:
         runs = self.history.get("run", [])
         return [place for place, run in enumerate(runs) if run["model"] == model]
 
-    def quoted(
-        self, file: str, key: str, *path: str | int, form: Form | None = None
-    ) -> Value | None:
+    def quoted(self, file: str, path: str, form: Form | None = None, key: str = "") -> Value | None:
         """A number of ``report/FILE.toml``, as it stands there unless a form is given; None where
         it is not there."""
+        value: Any = getattr(self, file)
         try:
-            value: Any = functools.reduce(operator.getitem, path, getattr(self, file))
-        except (LookupError, TypeError):
+            for part in path.split("."):
+                value = value[int(part) if isinstance(value, list) else part]
+        except (LookupError, TypeError, ValueError):
             return None
-        where, formula = self.root / "report" / f"{file}.toml", "as its source states it"
-        sources = [self.sources.toml(where, ".".join(map(str, path)))]
+        sources = [self.sources.toml(self.root / "report" / f"{file}.toml", path)]
+        formula = "as its source states it"
         if form is None:
-            return self.add(key, value, sources, formula=formula)
-        return self.number(key, value, form, formula, sources)
+            return self.add(key or path, value, sources, formula=formula)
+        return self.number(key or path, value, form, formula, sources)
 
     def jpeg_quality(self) -> Value | None:
         """Of the re-encoded copy of the images."""
-        return self.quoted("known", "known.jpeg_quality", "jpeg75", "quality")
+        return self.quoted("known", "jpeg75.quality", key="known.jpeg_quality")
 
     def duplicates(self) -> Value | None:
         """Share of test images with a near-duplicate among the training images, as published."""
-        path = "duplicates", "share"
-        return self.quoted("known", "known.duplicates", *path, form=TENTH_PERCENT)
+        return self.quoted("known", "duplicates.share", TENTH_PERCENT, "known.duplicates")
 
 
 def slug(name: str) -> str:
