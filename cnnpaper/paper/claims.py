@@ -257,12 +257,9 @@ class Claims:
             said.append(self.words.say("difference_of", difference=found["difference"],
                                        name=self.name(row.model),
                                        **vars(found["interval"])))  # fmt: skip
-        level, baseline = self.values.level(), self.contrast_baseline()
-        entries = self.listing(said)
-        return (
-            self.say("differences", baseline=baseline, entries=entries, level=level)
-            or self.primary()
-        )
+        known = self.say("differences", baseline=self.contrast_baseline(),
+                         entries=self.listing(said), level=self.values.level())  # fmt: skip
+        return known or self.primary()
 
     def answer(self) -> Sentence:
         """Which network to train: one that the contrast singles out, or those that it leaves."""
@@ -574,8 +571,8 @@ class Claims:
         if not rows or len(rows) > LISTED:
             return Sentence()
         names = self.names(row for row in rows if holds(row.difference, there[row.model]))
-        return self.say(kind if names else f"{kind}_none", baseline=self.contrast_baseline(),
-                        names=names)  # fmt: skip
+        kind = kind if names else f"{kind}_none"
+        return self.say(kind, baseline=self.contrast_baseline(), names=names)
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""

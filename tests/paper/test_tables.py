@@ -47,8 +47,11 @@ def test_a_csv_has_numbers_in_the_unit_of_its_heading_and_markdown_the_printed_t
 
 
 def test_groups_span_their_columns() -> None:
-    groups = [(g.title, g.first, g.last) for g in small().groups]
-    assert groups == [("", "1", "1"), ("This", "2", "3"), ("", "4", "4")]
+    assert [(g.title, g.first, g.last) for g in small().groups] == [
+        ("", "1", "1"),
+        ("This", "2", "3"),
+        ("", "4", "4"),
+    ]
 
 
 @pytest.mark.parametrize("rows,pieces", [(0, 1), (40, 1), (130, 3)])
