@@ -94,17 +94,14 @@ class Claims:
                         declared=values.declared, missing=values.missing)  # fmt: skip
 
     def abstract(self) -> Sentence:
-        arm = self.leading_arm()
+        """The results of the arm of the contrast, or else of the first one that has accuracies."""
+        arms = [self.tested_arm, *(arm.key for arm in self.values.arms)]
+        arm = next((arm for arm in arms if self.means(arm)), None)
         if arm is None or not self.data.logs:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
             return self.say(kind, done=self.values.done, declared=self.values.declared)
         return sentences(self.accuracies(arm, long=True), self.differences(), self.answer(),
                          self.accuracies(self.study.equal_epochs, long=True))  # fmt: skip
-
-    def leading_arm(self) -> str | None:
-        """The arm of the contrast, or else the first one that has accuracies."""
-        arms = [self.tested_arm, *(arm.key for arm in self.values.arms)]
-        return next((arm for arm in arms if self.means(arm)), None)
 
     def means(self, arm: str | None) -> dict[str, dict[str, Any]]:
         """Networks of an arm that have a mean test accuracy, with it."""
