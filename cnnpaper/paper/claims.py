@@ -2,7 +2,8 @@
 
 Ranking words stand only where the adjusted test of the primary contrast says so; everything else
 is an estimate. Every number is a value of the ledger; the words are those of the edition's
-language. With more networks than :data:`LISTED` a sentence gives a range, a number, or nothing.
+language, and a sentence with an empty place is not said. With more networks than :data:`LISTED` a
+sentence gives a range, a number, or nothing.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from cnnpaper.paper.facts import ArmFacts
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
-from cnnpaper.paper.tabular import Table
 from cnnpaper.paper.values import (
     MINUTES,
     RATIO,
     SMALL_DIFFERENCE,
     TENTH_PERCENT,
     WHOLE_PERCENT,
+    ArmFacts,
     Values,
 )
 from cnnpaper.paper.words import Phrase, sentences
@@ -34,98 +35,104 @@ ALIKE = 1.1  # throughputs whose ratio is smaller are called alike
 class Claims:
     """Writes the sentences of one study in the language of its values."""
 
-    def __init__(self, values: Values, tables: Mapping[str, Table]) -> None:
+    def __init__(self, values: Values) -> None:
         self.values, self.words, self.found = values, values.words, values.found
-        self.tables, self.data, self.study = tables, values.data, values.study
+        self.data, self.study = values.data, values.study
         self.number, self.name = values.number, values.name
+        plan = self.study.contrast
+        self.tested_arm = plan.arm if plan else None
+        self.baseline = plan.baseline if plan else None
         self.record: list[tuple[str, str, str]] = []
         """Sentences said so far: kind, what they are about, and text."""
 
-    def say(self, kind: str, **parts: Phrase) -> Sentence:
-        """A sentence, which is recorded; none where it has entries and these are empty."""
-        if not parts.get("entries", True):
-            return Sentence()
+    def say(self, kind: str, **parts: Phrase | None) -> Sentence:
+        """A sentence, which is recorded; none where a place of it stays empty."""
         found = self.words.say(kind, **parts)
-        subject = ", ".join(part for part in parts.values() if isinstance(part, str))
-        self.record.append((kind, subject, str(found)))
+        if found:
+            subject = ", ".join(part for part in parts.values() if isinstance(part, str))
+            self.record.append((kind, subject, str(found)))
         return found
 
-    def phrases(self, kind: str, values: Mapping[str, Value]) -> Sentence:
+    def phrases(self, kind: str, values: Mapping[str, Value | None]) -> Sentence:
         """A phrase for each value by name: ``77.61% for ResNet-18 and 65.21% for AlexNet``."""
-        say = self.words.say
-        return self.listing([say(kind, name=name, value=v) for name, v in values.items()])
+        said = (self.words.say(kind, name=name, value=value) for name, value in values.items())
+        return self.listing([phrase for phrase in said if phrase])
 
     def listing(self, phrases: Sequence[Sentence]) -> Sentence:
         """Phrases of a network each; nothing where they are many."""
         return self.words.listing(phrases) if len(phrases) <= LISTED else Sentence()
 
+    def names(self, found: Iterable[Any]) -> Sentence:
+        return self.words.listing(self.name(row.model) for row in found)
+
     def named(self, found: Iterable[Any], attribute: str) -> dict[str, Value]:
         """One value of findings by the names of their networks."""
         return {self.name(row.model): self.values.of(row)[attribute] for row in found}
 
-    # ------------------------------------------------------------------------- runs
+    def label(self, arm: str | None) -> str:
+        """What an arm is called; nothing where there is none."""
+        return self.words.label("arm", arm) if arm else ""
 
-    def state(self) -> Sentence:
-        """How many of the declared runs there are."""
-        facts, done = self.values, len(self.data.logs)
-        kind = "some" if self.data.missing else "all_one" if done == 1 else "all"
-        return self.say(f"state_{kind if done else 'none'}", done=facts.done,
-                        declared=facts.declared, missing=facts.missing)  # fmt: skip
+    def ends(
+        self, key: str, found: Sequence[tuple[float, Any]], form: Form, formula: str
+    ) -> dict[str, Phrase]:
+        """The lowest and the highest of numbers, each with its measurement."""
+        ordered = sorted(found, key=lambda pair: pair[0])
+        ends = ("low", "lowest", ordered[0]), ("high", "highest", ordered[-1])
+        return {
+            place: self.number(f"{key}.{name}", exact, form, f"{name} {formula}",
+                               self.values.timed(row))
+            for place, name, (exact, row) in ends
+        }  # fmt: skip
 
     # ------------------------------------------------------------------------- abstract
 
+    def state(self) -> Sentence:
+        values, done = self.values, len(self.data.logs)
+        kind = "some" if self.data.missing else "all_one" if done == 1 else "all"
+        return self.say(f"state_{kind if done else 'none'}", done=values.done,
+                        declared=values.declared, missing=values.missing)  # fmt: skip
+
     def abstract(self) -> Sentence:
-        """What the abstract says of the results."""
-        arm = self.leading_arm()
+        """The results of the arm of the contrast, or else of the first one that has accuracies."""
+        arms = [self.tested_arm, *(arm.key for arm in self.values.arms)]
+        arm = next((arm for arm in arms if self.means(arm)), None)
         if arm is None or not self.data.logs:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
             return self.say(kind, done=self.values.done, declared=self.values.declared)
         return sentences(self.accuracies(arm, long=True), self.differences(), self.answer(),
-                         self.equal_epochs())  # fmt: skip
+                         self.accuracies(self.study.equal_epochs, long=True))  # fmt: skip
 
-    def leading_arm(self) -> str | None:
-        """The arm of the contrast, or else the first one that has accuracies."""
-        arms = [arm.key for arm in self.values.arms]
-        if self.study.contrast:
-            arms.insert(0, self.study.contrast.arm)
-        return next((arm for arm in arms if self.tested(arm)), None)
-
-    def tested(self, arm: str) -> dict[str, dict[str, Any]]:
+    def means(self, arm: str | None) -> dict[str, dict[str, Any]]:
         """Networks of an arm that have a mean test accuracy, with it."""
+        if arm is None:
+            return {}
         found = {e: self.values.mean(arm, e, "test_acc") for e in self.values.entries(arm)}
         return {entry: mean for entry, mean in found.items() if mean}
 
     # ------------------------------------------------------------------------- accuracy
 
-    def accuracies(self, arm: str, *, long: bool = False) -> Sentence:
+    def accuracies(self, arm: str | None, *, long: bool = False) -> Sentence:
         """Mean test accuracy of every network of an arm, or their range where they are many; the
         ``long`` form has its minutes or epochs, for readers who do not know the arm."""
-        means = self.tested(arm)
-        if not means:
+        means = self.means(arm)
+        if arm is None or not means:
             return Sentence()
         n, name = next(iter(means.values()))["n"], self.values.entry_name
         entries = self.phrases("percent_for", {name(e): m["mean"] for e, m in means.items()})
         if not entries:
             low, *_, high = sorted((mean["mean"] for mean in means.values()), key=lambda v: v.exact)
             entries = self.words.say("range", low=low, high=high)
-        suffix, parts = self._length(arm, long=long)
-        return self.say(f"accuracies{'_one' * (n.exact == 1)}{suffix}", n=n, **parts,
-                        entries=entries)  # fmt: skip
-
-    def _length(self, arm: str, *, long: bool) -> tuple[str, dict[str, Phrase]]:
-        """How an arm is called: the end of a sentence's kind, and its part."""
-        if not arm:
-            return "", {}
+        parts: dict[str, Phrase] = {}
+        suffix = ""
         if long and arm in self.found.budget_s:
-            return "_in_time", {"minutes": self._minutes(arm)}
-        if long and (epochs := self.values.arm(arm).epochs):
-            return "_after", {"epochs": epochs}
-        return "_of_arm", {"arm": self.words.label("arm", arm)}
-
-    def equal_epochs(self) -> Sentence:
-        """The accuracies of the arm in which all networks have the same epochs."""
-        arm = self.study.equal_epochs
-        return self.accuracies(arm, long=True) if arm else Sentence()
+            suffix, parts = "_in_time", {"minutes": self._minutes(arm)}
+        elif long and arm and (epochs := self.values.arm(arm).epochs):
+            suffix, parts = "_after", {"epochs": epochs}
+        elif arm:
+            suffix, parts = "_of_arm", {"arm": self.label(arm)}
+        one = "_one" if n.exact == 1 else ""
+        return self.say(f"accuracies{one}{suffix}", n=n, **parts, entries=entries)
 
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
@@ -135,29 +142,26 @@ class Claims:
 
     def _distances(self, arm: str) -> Sentence:
         """Estimated differences from the baseline where no test is made."""
-        plan = self.study.contrast
-        if plan is None or arm == plan.arm:
-            return Sentence()
-        entries = self._estimates([row for row in self.found.distances if row.arm == arm])
-        return self.say("distances", baseline=self.contrast_baseline(), entries=entries)
+        rows = [r for r in self.found.distances if (r.arm, r.other) == (arm, self.baseline)]
+        return self.say("distances", baseline=self.contrast_baseline(),
+                        entries=self._estimates(rows))  # fmt: skip
 
     def _clock(self, arm: str) -> Sentence:
         """How long each network's runs of an arm of equal time took where they were made."""
-        entries = self.values.entries(arm)
-        times = {e: self.values.mean(arm, e, "train_s").get("mean") for e in entries}
-        known = {self.values.entry_name(e): value for e, value in times.items() if value}
-        if arm not in self.found.budget_s:
-            return Sentence()
-        return self.say("clock", entries=self.phrases("minutes_for", known))
+        times = {
+            self.values.entry_name(entry): self.values.mean(arm, entry, "train_s").get("mean")
+            for entry in self.values.entries(arm)
+        }
+        entries = self.phrases("minutes_for", times) if arm in self.found.budget_s else None
+        return self.say("clock", entries=entries)
 
     def accuracy_caption(self) -> Sentence:
-        """What the table of accuracies shows."""
         timed = "timed" if self.found.timing else "untimed"
         several = any(int(arm.complete.exact or 0) > 1 for arm in self.values.arms)
-        seeds = "accuracy_caption_many" if several else "accuracy_caption_one"
         say = self.words.say
         return sentences(say("accuracy_caption"), say(f"accuracy_caption_{timed}"),
-                         say(seeds, level=self.values.level()))  # fmt: skip
+                         say(f"accuracy_caption_{'many' if several else 'one'}",
+                             level=self.values.level()))  # fmt: skip
 
     def _arm_state(self, arm: ArmFacts) -> Sentence:
         if arm.complete.exact and arm.done.exact == arm.declared.exact:
@@ -166,27 +170,22 @@ class Claims:
         return self.say(kind, done=arm.done, declared=arm.declared, complete=arm.complete)
 
     def _lost(self, arm: ArmFacts) -> Sentence:
-        """Networks of which shown runs diverged."""
-        out = []
-        for entry in self.values.entries(arm.key):
-            count = self.values.diverged_of(arm.key, entry)
-            if count.exact:
-                kind = "diverged_one" if count.exact == 1 else "diverged"
-                out.append(self.say(kind, name=self.values.entry_name(entry), count=count))
-        return sentences(*out)
+        entries = self.values.entries(arm.key)
+        counts = {e: self.values.diverged_of(arm.key, e) for e in entries}
+        return sentences(*(
+            self.say("diverged_one" if count.exact == 1 else "diverged",
+                     name=self.values.entry_name(entry), count=count)
+            for entry, count in counts.items() if count.exact
+        ))  # fmt: skip
 
     def _mixed(self, arm: ArmFacts) -> Sentence:
         """Seeds whose networks were trained on different processors."""
         seeds = [seed for key, seed in self.data.mixed_processors if key == arm.key]
         if not seeds:
             return Sentence()
-        logs = [
-            self.data.logs[spec.path] for spec in self.data.specs
-            if (spec.arm or "") == arm.key and spec.seed in seeds and spec.path in self.data.logs
-        ]  # fmt: skip
+        logs = self.values.logs(s for s in self.values.specs(arm.key) if s.seed in seeds)
         what = "seeds whose networks were trained on different types of processor"
-        headers = self.values.headers(logs)
-        count = self.values.count(f"{arm.key or 'all'}.mixed", len(seeds), headers, what)
+        count = self.values.count(f"{arm.name}.mixed", len(seeds), self.values.headers(logs), what)
         return self.say("mixed_one" if len(seeds) == 1 else "mixed", count=count)
 
     def few_seeds(self) -> Sentence:
@@ -200,17 +199,13 @@ class Claims:
     # ------------------------------------------------------------------------- contrast
 
     def contrast_arm(self) -> str:
-        plan = self.study.contrast
-        return self.words.label("arm", plan.arm) if plan else ""
+        return self.label(self.tested_arm)
 
     def contrast_baseline(self) -> str:
-        plan = self.study.contrast
-        return self.name(plan.baseline) if plan else ""
+        return self.name(self.baseline) if self.baseline else ""
 
     def primary(self) -> Sentence:
         """The primary contrast: it ranks where the adjusted test is significant, and only there."""
-        if self.study.contrast is None:
-            return Sentence()
         rows = self.found.contrasts
         if not rows:
             return self.say("contrast_none", arm=self.contrast_arm())
@@ -223,18 +218,17 @@ class Claims:
             all=self.values.count("contrasts", len(rows), source, "contrasts"),
         )  # fmt: skip
 
+    def _better(self) -> list[analysis.Contrast]:
+        return [row for row in self.found.contrasts if row.significant and row.difference > 0]
+
     def _untested(self) -> Sentence:
         """How far networks are apart that are all more accurate than the baseline."""
-        plan, contrasts = self.study.contrast, self.found.contrasts
-        better = {row.model for row in contrasts if row.significant and row.difference > 0}
-        rows = [row for row in self.found.distances
-                if plan and row.arm == plan.arm and {row.model, row.other} <= better]  # fmt: skip
-        if not rows:
-            return Sentence()
-        return self.say("untested", name=self.name(rows[0].other), entries=self._estimates(rows))
+        better = {row.model for row in self._better()}
+        rows = [row for row in self.found.distances if {row.model, row.other} <= better]
+        name = self.name(rows[0].other) if rows else ""
+        return self.say("untested", name=name, entries=self._estimates(rows))
 
     def _contrast(self, row: analysis.Contrast) -> Sentence:
-        assert self.study.contrast is not None
         found = self.values.of(row)
         p: Value = found["p_holm"]
         parts = {
@@ -248,7 +242,7 @@ class Claims:
             return self.say(f"contrast_{kind}{'_small' * (row.size < SMALL_DIFFERENCE)}", **parts)
         if found["detectable"] is None:
             return self.say("contrast_open", **parts)
-        n = self.values.arm(self.study.contrast.arm).complete
+        n = self.values.arm(self.tested_arm or "").complete
         return self.say("contrast_open_power", **parts, n=n, detectable=found["detectable"],
                         power=self.values.power())  # fmt: skip
 
@@ -260,25 +254,21 @@ class Claims:
             said.append(self.words.say("difference_of", difference=found["difference"],
                                        name=self.name(row.model),
                                        **vars(found["interval"])))  # fmt: skip
-        entries, level = self.listing(said), self.values.level()
-        if not entries:
-            return self.primary()
-        baseline = self.contrast_baseline()
-        return self.say("differences", baseline=baseline, entries=entries, level=level)
+        known = self.say("differences", baseline=self.contrast_baseline(),
+                         entries=self.listing(said), level=self.values.level())  # fmt: skip
+        return known or self.primary()
 
     def answer(self) -> Sentence:
         """Which network to train: one that the contrast singles out, or those that it leaves."""
-        plan, rows = self.study.contrast, self.found.contrasts
-        if plan is None or not rows:
+        better, rows = self._better(), self.found.contrasts
+        still_open = [row for row in rows if not row.significant]
+        if not rows:
             return Sentence()
-        better = [self.name(row.model) for row in rows if row.significant and row.difference > 0]
-        still_open = [self.name(row.model) for row in rows if not row.significant]
-        names, kind = [self.name(row.model) for row in rows], "baseline"
-        if better:
-            names, kind = better, "better"
-        elif still_open:
-            names, kind = [*still_open, self.contrast_baseline()], "open"
-        in_time = plan.arm in self.found.budget_s
+        names = [self.name(row.model) for row in better or still_open or rows]
+        kind = "better" if better else "open" if still_open else "baseline"
+        if kind == "open":
+            names.append(self.contrast_baseline())
+        in_time = self.tested_arm in self.found.budget_s
         where = self.words.say("in_time" if in_time else "in_arm", arm=self.contrast_arm())
         one = "_one" if len(names) == 1 else ""
         return self.say(f"answer_{kind}{one}", where=where, baseline=self.contrast_baseline(),
@@ -286,90 +276,73 @@ class Claims:
 
     def conclusion(self) -> Sentence:
         """The answer, with the time for which it holds."""
-        plan = self.study.contrast
-        if plan is None or plan.arm not in self.found.budget_s:
-            return self.answer()
-        return sentences(self.say("within", minutes=self._minutes(plan.arm)), self.answer())
+        arm = self.tested_arm
+        minutes = self._minutes(arm) if arm and arm in self.found.budget_s else None
+        return sentences(self.say("within", minutes=minutes), self.answer())
 
     # ------------------------------------------------------------------------- time
 
-    def steps_instead(self) -> Sentence:
-        """How many steps each network makes in the time of one of the budget's network."""
-        steps = {
-            self.name(row.model): self.number(
-                f"timing.{row.model}.per_base_step", 1 / ratio, RATIO,
-                "1 / median of the paired ratio", self.values.timed(row))
-            for row, ratio in self._relative()
-        }  # fmt: skip
-        return self.say("steps_instead", like=self.budget_like(),
-                        entries=self.phrases("steps_for", steps))  # fmt: skip
-
-    def _relative(self) -> list[tuple[analysis.StepTime, float]]:
+    def _others(self) -> list[tuple[analysis.StepTime, float]]:
         """The other networks than the budget's, with their ratios to it."""
         like = self.study.budget.like if self.study.budget else None
         return [(row, row.ratio) for row in self.found.timing if row.ratio and row.model != like]
 
+    def steps_instead(self) -> Sentence:
+        """How many steps each network makes in the time of one of the budget's network."""
+        formula = "1 / median of the paired ratio"
+        steps = {
+            self.name(row.model): self.number(f"timing.{row.model}.per_base_step", 1 / ratio, RATIO,
+                                              formula, self.values.timed(row))
+            for row, ratio in self._others()
+        }  # fmt: skip
+        entries = self.phrases("steps_for", steps)
+        return self.say("steps_instead", like=self.budget_like(), entries=entries)
+
     def budget_steps(self) -> Sentence:
         """The steps of the budget's network in each arm of equal time."""
         form, formula = Form(unit="steps"), "as the study file says"
-        sources, label = self.values.of_study("budget.steps"), self.words.label
+        sources = self.values.of_study("budget.steps")
         planned = self.study.budget.steps if self.study.budget else {}
         return self.phrases("budget_of", {
-            label("arm", arm): self.number(f"budget.{arm}.steps", steps, form, formula, sources)
+            self.label(arm): self.number(f"budget.{arm}.steps", steps, form, formula, sources)
             for arm, steps in planned.items()
         })  # fmt: skip
 
     def budget_like(self) -> str:
         return self.name(self.study.budget.like) if self.study.budget else ""
 
-    def ratios(self) -> Sentence:
-        """Step times relative to the budget's network; ranked where the interval excludes 1."""
+    def timing(self) -> Sentence:
+        """Step times relative to the budget's network, ranked where the interval excludes 1,
+        whether the machine was idle, and how far step times of later sessions are from these."""
         entries = []
-        for row, _ in self._relative():
+        for row, _ in self._others():
             low, high = row.ratio_interval or (1.0, 1.0)
             kind = "ratio_open" if low <= 1 <= high else "ratio_of"
             entries.append(self.phrases(kind, self.named([row], "ratio")))
-        return self.say("ratios", like=self.budget_like(), entries=self.listing(entries))
-
-    def timing(self) -> Sentence:
-        """Step times, and whether the machine was idle."""
+        ratios = self.say("ratios", like=self.budget_like(), entries=self.listing(entries))
         kind = "timing_contended" if self.found.timing_contended else "timing_idle"
-        return sentences(self.ratios(), self.say(kind, share=self.values.contended()),
-                         self._shift())  # fmt: skip
+        idle, shifts = self.say(kind, share=self.values.contended()), self.found.shifts
+        if not shifts:
+            return sentences(ratios, idle)
+        ends = self.ends("timing.shift", [(shift.ratio, shift) for shift in shifts], RATIO,
+                         "ratio to this session's step time")  # fmt: skip
+        return sentences(ratios, idle, self.say("shift", **ends))
 
     def one_session(self) -> Sentence:
         """That nothing later checked the times."""
         alone = self.found.timing and not self.found.shifts
         return self.say("one_session") if alone else Sentence()
 
-    def _shift(self) -> Sentence:
-        """How far step times of later sessions are from these."""
-        shifts = sorted(self.found.shifts, key=lambda shift: shift.ratio)
-        if not shifts:
-            return Sentence()
-        low, high = (
-            self.number(f"timing.shift.{name}", shift.ratio, RATIO,
-                        f"{name} ratio to this session's step time", self.values.timed(shift))
-            for name, shift in (("lowest", shifts[0]), ("highest", shifts[-1]))
-        )  # fmt: skip
-        return self.say("shift", low=low, high=high)
-
     def timing_caption(self) -> Sentence:
-        """How the step times were measured."""
-        found, sources = self.found, self.values.timed(self.found.timing[0])
-        counts = {"rounds": found.timing_rounds, "steps": found.timing_steps,
-                  "batch": found.timing_batch}  # fmt: skip
+        say, sources = self.words.say, self.values.timed(self.found.timing[0])
         parts: dict[str, Phrase] = {
-            name: self.number(f"timing.{name}", exact, COUNT, "as recorded", sources)
-            for name, exact in counts.items()
-        }
-        machine = self.values.add("timing.machine", found.timing_machine, sources)
-        caption = self.words.say("timing_caption", machine=machine, level=self.values.level(),
-                                 **parts)  # fmt: skip
-        if self.study.budget is None:
-            return caption
-        like = self.words.say("timing_caption_ratio", like=self.budget_like())
-        return sentences(caption, like)
+            name: self.number(f"timing.{name}", getattr(self.found, f"timing_{name}"), COUNT,
+                              "as recorded", sources)
+            for name in ("rounds", "steps", "batch")
+        }  # fmt: skip
+        return sentences(say("timing_caption", machine=self.values.timing_machine,
+                             level=self.values.level(), **parts),
+                         say("timing_caption_ratio", like=self.budget_like()))  # fmt: skip
 
     def budget(self) -> Sentence:
         """The time that the budget's network needs for its steps, in minutes."""
@@ -377,14 +350,13 @@ class Claims:
 
     def budget_minutes(self) -> Sentence:
         """The minutes of each arm of equal time."""
-        label = self.words.label
-        minutes = {label("arm", arm): self._minutes(arm) for arm in self.found.budget_s}
+        minutes = {self.label(arm): self._minutes(arm) for arm in self.found.budget_s}
         return self.phrases("budget_minutes", minutes)
 
     def _minutes(self, arm: str) -> Value:
-        """The time of an arm of equal time."""
         assert self.study.budget is not None
-        row = next(row for row in self.found.timing if row.model == self.study.budget.like)
+        row = self.values.step_time(self.study.budget.like)
+        assert row is not None
         key, formula = f"budget.{arm}.minutes", "median step × steps of the network"
         seconds = self.found.budget_s[arm]
         return self.number(key, seconds, MINUTES, formula, self.values.timed(row))
@@ -401,7 +373,7 @@ class Claims:
         apart = speeds[fast].exact > ALIKE * speeds[slow].exact
         out = [self.say("throughput" if apart else "throughput_alike", entries=entries)]
         layers = {model: self.values.network(model)["layers"] for model in speeds}
-        own = layers[slow]
+        own, few = layers[slow], layers[near]
         if own is not None and own.exact == max(v.exact for v in layers.values() if v):
             run = self.values.log_of(slow)
             edges = run.header.network.edges if run else ()
@@ -409,7 +381,6 @@ class Claims:
             kind = "throughput_branches" if branches else "throughput_layers"
             source = Cite(("ma2018shufflenet",))
             out.append(self.say(kind, name=self.name(slow), layers=own, source=source))
-            few = layers[near]
             alike = speeds[near].exact < ALIKE * speeds[slow].exact
             if alike and few is not None and 2 * few.exact < own.exact:
                 out.append(self.say("throughput_near", name=self.name(near), layers=few))
@@ -417,20 +388,16 @@ class Claims:
 
     def sections_excess(self) -> Sentence:
         """How far the sections, measured by hooks in a round of their own, exceed the medians."""
-        excess = sorted(
-            (sum(row.sections.values()) / row.step_s - 1, place)
-            for place, row in enumerate(self.found.timing) if row.sections
-        )  # fmt: skip
-        if not excess or excess[0][0] < 0:
+        excess = [
+            (sum(row.sections.values()) / row.step_s - 1, row)
+            for row in self.found.timing if row.sections
+        ]  # fmt: skip
+        if not excess or min(exact for exact, _ in excess) < 0:
             return self.say("sections_differ")
-        low, high = (
-            self.number(f"timing.sections.{name}", exact, WHOLE_PERCENT,
-                        f"{name} sum of the sections / median step, less one",
-                        self.values.timed(self.found.timing[place]))
-            for name, (exact, place) in (("lowest", excess[0]), ("highest", excess[-1]))
-        )  # fmt: skip
-        name = self.name(self.found.timing[excess[-1][1]].model)
-        return self.say("sections_exceed", low=low, high=high, name=name)
+        ends = self.ends("timing.sections", excess, WHOLE_PERCENT,
+                         "sum of the sections / median step, less one")  # fmt: skip
+        _, most = max(excess, key=lambda pair: pair[0])
+        return self.say("sections_exceed", **ends, name=self.name(most.model))
 
     def _optimizer(self, rows: dict[str, analysis.StepTime]) -> Sentence:
         """The network whose optimizer takes the largest share of a step."""
@@ -460,17 +427,16 @@ class Claims:
         study = self.data.tuning.study if self.data.tuning else None
         if study is None or study.budget is None or len(study.grid) != 1:
             return Sentence()
-        rates, steps = sorted(*study.grid.values()), list(study.budget.steps.values())
+        rates, steps = sorted(*study.grid.values()), study.budget.steps
         doubled = all(b == 2 * a for a, b in itertools.pairwise(rates))
         if len(steps) != 2 or len(study.arm) != 2 or not doubled:
             return Sentence()
-        path = self.values.root / "experiments" / "study" / f"{study.name}.toml"
-        grid = [self.values.sources.toml(path, "grid.peak_learning_rate")]
-        budget = [self.values.sources.toml(path, "budget.steps")]
+        grid = self.values.of_study("grid.peak_learning_rate", name=study.name)
+        budget = self.values.of_study("budget.steps", name=study.name)
         first, second = (
             self.number(f"tuning.steps.{stage}", count, Form(unit="steps"),
                         "as the study file says", budget)
-            for stage, count in study.budget.steps.items()
+            for stage, count in steps.items()
         )  # fmt: skip
         return self.say(
             "search", like=self.name(study.budget.like), first=first, second=second,
@@ -480,64 +446,68 @@ class Claims:
         )  # fmt: skip
 
     def tuning(self) -> Sentence:
-        """Which rate was chosen for which network."""
-        winners, formula = self.found.winners, "best validation accuracy of the last stage"
+        trials, winners = self.found.trials, self.found.winners
         if not winners:
             return self.say("tuning_open")
-        chosen = {}
+        chosen, formula = {}, "best validation accuracy of the last stage"
         for model, rate in winners.items():
-            trials = [t for t in self.found.trials if (t.model, t.rate) == (model, rate)]
-            sources, key = [self.values.result(t.path) for t in trials], f"tuning.winner.{model}"
-            chosen[self.name(model)] = self.values.add(key, rate, sources, formula=formula)
+            own = [self.values.result(t.path) for t in trials if (t.model, t.rate) == (model, rate)]
+            key = f"tuning.winner.{model}"
+            chosen[self.name(model)] = self.values.add(key, rate, own, formula=formula)
         if len(chosen) > LISTED:
             return self.say("tuning_many")
-        finished = len(winners) == len({trial.model for trial in self.found.trials})
+        finished = len(winners) == len({trial.model for trial in trials})
         kind = "tuning" if finished else "tuning_some"
         return self.say(kind, entries=self.phrases("rate_for", chosen))
 
+    def _scores(self, stage: str) -> dict[str, list[analysis.Trial]]:
+        """The trials of a stage by network."""
+        found: dict[str, list[analysis.Trial]] = {}
+        for trial in self.found.trials:
+            if trial.stage == stage:
+                found.setdefault(trial.model, []).append(trial)
+        return found
+
     def rates(self) -> Sentence:
         """What the rate's choice is worth, in the first stage."""
-        trials = self.found.trials
-        first = [trial for trial in trials if trial.stage == trials[0].stage]
         worth, formula = {}, "largest minus smallest val_acc over the rates"
-        for model in dict.fromkeys(trial.model for trial in first):
-            scores = {t.path: t.val_acc for t in first if t.model == model}
+        for model, trials in self._scores(self.found.trials[0].stage).items():
+            scores = [trial.val_acc for trial in trials]
             if len(scores) > 1:
-                span, key = max(scores.values()) - min(scores.values()), f"tuning.{model}.range"
-                sources = map(self.values.result, scores)
-                worth[self.name(model)] = self.number(key, span, TENTH_PERCENT, formula, sources)
+                worth[self.name(model)] = self.number(
+                    f"tuning.{model}.range", max(scores) - min(scores), TENTH_PERCENT, formula,
+                    [self.values.result(trial.path) for trial in trials],
+                )  # fmt: skip
         return sentences(self.say("rates", entries=self.phrases("points_for", worth)),
                          self._lead())  # fmt: skip
 
     def _lead(self) -> Sentence:
         """By how much the chosen rates are ahead in the last stage, and how exact a score is."""
-        trials = self.found.trials
-        last = [t for t in trials if t.stage == trials[-1].stage]
+        stage = self.found.trials[-1].stage
+        last = self._scores(stage)
         leads, formula = {}, "largest minus second largest val_acc of the last stage"
         for model in self.found.winners:
-            best, *rest = sorted((t for t in last if t.model == model), key=lambda t: -t.val_acc)
+            best, *rest = sorted(last[model], key=lambda t: -t.val_acc)
             if not rest:
                 return Sentence()
-            sources = [self.values.result(trial.path) for trial in (best, rest[0])]
             leads[self.name(model)] = self.number(
                 f"tuning.{model}.lead", best.val_acc - rest[0].val_acc, TENTH_PERCENT, formula,
-                sources,
+                [self.values.result(trial.path) for trial in (best, rest[0])],
             )  # fmt: skip
         if not leads:
             return Sentence()
-        n, best = self.values.images["validation"], max(last, key=lambda t: t.val_acc)
+        n = self.values.images["validation"]
+        best = max(itertools.chain(*last.values()), key=lambda trial: trial.val_acc)
         error = math.sqrt(best.val_acc * (1 - best.val_acc) / float(n.exact or 1))
         formula = "binomial standard error of the largest val_acc of the last stage"
         sources = [self.values.result(best.path)]
         se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
         both = self.number("tuning.error_of_difference", math.sqrt(2) * error, TENTH_PERCENT,
                            "that of a difference of two such accuracies", sources)  # fmt: skip
-        stage = self.words.label("stage", trials[-1].stage)
-        entries = self.phrases("points_for", leads)
-        return self.say("lead", stage=stage, entries=entries, n=n, error=se, both=both)
+        return self.say("lead", stage=self.words.label("stage", stage), n=n, error=se, both=both,
+                        entries=self.phrases("points_for", leads))  # fmt: skip
 
     def precision(self) -> Sentence:
-        """Whether bfloat16 stands."""
         found = self.found.precision
         if found is None or found.bound is None:
             return self.say("precision_open")
@@ -564,38 +534,13 @@ class Claims:
         return sentences(self._changes("speed", self.found.speed),
                          self._changes("same", self.found.same))  # fmt: skip
 
-    def favours(self) -> Sentence:
-        """Which networks stand better beside the baseline in equal time than after equal epochs."""
-        return self._compared("favours", self.study.equal_epochs, lambda here, there: here > there)
-
-    def reversed(self) -> Sentence:
-        """Which networks are on the other side of the baseline when there is more time."""
-        gains, plan = self.found.gains, self.study.contrast
-        if not gains or plan is None or gains[0].arms[0] != plan.arm:
-            return Sentence()
-        return self._compared("reversed", gains[0].arms[1], lambda here, there: here * there < 0)
-
-    def _compared(
-        self, kind: str, arm: str | None, holds: Callable[[float, float], bool]
-    ) -> Sentence:
-        """Networks whose differences from the baseline, in the contrast and in an arm, stand so."""
-        there = {row.model: row.difference for row in self.found.distances if row.arm == arm}
-        rows = [row for row in self.found.contrasts if row.model in there]
-        if not rows or len(rows) > LISTED:
-            return Sentence()
-        names = [self.name(r.model) for r in rows if holds(r.difference, there[r.model])]
-        return self.say(kind if names else f"{kind}_none", baseline=self.contrast_baseline(),
-                        names=self.words.listing(names))  # fmt: skip
+    def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
+        shorter, longer = map(self.label, rows[0].arms if rows else ("", ""))
+        return self.say(kind, shorter=shorter, longer=longer, entries=self._estimates(rows))
 
     def has_intervals(self) -> bool:
         """Do the sentences on changes between arms have intervals?"""
         return any(row.interval for row in (*self.found.gains, *self.found.speed, *self.found.same))
-
-    def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
-        if not rows:
-            return Sentence()
-        shorter, longer = (self.words.label("arm", arm) for arm in rows[0].arms)
-        return self.say(kind, shorter=shorter, longer=longer, entries=self._estimates(rows))
 
     def _estimates(self, rows: Sequence[analysis.Gain | analysis.Distance]) -> Sentence:
         """``+5.00 points for AlexNet [4.00, 6.00]``, for each."""
@@ -608,58 +553,75 @@ class Claims:
             entries.append(self.words.say(form, **parts))
         return self.listing(entries)
 
+    def favours(self) -> Sentence:
+        """Which networks stand better beside the baseline in equal time than after equal epochs."""
+        return self._compared("favours", self.study.equal_epochs, lambda here, there: here > there)
+
+    def reversed(self) -> Sentence:
+        """Which networks are on the other side of the baseline when there is more time."""
+        arms = self.found.gains[0].arms if self.found.gains else (None, None)
+        arm = arms[1] if arms[0] == self.tested_arm else None
+        return self._compared("reversed", arm, lambda here, there: here * there < 0)
+
+    def _compared(
+        self, kind: str, arm: str | None, holds: Callable[[float, float], bool]
+    ) -> Sentence:
+        """Networks whose differences from the baseline, in the contrast and in an arm, stand so."""
+        there = {row.model: row.difference for row in self.found.distances if row.arm == arm}
+        rows = [row for row in self.found.contrasts if row.model in there]
+        if not rows or len(rows) > LISTED:
+            return Sentence()
+        names = self.names(row for row in rows if holds(row.difference, there[row.model]))
+        kind = kind if names else f"{kind}_none"
+        return self.say(kind, baseline=self.contrast_baseline(), names=names)
+
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""
         rows = self.found.calibration
-        sides = {
-            "underconfident": [self.name(row.model) for row in rows if row.temperature < 1],
-            "overconfident": [self.name(row.model) for row in rows if row.temperature > 1],
-        }
-        out = [
-            self.say(f"{side}{'_all' * (len(names) == len(rows))}", names=self.words.listing(names))
-            for side, names in sides.items() if names
-        ]  # fmt: skip
+        under = [row for row in rows if row.temperature < 1]
+        over = [row for row in rows if row.temperature > 1]
+        out = []
+        for kind, side in (("underconfident", under), ("overconfident", over)):
+            if side:
+                whole = "_all" * (len(side) == len(rows))
+                out.append(self.say(f"{kind}{whole}", names=self.names(side)))
         if self.data.recipe.label_smoothing:
-            cause = "" if sides["overconfident"] else "_all"
-            out.append(self.say(f"calibration_smoothing{cause}"))
+            out.append(self.say(f"calibration_smoothing{'' if over else '_all'}"))
         better = [row for row in rows if row.ece_scaled < row.ece]
         kind = "all" if len(better) == len(rows) else "some" if better else "none"
-        names = self.words.listing(self.name(row.model) for row in better)
-        return sentences(*out, self.say(f"scaling_{kind}", names=names))
+        return sentences(*out, self.say(f"scaling_{kind}", names=self.names(better)))
 
     def screening(self) -> Sentence:
         """With how many runs of which networks the shared settings were chosen."""
         trials = self.values.history.get("search", {}).get("trials", {})
         if not trials or set(trials) - set(self.study.networks):
             return Sentence()
-        counts: dict[str, Value] = {}
-        for model in sorted(trials, key=self.study.networks.index):
-            key = f"history.trials.{model}"
-            if found := self.values.quoted("history", key, "search", "trials", model):
-                counts[self.name(model)] = found
-        sources = [source for value in counts.values() for source in value.sources]
+        counts = {
+            self.name(model): self.values.quoted("history", f"search.trials.{model}",
+                                                 key=f"history.trials.{model}")
+            for model in sorted(trials, key=self.study.networks.index)
+        }  # fmt: skip
+        sources = [source for value in counts.values() if value for source in value.sources]
         total = self.number("history.trials", sum(trials.values()), COUNT, "counted", sources)
         return self.say("screening", total=total, entries=self.phrases("trials_of", counts))
 
     def history(self) -> Sentence:
         """How far apart the scores of one network were that only its recipe tells apart."""
-        quoted, spans = self.values.quoted, {}
+        quoted, spans = partial(self.values.quoted, "history"), {}
         for model in self.study.networks:
-            scores = [
-                quoted("history", f"history.{model}.{place}.test_acc", "run", place, "test_acc",
-                       form=PERCENT)
-                for place, run in enumerate(self.values.history.get("run", []))
-                if run["model"] == model
+            found = [
+                value for place in self.values.superseded(model)
+                if (value := quoted(f"run.{place}.test_acc", PERCENT,
+                                    f"history.{model}.{place}.test_acc"))
             ]  # fmt: skip
-            found = [value for value in scores if value]
             if len(found) > 1:
                 exact = [float(value.exact or 0) for value in found]
-                sources = [source for value in found for source in value.sources]
-                key, formula = f"history.{model}.span", "largest minus smallest"
                 spans[self.name(model)] = self.number(
-                    key, max(exact) - min(exact), PERCENT, formula, sources
-                )
-        readings = quoted("history", "history.readings", "search", "readings")
+                    f"history.{model}.span", max(exact) - min(exact), PERCENT,
+                    "largest minus smallest",
+                    [source for value in found for source in value.sources],
+                )  # fmt: skip
+        readings = quoted("search.readings", key="history.readings")
         if not spans or readings is None:
             return Sentence()
         return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),

@@ -98,7 +98,7 @@ class Composer:
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
         self.printer = Printer(self.face, self.bibliography.parts)
         self.tables = Tables(self.values).all()
-        self.claims = Claims(self.values, self.tables)
+        self.claims = Claims(self.values)
         self.drawings = drawings(self.values) if draw else {}
         self.extras = Extras(
             self.report / "extra", self.face.name, self.ledger,
@@ -173,7 +173,7 @@ class Composer:
         if language not in self.publication.title:
             return {}
         values = self._values(language)
-        text = render(env, f"{language}/abstract.j2", self._context(Claims(values, self.tables)))
+        text = render(env, f"{language}/abstract.j2", self._context(Claims(values)))
         abstract = Markup(_joined(text).strip())
         return {"language": language, "words": values.words, "abstract": abstract}
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from cnnpaper.config import Recipe
-from cnnpaper.paper.facts import LARGE, WEIGHTED
 from cnnpaper.paper.ledger import COUNT, PERCENT, Cite, Form, Sentence
-from cnnpaper.paper.tabular import Cell, Column, Marked, Row, Table, table
+from cnnpaper.paper.tabular import Cell, Column, Marked, Row, Table, columns, table
 from cnnpaper.paper.texts import Texts
-from cnnpaper.paper.values import FIELDS, MS, TENTH_PERCENT, Values
-from cnnpaper.paper.words import joined
-from cnnpaper.study.analysis import Calibration, Contrast, StepTime, Trial
+from cnnpaper.paper.values import FIELDS, LARGE, MS, TENTH_PERCENT, WEIGHTED, Values
+from cnnpaper.paper.words import sentences
+from cnnpaper.study.analysis import Calibration, Contrast, StepTime
 from cnnpaper.study.precision import Change
 
 SIDE_BY_SIDE, LONGEST_HEAD = 5, 16
 """With more networks, or with names of more characters, the recipe has no column for each."""
-
-ARM_COLUMNS = (("steps", "steps"), ("epochs", "epochs"), ("runs", "runs"),
-               ("residual_s", "residual"))  # fmt: skip
 
 
 class Tables:
@@ -31,6 +26,7 @@ class Tables:
         self.values, self.words, self.found = values, values.words, values.found
         self.data, self.study = values.data, values.study
         self.number, self.name = values.number, values.name
+        self.columns = partial(columns, values.words)
         self.models = list(self.study.networks)
 
     def all(self) -> dict[str, Table]:
@@ -51,37 +47,20 @@ class Tables:
             ]  # fmt: skip
         return {item.name: item for item in found if item.cells}
 
-    # ------------------------------------------------------------------------- helpers
-
-    def col(
-        self, key: str, name: str = "", group: str = "", *,
-        kind: Literal["text", "number", "wrap"] = "number",
-    ) -> Column:  # fmt: skip
-        """A column of numbers; ``name`` is its entry among the words, ``key`` that of the CSV."""
-        head = self.words.text(f"table.{name or key}")
-        return Column(key=key, head=head, kind=kind, group=group)
-
-    def text(self, key: str) -> Column:
-        """A column of texts."""
-        return self.col(key, kind="text")
-
     def _of(self, name: str, kind: type, found: Iterable[Any]) -> Table:
-        """A row for each finding of a kind, of one network each."""
-        columns = {attribute: f for attribute, f in FIELDS[kind].items() if f.column}
-        heads = [
-            self.col(f.column, f.head, self.words.text(f"table.{f.group}") if f.group else "")
-            for f in columns.values()
-        ]
+        printed = {attribute: field for attribute, field in FIELDS[kind].items() if field.column}
+        shown = self.columns("network")
+        for field in printed.values():
+            shown += self.columns(field.column, field.group and self.words.text(field.group))
         rows: list[Row] = []
         for row in found:
             values = self.values.of(row)
-            rows.append([self.name(row.model), *(values[attribute] for attribute in columns)])
-        return table(name, [self.text("network"), *heads], rows)
+            rows.append([self.name(row.model), *(values[attribute] for attribute in printed)])
+        return table(name, shown, rows)
 
     # ------------------------------------------------------------------------- set-up
 
     def networks(self) -> Table:
-        """Year, paper, depth, layers, parameters and multiply-accumulates."""
         rows: list[Row] = []
         for model in self.models:
             found = self.values.network(model)
@@ -89,25 +68,22 @@ class Tables:
             sizes = [found[key] for key in ("depth", "layers", "parameters", "macs")]
             rows.append([self.name(model), cite, *sizes])
         large = LARGE[self.words.language].items()
-        columns = [
-            self.text("network"), self.text("paper"), self.col("depth"), self.col("layers"),
-            *(self.col(f"{name}_{unit}", name) for name, (unit, _, _) in large),
-        ]  # fmt: skip
-        return table("networks", columns, rows)
+        heads = " ".join(f"{name}_{unit}:{name}" for name, (unit, _, _) in large)
+        return table("networks", self.columns(f"network paper depth layers {heads}"), rows)
 
     def recipe(self) -> Table:
         """Every setting: a column for each network, or, where they are many, the shared ones."""
         short = all(len(self.name(model)) <= LONGEST_HEAD for model in self.models)
         models: list[str | None] = [None]
-        columns = [self.col("value")]
+        shown = self.columns("value")
         if len(self.models) <= SIDE_BY_SIDE and short:
             models = [*self.models]
-            columns = [Column(key=model, head=self.name(model)) for model in self.models]
+            shown = [Column(key=model, head=self.name(model)) for model in self.models]
         rows: list[Row] = [
             [self.words.label("setting", k), *(self.values.recipe_value(k, m) for m in models)]
             for k in Recipe.model_fields
         ]
-        return table("recipe", [self.text("setting"), *columns], rows)
+        return table("recipe", self.columns("setting") + shown, rows)
 
     def departures(self) -> Table:
         """Departures of networks from the recipe, with reasons; a value that a search chose by the
@@ -120,20 +96,17 @@ class Tables:
                     place = self.values.of_network(model, f"{where}.why", where)
                     reason = self.values.quote(entry.why, f"{value.key}.why", place)
                     rows.append([self.name(model), self.words.label("setting", key), value, reason])
-        columns = [self.text("network"), self.text("setting"), self.col("value"),
-                   self.col("reason", kind="wrap")]  # fmt: skip
-        return table("departures", columns, rows)
+        return table("departures", self.columns("network setting value reason"), rows)
 
     def arms(self) -> Table:
         """Steps, epochs and runs of each network in each arm, and how far steps miss a budget."""
         arms = self.values.arms if self.study.arm else []
         missed = {(row.arm, row.model): row for row in self.found.budgets}
-        timed = {arm for arm, _ in missed}
-        columns = [self.text("network")] + [
-            self.col(f"{arm.key}_{key}", name, arm.label)
-            for arm in arms for key, name in ARM_COLUMNS
-            if arm.key in timed or key != "residual_s"
-        ]  # fmt: skip
+        shown, timed = self.columns("network"), {arm for arm, _ in missed}
+        for arm in arms:
+            keys = ["steps:steps", "epochs:epochs", "runs:runs"]
+            keys += ["residual_s:residual"] * (arm.key in timed)
+            shown += self.columns(" ".join(f"{arm.key}_{key}" for key in keys), arm.label)
         rows: list[list[Cell]] = []
         for model in self.models if arms else ():
             row: list[Cell] = [self.name(model)]
@@ -143,31 +116,30 @@ class Tables:
                     found = missed.get((arm.key, model))
                     row.append(self.values.of(found)["residual_s"] if found else None)
             rows.append(row)
-        return table("arms", columns, rows)
+        return table("arms", shown, rows)
 
     def _arm(self, arm: str, model: str) -> list[Cell]:
-        specs = [s for s in self.data.specs if (s.arm or "") == arm and s.model == model]
+        specs = [spec for spec in self.values.specs(arm) if spec.model == model]
         if not specs:
             return [None, None, None]
-        keys = f"arm.{arm}.steps", f"arm.{arm}.epochs", f"arm.{arm}"
-        spec, sources, key = specs[0], self.values.of_study(*keys), f"{arm}.{model}"
-        done = [self.data.logs[s.path] for s in specs if s.path in self.data.logs]
-        epochs, done_in = spec.steps / spec.steps_per_epoch, self.values.headers(done)
+        spec, done, key = specs[0], self.values.logs(specs), f"{arm}.{model}"
+        sources = self.values.of_study(f"arm.{arm}.steps", f"arm.{arm}.epochs", f"arm.{arm}")
+        epochs, made = spec.steps / spec.steps_per_epoch, self.values.headers(done)
         return [
             self.number(f"{key}.steps", spec.steps, Form(unit="steps"), "as declared", sources),
             self.number(f"{key}.epochs", epochs, Form(2), "steps / steps of an epoch", sources),
-            self.number(f"{key}.runs", len(done), COUNT, "runs with a result", done_in),
+            self.number(f"{key}.runs", len(done), COUNT, "runs with a result", made),
         ]
 
     # ------------------------------------------------------------------------- results
 
     def accuracy(self) -> Table:
-        """Test and validation accuracy of every network in every arm, with training time."""
         rows: list[Row] = []
         for arm in self.values.arms:
             for entry in self.values.entries(arm.key):
-                mean = partial(self.values.mean, arm.key, entry)
-                test, validation = mean("test_acc"), mean("val_acc")
+                test, validation = (
+                    self.values.mean(arm.key, entry, column) for column in ("test_acc", "val_acc")
+                )
                 if test or validation:
                     rows.append([
                         self.values.entry_name(entry), *[arm.label][: bool(self.study.arm)],
@@ -176,14 +148,12 @@ class Tables:
                         self.values.minutes(arm.key, entry),
                         self.values.diverged_of(arm.key, entry),
                     ])  # fmt: skip
-        columns = [
-            self.text("network"), *[self.text("arm")][: bool(self.study.arm)], self.col("seeds"),
-            self.col("test_acc_percent", "test"),
-            self.col("test_acc_percent_interval", "interval"),
-            self.col("test_acc_points_sd", "spread"), self.col("val_acc_percent", "validation"),
-            self.col("train_minutes", "minutes"), self.col("diverged"),
-        ]  # fmt: skip
-        return table("accuracy", columns, rows)
+        shown = self.columns(
+            f"network {'arm ' * bool(self.study.arm)}seeds test_acc_percent:test "
+            "test_acc_percent_interval:interval test_acc_points_sd:spread "
+            "val_acc_percent:validation train_minutes:minutes diverged"
+        )
+        return table("accuracy", shown, rows)
 
     def sections(self) -> Table:
         """Where the time of a step goes."""
@@ -196,33 +166,29 @@ class Tables:
             )]
             for row in self.found.timing
         ]  # fmt: skip
-        group = self.words.text("table.milliseconds")
-        columns = [self.text("network"), *(self.col(f"{n}_ms", n, group) for n in names)]
-        return table("sections", columns, rows)
+        keys, group = (f"{name}_ms:{name}" for name in names), self.words.text("table.milliseconds")
+        return table(
+            "sections", self.columns("network") + self.columns(" ".join(keys), group), rows
+        )
 
     def tuning(self) -> Table:
-        """Validation accuracy by rate and stage."""
         trials = self.found.trials
         rates = sorted({trial.rate for trial in trials})
-        by = {(trial.stage, trial.model, trial.rate): trial for trial in trials}
-        rows: list[Row] = []
-        for model in dict.fromkeys(trial.model for trial in trials):
-            for stage in dict.fromkeys(trial.stage for trial in trials):
-                cells = [self._trial(by.get((stage, model, rate))) for rate in rates]
-                if any(cells):
-                    rows.append([self.name(model), self.words.label("stage", stage), *cells])
+        models = list(dict.fromkeys(trial.model for trial in trials))
+        cells: dict[tuple[str, str], dict[float, Cell]] = {}
+        for trial in sorted(trials, key=lambda trial: models.index(trial.model)):
+            value = self.values.of(trial)["val_acc"]
+            chosen = self.found.winners.get(trial.model) == trial.rate
+            last = trial.stage == trials[-1].stage
+            row = cells.setdefault((trial.model, trial.stage), {})
+            row[trial.rate] = Marked(value, "*") if chosen and last else value
+        rows = [
+            [self.name(model), self.words.label("stage", stage), *map(row.get, rates)]
+            for (model, stage), row in cells.items()
+        ]
         group = self.words.text("table.peak_rate")
-        columns = [self.text("network"), self.text("stage")]
-        columns += [Column(key=f"rate_{rate:g}", head=f"{rate:g}", group=group) for rate in rates]
-        return table("tuning", columns, rows)
-
-    def _trial(self, trial: Trial | None) -> Cell:
-        if trial is None:
-            return None
-        value = self.values.of(trial)["val_acc"]
-        chosen = self.found.winners.get(trial.model) == trial.rate
-        last = trial.stage == self.found.trials[-1].stage
-        return Marked(value, "*") if chosen and last else value
+        heads = [Column(key=f"rate_{rate:g}", head=f"{rate:g}", group=group) for rate in rates]
+        return table("tuning", self.columns("network stage") + heads, rows)
 
     def layers(self, model: str) -> Table:
         """Convolutions and linear layers in the order of execution; attached only."""
@@ -237,8 +203,8 @@ class Tables:
                 for name in sizes
             ]
             rows.append([layer.name, layer.type, " × ".join(map(str, layer.out)), *cells])
-        columns = [Column(key=key, kind="text") for key in ("layer", "type", "output")]
-        return table(f"layers_{model}", columns + [Column(key=key) for key in sizes], rows)
+        heads = [Column(key=key, kind="text") for key in ("layer", "type", "output")]
+        return table(f"layers_{model}", heads + [Column(key=key) for key in sizes], rows)
 
     # ------------------------------------------------------------------------- others' numbers
 
@@ -247,27 +213,20 @@ class Tables:
         if self.study.data.set in ("original", "jpeg75"):
             yield from (self.published(), self.history(), self.report2023())
 
-    def _known(self, table: str, model: str, name: str, form: Form | None = None) -> Cell:
-        return self.values.quoted("known", f"{table}.{model}.{name}", table, model, name, form=form)
-
     def history(self) -> Table:
         """Superseded results of version 0.1.0."""
         names = {"batch_size": None, "peak_learning_rate": None, "epochs": None,
                  "test_acc": PERCENT, "commit": None}  # fmt: skip
-        rows: list[Row] = []
-        runs = self.values.history.get("run", [])
-        for model, (place, run) in itertools.product(self.models, enumerate(runs)):
-            if run["model"] == model:
-                rows.append([self.name(model), *(
-                    self.values.quoted("history", f"history.{model}.{place}.{name}", "run", place,
-                                       name, form=form)
-                    for name, form in names.items()
-                )])  # fmt: skip
-        columns = [
-            self.text("network"), self.col("batch_size"), self.col("peak_learning_rate", "rate"),
-            self.col("epochs"), self.col("test_acc_percent", "test"), self.text("commit"),
+        rows: list[Row] = [
+            [self.name(model), *(
+                self.values.quoted("history", f"run.{place}.{name}", form,
+                                   f"history.{model}.{place}.{name}")
+                for name, form in names.items()
+            )]
+            for model in self.models for place in self.values.superseded(model)
         ]  # fmt: skip
-        return table("history", columns, rows)
+        keys = "batch_size peak_learning_rate:rate epochs test_acc_percent:test commit"
+        return table("history", self.columns(f"network {keys}"), rows)
 
     def _ours(self, model: str) -> Cell:
         """This study's accuracy beside that of others: of its longest arm that has any."""
@@ -275,45 +234,34 @@ class Tables:
         return next(filter(None, reversed(found)), None)
 
     def published(self) -> Table:
-        """Accuracies of public repositories."""
-        known = self.values.known.get("published", {})
+        known, quoted = self.values.known.get("published", {}), partial(self.values.quoted, "known")
         rows: list[Row] = [
-            [self.name(model), self._known("published", model, "accuracy", self._as_stated(model)),
-             self._known("published", model, "epochs"),
+            [self.name(model),
+             quoted(f"published.{model}.accuracy", _as_stated(known[model]["accuracy"])),
+             quoted(f"published.{model}.epochs"),
              Cite((known[model]["source"],), textual=True), self._ours(model)]
             for model in self.models if model in known
         ]  # fmt: skip
-        columns = [
-            self.text("network"), self.col("published_percent", "published"), self.col("epochs"),
-            self.text("source"), self.col("this_study_percent"),
-        ]  # fmt: skip
-        return table("published", columns, rows)
-
-    def _as_stated(self, model: str) -> Form:
-        """A published accuracy has the decimals of its source."""
-        tenths = (1000 * self.values.known["published"][model]["accuracy"]) % 1
-        return PERCENT if 1e-9 < tenths < 1 - 1e-9 else TENTH_PERCENT
+        keys = "published_percent:published epochs source this_study_percent"
+        return table("published", self.columns(f"network {keys}"), rows)
 
     def report2023(self) -> Table:
-        """The report's table beside this study's."""
+        quoted = partial(self.values.quoted, "known")
         rows: list[Row] = [
-            [self.name(model), self._known("report2023", model, "epoch_s"),
-             self._known("report2023", model, "accuracy", PERCENT), self._epoch(model),
+            [self.name(model), quoted(f"report2023.{model}.epoch_s"),
+             quoted(f"report2023.{model}.accuracy", PERCENT), self._epoch(model),
              self._ours(model)]
             for model in self.models if model in self.values.known.get("report2023", {})
         ]  # fmt: skip
-        theirs, ours = self.words.text("table.report2023"), self.words.text("table.this_study")
-        columns = [
-            self.text("network"), self.col("report2023_epoch_s", "epoch_s", theirs),
-            self.col("report2023_accuracy_percent", "accuracy", theirs),
-            self.col("this_study_epoch_s", "epoch_s", ours),
-            self.col("this_study_accuracy_percent", "accuracy", ours),
-        ]  # fmt: skip
-        return table("report2023", columns, rows)
+        shown = self.columns("network")
+        for side in ("report2023", "this_study"):
+            keys = f"{side}_epoch_s:epoch_s {side}_accuracy_percent:accuracy"
+            shown += self.columns(keys, self.words.text(f"table.{side}"))
+        return table("report2023", shown, rows)
 
     def _epoch(self, model: str) -> Cell:
         """Seconds of an epoch, from the step times."""
-        row = next((row for row in self.found.timing if row.model == model), None)
+        row = self.values.step_time(model)
         spec = next((spec for spec in self.data.specs if spec.model == model), None)
         if row is None or spec is None:
             return None
@@ -325,28 +273,27 @@ class Tables:
 
     def checklist(self) -> Table:
         """Questions about reproducibility, answered from the study."""
-        facts, say, listing = self.values, self.words.say, self.words.listing
+        values, say, listing = self.values, self.words.say, self.words.listing
         seeds = (
-            Sentence((f"{arm.label}: ",) if arm.label else ()) + facts.seeds(arm.key)
-            for arm in facts.arms
+            Sentence((f"{arm.label}: ",) if arm.label else ()) + values.seeds(arm.key)
+            for arm in values.arms
         )
         answers: dict[str, Cell] = {
-            "code": listing(facts.commits),
+            "code": listing(values.commits),
             "fresh": self._freshness(),
             "data": self._data(),
-            "seeds": joined(seeds, "; "),
-            "finished": say(
-                "finished_all", done=facts.done, declared=facts.declared, diverged=facts.diverged
-            ),
+            "seeds": sentences(*seeds, separator="; "),
+            "finished": say("finished_all", done=values.done, declared=values.declared,
+                            diverged=values.diverged),
             "readings": self._readings(),
             "compute": self._compute(),
             "hardware": self._hardware(),
-            "software": listing(facts.packages),
+            "software": listing(values.packages),
             "again": say("again"),
-        }
+        }  # fmt: skip
         unknown = say("none_yet" if not self.data.logs else "unknown")
         rows = [[self.words.text(f"question.{k}"), a or unknown] for k, a in answers.items()]
-        return table("checklist", [self.text("question"), self.col("answer", kind="wrap")], rows)
+        return table("checklist", self.columns("question answer"), rows)
 
     def _freshness(self) -> Cell:
         if not self.data.logs:
@@ -363,29 +310,31 @@ class Tables:
     def _data(self) -> Cell:
         names = [run.header.data.name for run in self.data.logs.values()]
         kind, key = ("data_name", names[0]) if any(names[:1]) else ("data_set", self.study.data.set)
-        shown, digest = self.words.label(kind, str(key)), self.values.digest
-        return shown if digest is None else self.words.say("digest", name=shown, digest=digest)
+        shown = self.words.label(kind, str(key))
+        return self.words.say("digest", name=shown, digest=self.values.digest) or shown
 
     def _readings(self) -> Cell:
         readings, done = self.values.readings, self.values.done
         kind = "readings_one" if readings.exact == done.exact == 1 else "readings"
-        return self.words.say(
-            kind if readings.exact else "readings_none", readings=readings, done=done
-        )
+        kind = kind if readings.exact else "readings_none"
+        return self.words.say(kind, readings=readings, done=done)
 
     def _hardware(self) -> Cell:
         """Of the runs, and of the step times where these were measured."""
         runs, timed = self.words.listing(self.values.machines), self.found.timing_machine
         if not self.data.logs or not timed:
             return runs
-        machine = self.values.add("timing.machine", timed, self.values.timed(self.found.timing[0]))
-        return self.words.say("hardware", runs=runs, timing=machine)
+        return self.words.say("hardware", runs=runs, timing=self.values.timing_machine)
 
     def _compute(self) -> Cell:
-        seconds = self.found.compute_s
-        if seconds is None or not self.data.logs:
+        if self.found.compute_s is None or not self.data.logs:
             return None
         form, formula = Form(1, 1 / 3600, "s"), "sum of total_s over all runs, in hours"
         sources = map(self.values.result, self.data.logs)
-        hours = self.number("study.compute", seconds, form, formula, sources)
+        hours = self.number("study.compute", self.found.compute_s, form, formula, sources)
         return self.words.say("compute", hours=hours)
+
+
+def _as_stated(accuracy: float) -> Form:
+    """A published accuracy has the decimals of its source."""
+    return PERCENT if 1e-9 < 1000 * accuracy % 1 < 1 - 1e-9 else TENTH_PERCENT

@@ -12,11 +12,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from cnnpaper.paper.ledger import Cite, Interval, Sentence, Value
+from cnnpaper.paper.words import Words
 
 ABSENT = "–"
 """Printed for what is not known or does not apply."""
@@ -25,6 +27,12 @@ LINES, LINE, NARROW = 52, 100, 44
 of a table that fits into one of two columns."""
 LONGEST_NAMES = {"network": 24, "paper": 34, "source": 34}
 """Columns of names, and the characters that stay on one line there."""
+KINDS: dict[str, Literal["text", "wrap"]] = {
+    **dict.fromkeys(("network", "paper", "arm", "setting", "stage", "source"), "text"),
+    **dict.fromkeys(("commit", "question", "status"), "text"),
+    **dict.fromkeys(("reason", "answer", "file"), "wrap"),
+}
+"""Columns that hold no numbers."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,6 @@ class Table:
 
     @cached_property
     def rows(self) -> list[list[Printed]]:
-        """The cells as printed."""
         return [[printed(cell) for cell in row] for row in self.cells]
 
     @property
@@ -83,16 +90,15 @@ class Table:
 
     @property
     def groups(self) -> list[Group]:
-        """Runs of columns with the same group; empty where no column has any."""
-        found: list[tuple[str, int, int]] = []
-        for place, column in enumerate(self.columns, start=1):
-            first = place
-            if found and column.group and found[-1][0] == column.group:
-                first = found.pop()[1]
-            found.append((column.group, first, place))
-        if not any(title for title, _, _ in found):
+        """Neighbouring columns with the same group; empty where no column has any."""
+        if not any(column.group for column in self.columns):
             return []
-        return [Group(t, str(a), str(b), str(b - a + 1)) for t, a, b in found]
+        found = []
+        for title, own in groupby(enumerate(self.columns, 1), lambda at: at[1].group or at[0]):
+            places = [place for place, _ in own]
+            title = title if isinstance(title, str) else ""
+            found.append(Group(title, str(places[0]), str(places[-1]), str(len(places))))
+        return found
 
     def align(self, wrap: str) -> str:
         """One letter a column, as LaTeX has it."""
@@ -140,11 +146,9 @@ class Table:
         return pd.DataFrame(columns)
 
     def csv(self) -> str:
-        """Comma-separated, one heading line; what is not known is empty."""
         return str(self.frame().to_csv(index=False, lineterminator="\n"))
 
     def markdown(self) -> str:
-        """With the printed texts."""
         heads = [" ".join(column.lines) for column in self.columns]
         rows = [[str(cell).replace("|", "\\|") for cell in row] for row in self.rows]
         sides = ["right" if column.kind == "number" else "left" for column in self.columns]
@@ -165,19 +169,29 @@ def printed(cell: Cell) -> Printed:
 
 def _data_columns(column: Column, cells: Sequence[Cell]) -> dict[str, list[Any]]:
     if any(isinstance(cell, Interval) for cell in cells):
-        limits = [(c.low, c.high) if isinstance(c, Interval) else (None, None) for c in cells]
-        low, high = ([each and each.number for each in end] for end in zip(*limits, strict=True))
-        return {f"{column.key}_low": low, f"{column.key}_high": high}
+        return {
+            f"{column.key}_{end}": [c and getattr(c, end).number for c in cells]
+            for end in ("low", "high")
+        }
     plain = [cell.value if isinstance(cell, Marked) else cell for cell in cells]
-    values = [cell.number if isinstance(cell, Value) else None for cell in plain]
-    numbers = column.kind == "number" and all(
-        cell is None or value is not None for cell, value in zip(plain, values, strict=True)
-    )
-    texts = [None if cell is None else str(cell) for cell in plain]
-    out: dict[str, list[Any]] = {column.key: values if numbers else texts}
+    data: list[Any] = [cell.number if isinstance(cell, Value) else None for cell in plain]
+    if column.kind != "number" or any(c and n is None for c, n in zip(plain, data, strict=True)):
+        data = [None if cell is None else str(cell) for cell in plain]
+    out = {column.key: data}
     if any(isinstance(cell, Marked) for cell in cells):
         out[f"{column.key}_mark"] = [c.mark if isinstance(c, Marked) else None for c in cells]
     return out
+
+
+def columns(words: Words, keys: str, group: str = "") -> list[Column]:
+    """Columns by their keys, each with its entry among the words after a colon where that has
+    another name: ``test_acc_percent:test``."""
+    pairs = [key.partition(":") for key in keys.split()]
+    return [
+        Column(key=key, head=words.text(f"table.{name or key}"), kind=KINDS.get(key, "number"),
+               group=group)
+        for key, _, name in pairs
+    ]  # fmt: skip
 
 
 def table(name: str, columns: Iterable[Column], rows: Iterable[Row]) -> Table:

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from cnnpaper.log import Result
-from cnnpaper.paper.facts import Facts
 from cnnpaper.paper.ledger import COUNT, PERCENT, Form, Sentence, Value
-from cnnpaper.paper.tabular import Cell, Column, Table, table
+from cnnpaper.paper.tabular import Cell, Row, Table, columns, table
+from cnnpaper.paper.values import Values
 from cnnpaper.study.imported import TextRun
 
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc")
@@ -21,41 +19,35 @@ SHOWN = {"nan": "NaN", "inf": "∞", "-inf": "−∞"}
 class Texts:
     """The imported logs of one study, numbered in its order."""
 
-    def __init__(self, facts: Facts) -> None:
-        self.facts, self.words = facts, facts.words
-        self.runs = list(enumerate(facts.texts.values(), start=1))
+    def __init__(self, values: Values) -> None:
+        self.values, self.words = values, values.words
+        self.runs = list(enumerate(values.texts.values(), start=1))
 
     def _value(
         self, place: int, name: str, exact: float, form: Form, line: str,
         formula: str = "as recorded", *more: str,
     ) -> Value:  # fmt: skip
         run = self.runs[place - 1][1]
-        sources = [self.facts.sources.log(run, each) for each in (line, *more)]
-        return self.facts.number(f"log.{place}.{name}", exact, form, formula, sources)
-
-    def _columns(self, **columns: str) -> list[Column]:
-        """Key of the CSV → entry among the words."""
-        kinds: dict[str, Any] = {"network": "text", "status": "text", "file": "wrap"}
-        text = self.words.text
-        return [
-            Column(key=key, head=text(f"table.{name}"), kind=kinds.get(key, "number"))
-            for key, name in columns.items()
-        ]
+        sources = [self.values.sources.log(run, each) for each in (line, *more)]
+        return self.values.number(f"log.{place}.{name}", exact, form, formula, sources)
 
     def results(self) -> Table:
         """Epochs, best and last validation accuracy, time, status."""
-        rows: list[list[Cell]] = [
-            [run.label, *self._epochs(place, run), self._best(place, run),
-             self._last(place, run, "val_acc", PERCENT), self._last(place, run, "val_loss", LOSS),
-             *self._times(place, run), self.words.label("status", _result(run).status)]
-            for place, run in self.runs
-        ]  # fmt: skip
-        columns = self._columns(
-            network="log", epochs="epochs", planned="planned", best_val_acc_percent="best_val",
-            last_val_acc_percent="last_val", last_val_loss="last_loss", total_s="total_s",
-            epoch_s="epoch_s", status="status",
-        )  # fmt: skip
-        return table("imported", columns, rows)
+        rows: list[Row] = []
+        for place, run in self.runs:
+            assert run.result is not None
+            status = self.words.label("status", run.result.status)
+            rows.append([
+                run.label, *self._epochs(place, run), self._best(place, run),
+                self._last(place, run, "val_acc", PERCENT),
+                self._last(place, run, "val_loss", LOSS),
+                *self._times(place, run, run.result.total_s), status,
+            ])  # fmt: skip
+        keys = (
+            "network:log epochs planned best_val_acc_percent:best_val "
+            "last_val_acc_percent:last_val last_val_loss:last_loss total_s epoch_s status"
+        )
+        return table("imported", columns(self.words, keys), rows)
 
     def _epochs(self, place: int, run: TextRun) -> tuple[Value, Value]:
         last = f"epoch {len(run.epochs) - 1}" if run.epochs else "header"
@@ -68,12 +60,11 @@ class Texts:
     def _best(self, place: int, run: TextRun) -> Cell:
         if run.best_val_acc is not None:
             return self._value(place, "best_val_acc", run.best_val_acc, PERCENT, "best")
-        known = [epoch for epoch in run.epochs if epoch.val_acc is not None]
+        known = {e.epoch: e.val_acc for e in run.epochs if e.val_acc is not None}
         if not known:
             return None
-        best = max(known, key=lambda epoch: epoch.val_acc or 0.0)
-        line, formula = f"epoch {best.epoch}", "largest val Acc of the epochs"
-        return self._value(place, "best_val_acc", best.val_acc or 0.0, PERCENT, line, formula)
+        best, formula = max(known, key=known.__getitem__), "largest val Acc of the epochs"
+        return self._value(place, "best_val_acc", known[best], PERCENT, f"epoch {best}", formula)
 
     def _last(self, place: int, run: TextRun, metric: str, form: Form) -> Cell:
         if not run.epochs:
@@ -82,11 +73,11 @@ class Texts:
         name, line = f"last_{metric}", f"epoch {last.epoch}"
         if metric not in last.nonfinite:
             return self._value(place, name, getattr(last, metric), form, line)
-        source, text = self.facts.sources.log(run, line), SHOWN[last.nonfinite[metric]]
-        return self.facts.add(f"log.{place}.{name}", None, [source], text=text)
+        source, text = self.values.sources.log(run, line), SHOWN[last.nonfinite[metric]]
+        return self.values.add(f"log.{place}.{name}", None, [source], text=text)
 
-    def _times(self, place: int, run: TextRun) -> tuple[Cell, Cell]:
-        total, each = _result(run).total_s, None
+    def _times(self, place: int, run: TextRun, total: float | None) -> tuple[Cell, Cell]:
+        each = None
         if total is None:
             return None, None
         if run.epochs:
@@ -97,13 +88,13 @@ class Texts:
 
     def files(self) -> Table:
         """Which text file each run is in, and its first line there."""
-        rows: list[list[Cell]] = [
+        rows: list[Row] = [
             [run.label, run.path.name,
              self._value(place, "line", run.line_numbers["header"], COUNT, "header",
                          "first line of the run")]
             for place, run in self.runs
         ]  # fmt: skip
-        return table("files", self._columns(network="log", file="file", line="line"), rows)
+        return table("files", columns(self.words, "network:log file line"), rows)
 
     def incomplete(self) -> Sentence:
         """The logs that lack their end, or epochs."""
@@ -121,9 +112,9 @@ class Texts:
         for place, run in self.runs:
             together: dict[tuple[tuple[int, str], ...], list[str]] = defaultdict(list)
             for metric in METRICS:
-                bad = [e for e in run.epochs if metric in e.nonfinite]
+                bad = [(e.epoch, e.nonfinite[metric]) for e in run.epochs if metric in e.nonfinite]
                 if bad:
-                    together[tuple((e.epoch, e.nonfinite[metric]) for e in bad)].append(metric)
+                    together[tuple(bad)].append(metric)
             found += [self._nonfinite(place, bad, names) for bad, names in together.items()]
         return found
 
@@ -143,13 +134,7 @@ class Texts:
 
     def data(self) -> Sentence:
         """What those who imported the logs call the images; empty where they do not say."""
-        said = self.facts.study.imported
+        said, place = self.values.study.imported, "imported.data"
         if said is None or not said.data:
             return Sentence()
-        sources = self.facts.of_study("imported.data")
-        return self.facts.quote(said.data, "imported.data", sources)
-
-
-def _result(run: TextRun) -> Result:
-    assert run.result is not None
-    return run.result
+        return self.values.quote(said.data, place, self.values.of_study(place))

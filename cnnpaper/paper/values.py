@@ -1,112 +1,444 @@
-"""What a study found, as values of the ledger: one key, one text.
+"""What a study is and what it found, as values of the ledger: one key, one text.
 
-Tables and claims take them from here, so a number reads the same wherever it is printed. What is
-computed is computed in :mod:`cnnpaper.study.analysis`; here it is rounded and given its sources.
+Templates, tables and claims take them from here, so a number reads the same wherever it is printed.
+What is computed is computed in :mod:`cnnpaper.study.analysis`; here it is rounded and given its
+sources. The numbers of others are those of ``report/known.toml`` and ``report/history.toml``.
 """
 
 from __future__ import annotations
 
-from functools import cached_property, partialmethod
-from typing import Any, NamedTuple
+import itertools
+import re
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property, partialmethod
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnnpaper.log import CONTENDED
-from cnnpaper.paper.facts import Facts, slug
-from cnnpaper.paper.ledger import ALPHA, COUNT, PERCENT, POINTS, Form, PValue, Source, Value
+from cnnpaper.config import RunSpec, read_toml, run_name
+from cnnpaper.files import UserError
+from cnnpaper.log import CONTENDED, LOG_NAME, PREDICTIONS_NAME, Header, Run
+from cnnpaper.paper.ledger import (
+    ALPHA,
+    COUNT,
+    PERCENT,
+    POINTS,
+    Form,
+    Ledger,
+    Part,
+    PValue,
+    Sentence,
+    Source,
+    Sources,
+    Value,
+    setting,
+)
+from cnnpaper.paper.words import Words
 from cnnpaper.study import analysis
-from cnnpaper.study.analysis import shown
+from cnnpaper.study.imported import TextRun
 from cnnpaper.study.precision import MARGIN, Change
 from cnnpaper.study.stats import CALIBRATION_BINS, POWER
 
+if TYPE_CHECKING:
+    from cnnpaper.study.load import StudyData
+
+T = TypeVar("T", bound=Hashable)
+NUMBER = re.compile(r"(?<![\w×-])(?<!stride )(?<!보폭이 )(?<!보폭을 )(\d+(?:[.,]\d+)*)(?![\d×])")
+"""In prose; a kernel's size and stride are none: ``3×3``, ``stride 1``."""
+WEIGHTED = ("Conv2d", "Linear")  # layers that the column "layers" counts
+LARGE: dict[str, dict[str, tuple[str, float, int]]] = {
+    "en": {"parameters": ("millions", 1e-6, 2), "macs": ("millions", 1e-6, 0)},
+    "ko": {"parameters": ("10k", 1e-4, 0), "macs": ("100m", 1e-8, 2)},
+}
+"""In what a language counts parameters and operations (만, 억), and the decimals: the same digits
+in both."""
+OFF_AT_ZERO = ("clip_norm", "crop_padding")
 SMALL_DIFFERENCE = 0.01
 SMALL_P = PValue()
-WHOLE_PERCENT = Form(0, 100.0, "fraction")
-TENTH_PERCENT = Form(1, 100.0, "fraction")
-MS = Form(0, 1000.0, "s")
-SECONDS = Form(1, unit="s")
-MINUTES = Form(1, 1 / 60, "s")
-RATIO = Form(2)
-COLUMNS = {"test_acc": PERCENT, "val_acc": PERCENT, "train_s": MINUTES}
+WHOLE_PERCENT, TENTH_PERCENT = Form(0, 100.0, "fraction"), Form(1, 100.0, "fraction")
+MS, SECONDS, MINUTES = Form(0, 1000.0, "s"), Form(1, unit="s"), Form(1, 1 / 60, "s")
+RATIO, RATIO_3, NATS = Form(2), Form(3), Form(3, unit="nats")
+RUNS, STEPS, PER_S = Form(unit="runs"), Form(unit="steps"), Form(unit="images/s")
+SUMMARIES = {"test_acc": PERCENT, "val_acc": PERCENT, "train_s": MINUTES}
 """Columns of the runs that are summarised, and how."""
 
 
 class Field(NamedTuple):
     """One attribute of a finding: how it is printed, how it was computed, and its column in a table
-    of such findings: key of the CSV, entry among the words where it is another one, group."""
+    of such findings, with the words above it and its neighbours."""
 
     form: Form
     formula: str
     column: str = ""
-    head: str = ""
     group: str = ""
+
+
+def _fields(*rows: tuple[Any, ...]) -> dict[str, Field]:
+    return {name: Field(*rest) for name, *rest in rows}
 
 
 _DIFFERENCE = "difference of mean test_acc, network minus baseline"
 _CHANGE = "mean val_acc, bfloat16 minus float32"
+_GAIN = "mean test_acc, second arm minus first"
 FIELDS: dict[type, dict[str, Field]] = {
-    analysis.Contrast: {
-        "difference": Field(POINTS, _DIFFERENCE, "difference_points", "difference"),
-        "size": Field(PERCENT, "size of the difference"),
-        "interval": Field(PERCENT, f"simultaneous interval, {_DIFFERENCE}",
-                          "difference_points_interval", "simultaneous"),
-        "p": Field(SMALL_P, "t test over seeds and images", "p"),
-        "p_holm": Field(SMALL_P, "Holm over the contrasts", "p_holm"),
-        "p_welch": Field(SMALL_P, "Welch's t test over seeds, these images", "p_welch"),
-        "detectable": Field(TENTH_PERCENT, "difference detected with the stated power"),
-    },
-    analysis.StepTime: {
-        "step_s": Field(MS, "median over rounds of the median step", "step_ms"),
-        "interval": Field(MS, "third and tenth round", "step_ms_interval", "interval"),
-        "ratio": Field(Form(3), "median of the paired ratio", "ratio"),
-        "ratio_interval": Field(Form(3), "third and tenth round of the paired ratio",
-                                "ratio_interval", "interval"),
-        "images_per_s": Field(Form(unit="images/s"), "batch size / median step", "images_per_s",
-                              "images_s"),
-        "gmac_per_s": Field(Form(unit="GMAC/s"), "3 × MACs of the forward pass × images per s",
-                            "gmac_per_s", "gmacs"),
-        "peak_memory": Field(Form(2, 2.0**-30, "bytes"), "peak memory of the process, in GiB",
-                             "memory_gib", "memory"),
-        "startup_s": Field(SECONDS, "images read, network built, first step done", "startup_s",
-                           "startup"),
-        "eval_s": Field(SECONDS, "evaluation of the validation images", "evaluation_s",
-                        "evaluation"),
-    },
-    analysis.Budget: {
-        "residual_s": Field(Form(1, unit="s", signed=True), "predicted training time minus budget"),
-    },
-    analysis.Trial: {"val_acc": Field(TENTH_PERCENT, "val_acc of the trial")},
-    Change: {
-        "n": Field(COUNT, "seeds, counted", "seeds"),
-        "change": Field(POINTS, _CHANGE, "change_points", "change"),
-        "interval": Field(PERCENT, _CHANGE, "change_points_interval", "interval"),
-    },
-    analysis.Calibration: {
-        "temperature": Field(RATIO, "fitted on validation images", "temperature"),
-        "ece": Field(PERCENT, "top-label error, equal-mass bins", "ece_percent", "before", "ece"),
-        "ece_scaled": Field(PERCENT, "the same after scaling", "ece_scaled_percent", "after",
-                            "ece"),
-        "nll": Field(Form(3, unit="nats"), "mean negative log-likelihood", "nll_nats", "before",
-                     "nll"),
-        "nll_scaled": Field(Form(3, unit="nats"), "the same after scaling", "nll_scaled_nats",
-                            "after", "nll"),
-    },
-    analysis.Gain: {
-        "difference": Field(POINTS, "mean test_acc, second arm minus first"),
-        "interval": Field(PERCENT, "mean test_acc, second arm minus first"),
-    },
-    analysis.Distance: {
-        "difference": Field(POINTS, _DIFFERENCE),
-        "interval": Field(PERCENT, _DIFFERENCE),
-    },
+    analysis.Contrast: _fields(
+        ("difference", POINTS, _DIFFERENCE, "difference_points:difference"),
+        ("size", PERCENT, "size of the difference"),
+        ("interval", PERCENT, f"simultaneous interval, {_DIFFERENCE}",
+         "difference_points_interval:simultaneous"),
+        ("p", SMALL_P, "t test over seeds and images", "p"),
+        ("p_holm", SMALL_P, "Holm over the contrasts", "p_holm"),
+        ("p_welch", SMALL_P, "Welch's t test over seeds, these images", "p_welch"),
+        ("detectable", TENTH_PERCENT, "difference detected with the stated power"),
+    ),
+    analysis.StepTime: _fields(
+        ("step_s", MS, "median over rounds of the median step", "step_ms"),
+        ("interval", MS, "third and tenth round", "step_ms_interval:interval"),
+        ("ratio", RATIO_3, "median of the paired ratio", "ratio"),
+        ("ratio_interval", RATIO_3, "third and tenth round of the paired ratio",
+         "ratio_interval:interval"),
+        ("images_per_s", PER_S, "batch size / median step", "images_per_s:images_s"),
+        ("gmac_per_s", Form(unit="GMAC/s"), "3 × MACs of the forward pass × images per s",
+         "gmac_per_s:gmacs"),
+        ("peak_memory", Form(2, 2.0**-30, "bytes"), "peak memory of the process, in GiB",
+         "memory_gib:memory"),
+        ("startup_s", SECONDS, "images read, network built, first step done", "startup_s:startup"),
+        ("eval_s", SECONDS, "evaluation of the validation images", "evaluation_s:evaluation"),
+    ),
+    analysis.Budget: _fields(
+        ("residual_s", Form(1, unit="s", signed=True), "predicted training time minus budget"),
+    ),
+    analysis.Trial: _fields(("val_acc", TENTH_PERCENT, "val_acc of the trial")),
+    Change: _fields(
+        ("n", COUNT, "seeds, counted", "seeds"),
+        ("change", POINTS, _CHANGE, "change_points:change"),
+        ("interval", PERCENT, _CHANGE, "change_points_interval:interval"),
+    ),
+    analysis.Calibration: _fields(
+        ("temperature", RATIO, "fitted on validation images", "temperature"),
+        ("ece", PERCENT, "top-label error, equal-mass bins", "ece_percent:before", "table.ece"),
+        ("ece_scaled", PERCENT, "the same after scaling", "ece_scaled_percent:after", "table.ece"),
+        ("nll", NATS, "mean negative log-likelihood", "nll_nats:before", "table.nll"),
+        ("nll_scaled", NATS, "the same after scaling", "nll_scaled_nats:after", "table.nll"),
+    ),
+    analysis.Gain: _fields(("difference", POINTS, _GAIN), ("interval", PERCENT, _GAIN)),
+    analysis.Distance: _fields(
+        ("difference", POINTS, _DIFFERENCE), ("interval", PERCENT, _DIFFERENCE)
+    ),
 }  # fmt: skip
 """What is printed of each kind of finding."""
 
 
-class Values(Facts):
-    """Facts of a study and what it found; entering a value twice gives the same value."""
+@dataclass(frozen=True)
+class ArmFacts:
+    """One arm of a study, as far as it came."""
+
+    key: str  # as in the study file; "" for a study without arms
+    name: str  # of its values and tables; "all" for a study without arms
+    label: str
+    declared: Value
+    done: Value  # runs with a log: finished or diverged
+    complete: Value  # seeds that all networks have
+    epochs: Value | None  # where its length is a number of epochs
+
+
+class Values:
+    """Enters values of a study into the ledger; the same value may be entered twice."""
+
+    def __init__(
+        self, data: StudyData, found: analysis.Findings, ledger: Ledger, sources: Sources,
+        words: Words,
+    ) -> None:  # fmt: skip
+        self.data, self.found, self.words = data, found, words
+        self.ledger, self.sources = ledger, sources
+        self.root, self.study = data.root, data.study
+        self.add, self.number, self.cell = ledger.add, ledger.number, ledger.cell
+        self.arm = cache(self._arm)
+        logs = data.logs.values()
+        lost = [run for run in logs if run.result and run.result.status == "diverged"]
+        read = [self.sources.file(run.path, run.line_numbers.get("reading"))
+                for run in logs for _ in run.readings]  # fmt: skip
+        named, lines = self.of_study("networks"), [self.sources.log(run) for run in lost]
+        self.declared = self.count("declared", len(data.specs), named, "runs")
+        self.done = self.count("done", len(logs), self.headers(logs), "runs with a result")
+        self.missing = self.count("missing", len(data.missing), named, "runs without a log")
+        self.diverged = self.count("diverged", len(lost), lines, "runs that diverged")
+        self.readings = self.count("readings", len(read), read, "readings of the test images")
+
+    # ------------------------------------------------------------------------- sources
+
+    @property
+    def protocol(self) -> str:
+        """The study's file, which is its protocol."""
+        return f"experiments/study/{self.study.name}.toml"
+
+    def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
+        return self.number(f"count.{key}", number, Form(unit=what), f"{what}, counted", sources)
+
+    def of_study(self, *keys: str, name: str = "") -> list[Source]:
+        """The line of a study's file that sets the first of ``keys`` that it has."""
+        path = self.root / "experiments" / "study" / f"{name or self.study.name}.toml"
+        return [self.sources.toml(path, *keys)]
+
+    def of_network(self, model: str, *keys: str) -> list[Source]:
+        """The same of a network's file."""
+        return [self.sources.toml(self.root / "experiments" / f"{model}.toml", *keys)]
+
+    def headers(self, logs: Iterable[Run]) -> list[Source]:
+        return [self.sources.log(run, "header") for run in logs]
+
+    def result(self, path: str) -> Source:
+        """The result of a run, of this study or of one that it names."""
+        run = next((study.logs[path] for study in self._studies if path in study.logs), None)
+        if run is None:
+            return self.sources.file(self.root / "results" / "log" / path / LOG_NAME)
+        return self.sources.file(run.path, run.line_numbers.get("result"))
+
+    def predictions(self, path: str) -> Source:
+        """The predictions of a run of this study, a file without lines."""
+        return self.sources.file(self.data.logs[path].path.with_name(PREDICTIONS_NAME))
+
+    def timed(self, row: analysis.StepTime | analysis.Shift) -> list[Source]:
+        return [self.sources.file(self.data.timing_path, row.line)]
+
+    @property
+    def _studies(self) -> list[StudyData]:
+        return [s for s in (self.data, self.data.tuning, self.data.precision) if s is not None]
+
+    def _distinct(self, of: Callable[[Header], Iterable[T | None]]) -> dict[T, list[Source]]:
+        """What headers say, each thing once, and the first header that says it."""
+        found: dict[T, list[Source]] = {}
+        for run in self.data.logs.values():
+            for item in filter(None, of(run.header)):
+                found.setdefault(item, self.headers([run]))
+        return found
+
+    # ------------------------------------------------------------------------- runs
+
+    def specs(self, arm: str) -> list[RunSpec]:
+        return [spec for spec in self.data.specs if (spec.arm or "") == arm]
+
+    def logs(self, specs: Iterable[RunSpec]) -> list[Run]:
+        return [self.data.logs[spec.path] for spec in specs if spec.path in self.data.logs]
 
     @cached_property
-    def _shown(self) -> dict[str, dict[str, list[str]]]:
-        return {arm or "": shown(self.data, arm or "") for arm in self.study.arms}
+    def texts(self) -> dict[str, TextRun]:
+        """Imported logs by entry."""
+        runs = [run for run in self.data.logs.values() if isinstance(run, TextRun)]
+        return {run_name(run.header.model, run.label, None): run for run in runs}
+
+    @cached_property
+    def names(self) -> Sentence:
+        return self.words.listing(self.name(m) for m in self.study.networks)
+
+    def name(self, model: str) -> str:
+        known = self.data.experiments.get(model)  # imported logs may be of others
+        return model if known is None else known.name
+
+    def entries(self, arm: str) -> list[str]:
+        """The networks of an arm, with the variant of their runs where they have one:
+        ``resnet18``, ``resnet18-rate0.05``."""
+        return list(self.texts) or list(dict.fromkeys(map(analysis.entry_of, self.specs(arm))))
+
+    def entry_name(self, entry: str) -> str:
+        if entry in self.texts:
+            return self.texts[entry].label
+        model, _, variant = entry.partition("-")
+        return f"{self.name(model)} {variant}" if variant else self.name(model)
+
+    @cached_property
+    def arms(self) -> list[ArmFacts]:
+        return [self.arm(key or "") for key in self.study.arms]
+
+    def _arm(self, key: str) -> ArmFacts:
+        """One arm; ``""`` is the one of a study without arms."""
+        arm, prefix, where = self.study.arms[key or None], key or "all", f"arm.{key}." * bool(key)
+        sources = self.of_study(f"{where}seeds", f"arm.{key}")
+        specs, complete, epochs = self.specs(key), len(self.data.complete_seeds(key)), None
+        logs = self.logs(specs)
+        made = self.headers(logs)
+        if arm.epochs is not None:
+            length = self.of_study(f"{where}epochs", f"arm.{key}")
+            epochs = self.add(f"{prefix}.epochs", arm.epochs, length, unit="epochs")
+        return ArmFacts(
+            key, prefix, self.words.label("arm", key) if key else "",
+            declared=self.count(f"{prefix}.declared", len(specs), sources, "runs"),
+            done=self.count(f"{prefix}.done", len(logs), made, "runs with a result"),
+            complete=self.count(f"{prefix}.complete", complete, made,
+                                "seeds that all networks have"),
+            epochs=epochs,
+        )  # fmt: skip
+
+    def seeds(self, key: str) -> Sentence:
+        sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
+        return self.words.listing(
+            self.add(f"{key or 'all'}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
+            for seed in self.study.arms[key or None].seeds
+        )
+
+    @cached_property
+    def date(self) -> Value | None:
+        """The day on which the last run was started; None where no log says."""
+        known = self._distinct(lambda header: [header.started])
+        if not known:
+            return None
+        last, formula = max(known), "day on which the last run was started"
+        return self.add("study.date", last, known[last], text=last[:10], formula=formula)
+
+    # ------------------------------------------------------------------------- data, recipe
+
+    @cached_property
+    def images(self) -> dict[str, Value]:
+        form, formula = Form(unit="images"), "as the study file says, or its default"
+        return {
+            name: self.number(f"data.{name}", getattr(self.study.data, f"{name}_images"), form,
+                              formula, self.of_study(f"data.{name}_images", "data"))
+            for name in ("train", "validation", "test")
+        }  # fmt: skip
+
+    @cached_property
+    def digest(self) -> Value | None:
+        """The first twelve digits of the digest of the images."""
+        found = self._distinct(lambda header: [header.data.digest])
+        if self.study.data.digest is not None:
+            found = {self.study.data.digest: self.of_study("data.digest")}
+        given = next(iter(found.items()), None)
+        return self.add("data.digest", *given, text=given[0][:12]) if given else None
+
+    @cached_property
+    def address(self) -> Value | None:
+        """Where the images can be fetched, if a log says."""
+        found = self._distinct(lambda header: [header.data.address])
+        return self.add("data.address", *next(iter(found.items()))) if found else None
+
+    def recipe_value(self, key: str, model: str | None = None) -> Value:
+        """One key of the recipe, as one network has it, with the file that decides it."""
+        own = self.data.experiments[model].override if model else {}
+        value, place = getattr(self.data.recipe, key), f"recipe.{key}"
+        sources = [self.sources.toml(self.root / "experiments" / "recipe.toml", key)]
+        if model and key in own:
+            value, place = own[key].value, f"{model}.{place}"
+            sources = self.of_network(model, f"override.{key}")
+        elif key in self.study.override:
+            value, sources = self.study.override[key].value, self.of_study(f"override.{key}")
+        if key in OFF_AT_ZERO and value == 0:
+            text = self.words.text("value.none")
+        elif isinstance(value, bool | str):
+            text = self.words.label("value", str(value).lower())
+        else:
+            text = setting(value)
+        return self.add(place, value, sources, text=text)
+
+    def prose(self, model: str, name: str) -> Sentence:
+        """``idea`` or ``stem`` of a network in the edition's language."""
+        experiment, field = self.data.experiments[model], f"{name}_{self.words.language}"
+        field = field if getattr(experiment, field, "") else name
+        sources = self.of_network(model, field)
+        return self.quote(getattr(experiment, field), f"{model}.{name}", sources)
+
+    def quote(self, text: str, key: str, sources: list[Source]) -> Sentence:
+        """Prose of a TOML file, with typographic signs; a number in it is a value of that line,
+        by :data:`NUMBER`."""
+        text = " ".join(text.split()).replace("'", "’").replace(" -- ", " – ")
+        parts: list[Part] = []
+        for place, part in enumerate(NUMBER.split(text)):
+            if place % 2:
+                name = f"{key}.{place // 2 + 1}"
+                parts.append(self.add(name, part, sources, formula="as the file says"))
+            elif part:
+                parts.append(part)
+        return Sentence(tuple(parts))
+
+    # ------------------------------------------------------------------------- networks
+
+    def works(self, model: str) -> list[str]:
+        experiment = self.data.experiments[model]
+        return [key for key in (experiment.citation, experiment.variant_citation) if key]
+
+    @property
+    def described(self) -> bool:
+        """Does a log say what a network of the study is?"""
+        return any(map(self.log_of, self.study.networks))
+
+    def log_of(self, model: str) -> Run | None:
+        """A log that says what the network is."""
+        runs = [run for study in self._studies for run in study.logs.values()]
+        return next((r for r in runs if r.header.model == model and r.header.network.layers), None)
+
+    def network(self, model: str) -> dict[str, Any]:
+        """Year, depth, layers, parameters and multiply-accumulates of one network: a value each,
+        or None where it is unknown."""
+        experiment, run = self.data.experiments[model], self.log_of(model)
+        found: dict[str, Any] = dict.fromkeys(("depth", "layers", "parameters", "macs"))
+        year, of_year = experiment.year, self.of_network(model, "year")
+        found["year"] = self.add(f"{model}.year", year, of_year, text=str(year))
+        if experiment.depth is not None:
+            depth, formula = experiment.depth, "weighted layers on the longest path, by convention"
+            sources = self.of_network(model, "depth")
+            found["depth"] = self.add(f"{model}.depth", depth, sources, formula=formula)
+        if run is None:
+            return found
+        sources, network = self.headers([run]), run.header.network
+        layers = sum(layer.type in WEIGHTED for layer in network.layers)
+        formula = "convolutions and linear layers, branches and projections included"
+        form = Form(unit="layers")
+        found["layers"] = self.number(f"{model}.layers", layers, form, formula, sources)
+        formula = "measured from the network"
+        for name, (_, scale, decimals) in LARGE[self.words.language].items():
+            exact, form = getattr(network, name), Form(decimals, scale, name)
+            found[name] = self.cell(f"{model}.{name}", exact, form, formula, sources)
+        return found
+
+    # ------------------------------------------------------------------------- machine
+
+    @cached_property
+    def machines(self) -> list[Sentence]:
+        """Each kind of machine that made runs, as a phrase."""
+        found = self._distinct(lambda h: [(h.machine.gpu, h.machine.cpu, h.machine.threads)])
+        kinds = {(gpu or cpu, None if gpu else n): s for (gpu, cpu, n), s in found.items()}
+        out: list[Sentence] = []
+        for (name, threads), sources in kinds.items():
+            if name is None:
+                continue
+            key, kind = f"machine.{len(out) + 1}", "machine_one" if threads == 1 else "machine"
+            phrase = Sentence((self.add(f"{key}.name", name, sources),))
+            if threads is not None:
+                count = self.add(f"{key}.threads", threads, sources, unit="threads")
+                phrase = self.words.say(kind, name=phrase, threads=count)
+            out.append(phrase)
+        return out
+
+    @cached_property
+    def packages(self) -> list[Sentence]:
+        """Names and versions of the packages that made the runs, several where they differ; our own
+        code is known by its commit."""
+        versions: dict[str, dict[str, list[Source]]] = {}
+        for (name, version), source in self._distinct(lambda h: h.packages.items()).items():
+            versions.setdefault(name, {})[version] = source
+        versions.pop("cnnpaper", None)
+        return [
+            Sentence((f"{name} ", self.add(f"version.{slug(name)}", ", ".join(each),
+                                           itertools.chain(*each.values()))))
+            for name, each in versions.items()
+        ]  # fmt: skip
+
+    @cached_property
+    def version(self) -> Value:
+        path = self.root / "pyproject.toml"
+        version = read_toml(path).get("project", {}).get("version")
+        if not isinstance(version, str):
+            raise UserError(f"{path}: project.version is missing, or no text")
+        return self.add("artifact.version", version, [self.sources.toml(path, "project.version")])
+
+    @cached_property
+    def commits(self) -> list[Value]:
+        """Commits of the code that made the runs, twelve digits each."""
+        found = self._distinct(lambda header: [header.commit])
+        return [
+            self.add(f"commit.{number}", commit, sources, text=commit[:12])
+            for number, (commit, sources) in enumerate(found.items(), start=1)
+        ]
+
+    # ------------------------------------------------------------------------- findings
 
     def of(self, row: Any) -> dict[str, Any]:
         """The printed values of a finding by attribute; an interval has two, None stays None."""
@@ -144,9 +476,9 @@ class Values(Facts):
         lines = [*map(self.result, paths), *map(self.predictions, paths)]
         return f"{kind}.{row.model}.{other}", lines
 
-    def timed(self, row: analysis.StepTime | analysis.Shift) -> list[Source]:
-        """The line of a measurement of step times."""
-        return [self.sources.file(self.data.timing_path, row.line)]
+    @cached_property
+    def _shown(self) -> dict[str, dict[str, list[str]]]:
+        return {arm or "": analysis.shown(self.data, arm or "") for arm in self.study.arms}
 
     def paths(self, arm: str, entry: str) -> list[str]:
         """The runs of one network (and variant) in one arm, of the seeds that all networks have."""
@@ -161,15 +493,18 @@ class Values(Facts):
         if found is None:
             return {}
         sources = [*map(self.result, self.paths(arm, entry))]
-        key, form = f"{arm or 'all'}.{slug(entry)}.{column}", COLUMNS[column]
-        out: dict[str, Any] = {
-            "mean": self.number(key, found.mean, form, f"mean over seeds of {column}", sources),
-            "n": self.number(f"{key}.n", found.n, Form(unit="seeds"), "seeds, counted", sources),
+        key, form = f"{arm or 'all'}.{slug(entry)}.{column}", SUMMARIES[column]
+        over = f"over seeds of {column}"
+        rows = (
+            ("mean", key, form, f"mean {over}"),
+            ("n", f"{key}.n", Form(unit="seeds"), "seeds, counted"),
+            ("interval", f"{key}.interval", form, f"Student's interval {over}"),
+            ("sd", f"{key}.sd", form, f"standard deviation {over}"),
+        )
+        return {
+            name: self.cell(place, getattr(found, name), how, formula, sources)
+            for name, place, how, formula in rows
         }
-        for name, what in (("interval", "Student's interval"), ("sd", "standard deviation")):
-            formula, exact = f"{what} over seeds of {column}", getattr(found, name)
-            out[name] = self.cell(f"{key}.{name}", exact, form, formula, sources)
-        return out
 
     def minutes(self, arm: str, entry: str) -> Value | None:
         """Training time of a network's steps by its measured step time, the same for every seed;
@@ -177,25 +512,32 @@ class Values(Facts):
         specs = [spec for spec in self.data.specs if spec.path in self.paths(arm, entry)]
         if not specs or not self.found.timing:
             return self.mean(arm, entry, "train_s").get("mean")
-        row = next((row for row in self.found.timing if row.model == specs[0].model), None)
+        row = self.step_time(specs[0].model)
         if row is None:
             return None
         key, seconds = f"{arm or 'all'}.{slug(entry)}.timed", row.paired_s * specs[0].steps
         return self.number(key, seconds, MINUTES, "paired step time × steps", self.timed(row))
 
     def diverged_of(self, arm: str, entry: str) -> Value:
-        """How many of the shown runs diverged."""
         paths = self.paths(arm, entry)
         results = [self.data.logs[path].result for path in paths]
         count = sum(result is not None and result.status == "diverged" for result in results)
         key = f"{arm or 'all'}.{slug(entry)}.diverged"
-        sources = map(self.result, paths)
-        return self.number(key, count, Form(unit="runs"), "runs that diverged", sources)
+        return self.number(key, count, RUNS, "runs that diverged", map(self.result, paths))
+
+    @cached_property
+    def timing_machine(self) -> Value:
+        name, row = self.found.timing_machine, self.found.timing[0]
+        return self.add("timing.machine", name, self.timed(row))
+
+    def step_time(self, model: str) -> analysis.StepTime | None:
+        return next((row for row in self.found.timing if row.model == model), None)
+
+    # ------------------------------------------------------------------------- constants, others
 
     def chosen(
         self, key: str, exact: float, form: Form = WHOLE_PERCENT, formula: str = "chosen in advance"
     ) -> Value:
-        """A constant of the method."""
         return self.number(key, exact, form, formula, [])
 
     alpha_percent = partialmethod(chosen, "test.alpha", ALPHA, formula="chosen for all tests")
@@ -207,11 +549,45 @@ class Values(Facts):
     margin = partialmethod(chosen, "precision.margin", MARGIN)
     """What the mean change by bfloat16 must be shown to exceed."""
 
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """``report/known.toml``: numbers of others."""
+        return read_toml(self.root / "report" / "known.toml")
+
+    @cached_property
+    def history(self) -> dict[str, Any]:
+        """``report/history.toml``: superseded results of version 0.1.0."""
+        return read_toml(self.root / "report" / "history.toml")
+
+    def superseded(self, model: str) -> list[int]:
+        """The places of a network's runs in it."""
+        runs = self.history.get("run", [])
+        return [place for place, run in enumerate(runs) if run["model"] == model]
+
+    def quoted(self, file: str, path: str, form: Form | None = None, key: str = "") -> Value | None:
+        """A number of ``report/FILE.toml``, as it stands there unless a form is given; None where
+        it is not there."""
+        value: Any = getattr(self, file)
+        try:
+            for part in path.split("."):
+                value = value[int(part) if isinstance(value, list) else part]
+        except (LookupError, TypeError, ValueError):
+            return None
+        sources = [self.sources.toml(self.root / "report" / f"{file}.toml", path)]
+        formula = "as its source states it"
+        if form is None:
+            return self.add(key or path, value, sources, formula=formula)
+        return self.number(key or path, value, form, formula, sources)
+
     def jpeg_quality(self) -> Value | None:
         """Of the re-encoded copy of the images."""
-        return self.quoted("known", "known.jpeg_quality", "jpeg75", "quality")
+        return self.quoted("known", "jpeg75.quality", key="known.jpeg_quality")
 
     def duplicates(self) -> Value | None:
         """Share of test images with a near-duplicate among the training images, as published."""
-        path = "duplicates", "share"
-        return self.quoted("known", "known.duplicates", *path, form=TENTH_PERCENT)
+        return self.quoted("known", "duplicates.share", TENTH_PERCENT, "known.duplicates")
+
+
+def slug(name: str) -> str:
+    """A name as part of a key of the ledger."""
+    return "".join(c if c.isalnum() and c.isascii() else "_" for c in name.lower())

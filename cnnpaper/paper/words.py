@@ -84,11 +84,8 @@ def particle(reading: str, kind: str) -> str:
 
 
 class Words:
-    """The words of one language.
-
-    Args:
-        path: of ``words.toml``.
-        readings: of names in this language: ``ResNet-18`` → ``레즈넷 십팔``.
+    """The words of one language: of a ``words.toml``, with the readings of names in this language,
+    ``ResNet-18`` → ``레즈넷 십팔``.
 
     Raises:
         UserError: the file is missing or no TOML, or a number is typed in it.
@@ -97,7 +94,7 @@ class Words:
     def __init__(self, path: Path, readings: Mapping[str, str] | None = None) -> None:
         self.path, self.readings = path, readings or {}
         self.values = read_toml(path)
-        self.language: str = self.text("language")
+        self.language = self.text("language")
         for table, entries in self.values.items():
             for key, text in entries.items() if isinstance(entries, dict) else ():
                 if re.search(r"\d", without_names(str(text))):
@@ -135,16 +132,13 @@ class Words:
         text is looked up in turn; what it lacks stays as it is.
         """
         for english, own in self.table("formula").items():
-            head, place, tail = english.partition("{what}")
-            if not place and text == english:
-                return own
-            if place and text.startswith(head) and text.endswith(tail):
-                inner = text[len(head) : len(text) - len(tail)]
-                return own.replace("{what}", self.formula(inner))
+            pattern = re.escape(english).replace(re.escape("{what}"), "(.*)")
+            if found := re.fullmatch(pattern, text):
+                return own.replace("{what}", "".join(map(self.formula, found.groups())))
         return text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}")
 
-    def say(self, kind: str, **parts: Phrase) -> Sentence:
-        """The sentence ``sentence.KIND`` with its places filled.
+    def say(self, kind: str, **parts: Phrase | None) -> Sentence:
+        """The sentence ``sentence.KIND`` with its places filled; none where one stays empty.
 
         Raises:
             UserError: no such sentence, or it has a place that was not given.
@@ -156,11 +150,13 @@ class Words:
                 continue
             name, _, suffix = place.rpartition("_")
             if place in parts:
-                out += _sentence(parts[place])
-            elif suffix in PARTICLES and name in parts:
-                out += self.josa(parts[name], suffix)
-            else:
+                name, suffix = place, ""
+            elif suffix not in PARTICLES or name not in parts:
                 raise UserError(f"{self.path}: sentence.{kind}: there is no {{{place}}} to print")
+            part = parts[name]
+            if not part:
+                return Sentence()
+            out += self.josa(part, suffix) if suffix else _sentence(part)
         return out
 
     def josa(self, part: Phrase, kind: str) -> Sentence:
@@ -178,24 +174,19 @@ class Words:
         has a particle after the first of two."""
         parts = [_sentence(item) for item in items]
         if len(parts) < 2:
-            return joined(parts, "")
+            return sentences(*parts)
         last = self.text("join.and" if len(parts) == 2 else "join.and_last")
         last = last.replace("{and}", particle(self.reading(parts[-2]), "and"))
-        return joined(parts[:-1], self.text("join.comma")) + last + parts[-1]
+        return sentences(*parts[:-1], separator=self.text("join.comma")) + last + parts[-1]
 
 
 def _sentence(part: Phrase) -> Sentence:
     return part if isinstance(part, Sentence) else Sentence((part,))
 
 
-def joined(parts: Iterable[Sentence], separator: str) -> Sentence:
-    """Sentences one after the other, with a separator between; empty ones are left out."""
+def sentences(*found: Sentence, separator: str = " ") -> Sentence:
+    """Sentences one after the other; empty ones are left out."""
     out = Sentence()
-    for part in filter(None, parts):
+    for part in filter(None, found):
         out = out + separator + part if out else part
     return out
-
-
-def sentences(*found: Sentence) -> Sentence:
-    """Several sentences with spaces between."""
-    return joined(found, " ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,24 @@ from typing import Any
 import pytest
 
 from cnnpaper.paper.compose import Composer
-from cnnpaper.study.analysis import Contrast, Distance, Findings, Gain, Trial
+from cnnpaper.study.analysis import Contrast, Distance, Gain, Trial
 from tests.paper import invent
 from tests.paper.conftest import ARMS
 
-NBSP = "\N{NO-BREAK SPACE}"
 MORE = Contrast(
     model="vgg16", difference=0.0153, interval=(0.004, 0.0266), p=0.0021, p_holm=0.0063,
     p_welch=0.001, significant=True, detectable=0.012,
 )  # fmt: skip
 
 
-def claims(tmp_path: Path, change: Callable[[Findings], Findings] = lambda f: f,
-           **shape: Any) -> Any:  # fmt: skip
-    data, found = invent.study(tmp_path, invent.Shape(**{"arms": ARMS, **shape}))
-    return Composer(data, change(found), "en", draw=False).claims
+def claims(root: Path, change: dict[str, Any] | None = None, **shape: Any) -> Any:
+    """What is said of a study, with some of what was found replaced."""
+    data, found = invent.study(root, invent.Shape(**{"arms": ARMS, **shape}))
+    return Composer(data, replace(found, **change or {}), "en", draw=False).claims
+
+
+def text(sentence: Any) -> str:
+    return str(sentence).replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.parametrize(
@@ -45,9 +47,8 @@ def claims(tmp_path: Path, change: Callable[[Findings], Findings] = lambda f: f,
     ],
 )  # fmt: skip
 def test_only_significance_ranks(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    rows = (replace(MORE, **change),)
-    found = claims(tmp_path, lambda found: replace(found, contrasts=rows)).primary()
-    assert str(found).replace(NBSP, " ") == said
+    found = claims(tmp_path, {"contrasts": (replace(MORE, **change),)})
+    assert text(found.primary()) == said
 
 
 @pytest.mark.parametrize("significant", [True, False])
@@ -57,10 +58,10 @@ def test_networks_above_the_baseline_have_an_estimate_between_them(
     second = replace(MORE, model="googlenet", difference=0.01, significant=significant)
     row = Distance(arm="short", model="googlenet", other="vgg16", difference=-0.0053,
                    interval=(-0.01, -0.0006))  # fmt: skip
-    made = claims(tmp_path, lambda f: replace(f, contrasts=(MORE, second), distances=(row,)))
+    made = claims(tmp_path, {"contrasts": (MORE, second), "distances": (row,)})
     said = ("The estimated difference from VGG-16, which has the highest mean, is "
             "−0.53 points for GoogLeNet [−1.00, −0.06]; it was not tested.")  # fmt: skip
-    assert (said in str(made.primary()).replace(NBSP, " ")) is significant
+    assert (said in text(made.primary())) is significant
 
 
 LESS = replace(MORE, model="alexnet", difference=-0.06, interval=(-0.07, -0.05))
@@ -84,15 +85,14 @@ OPEN = replace(MORE, model="googlenet", significant=False)
 def test_the_answer_is_what_the_contrast_leaves(
     tmp_path: Path, rows: tuple[Contrast, ...], said: str
 ) -> None:
-    found = claims(tmp_path, lambda found: replace(found, contrasts=rows))
+    found = claims(tmp_path, {"contrasts": rows})
     assert str(found.answer()) == said
     assert "most accurate" not in str(found.abstract())
 
 
 def test_what_equal_time_changes(tmp_path: Path) -> None:
     gain = Gain(arms=("equal", "short"), model="alexnet", difference=0.05, interval=None)
-    said = claims(tmp_path, lambda found: replace(found, speed=(gain,), same=())).speed()
-    assert str(said).replace(NBSP, " ") == (
+    assert text(claims(tmp_path, {"speed": (gain,), "same": ()}).speed()) == (
         "From “equal epochs” to “short”, mean test accuracy changes by +5.00 points for AlexNet."
     )
 
@@ -103,8 +103,8 @@ def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
                      interval=(0.001, 0.024)),
             Distance(arm="equal", model="vgg16", other="resnet18", difference=-0.5,
                      interval=None))  # fmt: skip
-    made = claims(tmp_path, lambda found: replace(found, distances=rows, budget_s={"long": 1500.0}))
-    said = str(made.arm(made.values.arm("long"))).replace(NBSP, " ")
+    made = claims(tmp_path, {"distances": rows, "budget_s": {"long": 1500.0}})
+    said = text(made.arm(made.values.arm("long")))
     assert "Relative to ResNet-18, mean test accuracy differs by +1.25 points for VGG-16 " in said
     assert "[0.10, 2.40]" in said
     assert "the runs took 10.6 minutes for AlexNet, 19.0 minutes for VGG-16" in said
@@ -119,18 +119,19 @@ def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
 def test_a_longer_budget_may_reverse_a_difference(tmp_path: Path, later: float, said: str) -> None:
     gain = Gain(arms=("short", "long"), model="vgg16", difference=0.05, interval=None)
     rows = (Distance(arm="long", model="vgg16", other="resnet18", difference=later, interval=None),)
-    made = claims(tmp_path, lambda found: replace(found, contrasts=(MORE,), distances=rows,
-                                                  gains=(gain,)))  # fmt: skip
+    made = claims(tmp_path, {"contrasts": (MORE,), "distances": rows, "gains": (gain,)})
     assert str(made.reversed()).endswith(said)
 
 
 def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
     made = claims(tmp_path)
-    said = str(made.screening()).replace(NBSP, " ")
-    assert said.endswith("66 brief runs, scored on images held out from training: 29 of AlexNet, "
-                         "7 of VGG-16, 8 of GoogLeNet and 22 of ResNet-18.")  # fmt: skip
-    spans = str(made.history()).replace(NBSP, " ")
-    assert "8.22 points for AlexNet, 1.90 points for VGG-16, 3.56 points for GoogLeNet" in spans
+    assert text(made.screening()).endswith(
+        "66 brief runs, scored on images held out from training: 29 of AlexNet, 7 of VGG-16, "
+        "8 of GoogLeNet and 22 of ResNet-18."
+    )
+    assert "8.22 points for AlexNet, 1.90 points for VGG-16, 3.56 points for GoogLeNet" in (
+        text(made.history())
+    )
 
 
 def test_the_lead_of_the_chosen_rates(tmp_path: Path) -> None:
@@ -140,24 +141,17 @@ def test_the_lead_of_the_chosen_rates(tmp_path: Path) -> None:
         for model, scores in {"alexnet": (0.69, 0.71), "vgg16": (0.70, 0.695)}.items()
         for rate, acc in zip((0.1, 0.2), scores, strict=True)
     ]
-    winners = {"alexnet": 0.2, "vgg16": 0.1}
-    change = {"trials": tuple(trials), "winners": winners}
-    said = str(claims(tmp_path, lambda found: replace(found, **change)).rates())
-    assert "ahead of the next best by 2.0 points for AlexNet and 0.5 points for VGG-16" in (
-        said.replace(NBSP, " ")
-    )
-    assert "about 3.2 points" in said.replace(NBSP, " ")
+    change = {"trials": tuple(trials), "winners": {"alexnet": 0.2, "vgg16": 0.1}}
+    said = text(claims(tmp_path, change).rates())
+    assert "ahead of the next best by 2.0 points for AlexNet and 0.5 points for VGG-16" in said
+    assert "about 3.2 points" in said
 
 
 def test_accuracies_are_listed_or_given_as_a_range(tmp_path: Path) -> None:
-    said = claims(tmp_path, spread=0.0).accuracies("equal")
-    assert str(said).replace(NBSP, " ") == (
+    assert text(claims(tmp_path / "few", spread=0.0).accuracies("equal")) == (
         "In the arm “equal epochs”, mean test accuracies over 3 seeds are 65.00% for AlexNet, "
         "78.00% for VGG-16, 78.50% for GoogLeNet and 80.00% for ResNet-18."
     )
-
-
-def test_many_networks_give_a_range(tmp_path: Path) -> None:
     models = {f"net{i}": f"Net {chr(65 + i)}" for i in range(8)}
-    said = claims(tmp_path, models=models, spread=0.0).accuracies("short")
-    assert "are between 65.00" in str(said)
+    many = claims(tmp_path / "many", models=models, spread=0.0).accuracies("short")
+    assert "are between 65.00" in str(many)
