@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -15,43 +16,52 @@ from cnnpaper.config import run_name
 from cnnpaper.figures import results, style
 from cnnpaper.figures.architecture import architecture_alt, architectures
 from cnnpaper.log import Run
-from cnnpaper.paper.html import inline_svg
+from cnnpaper.paper.html import data_uri, inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.study.imported import TextRun
-
-Format: TypeAlias = Literal["pdf", "png", "svg"]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure."""
+    """One figure: drawn, or a picture of one's own in ``folder``, PDF or PNG for TeX, SVG or PNG
+    for HTML."""
 
     name: str
-    draw: Callable[[], Any]  # gives the matplotlib Figure
+    draw: Callable[[], Any] | None  # gives the matplotlib Figure
     title: str
     alt: str
     wide: bool = True  # takes both columns where the page has two
+    folder: Path | None = None
 
     @property
-    def kinds(self) -> tuple[Format, ...]:
+    def kinds(self) -> list[style.Format]:
         """What it can be rendered as; TeX takes the first."""
-        return ("pdf", "png", "svg")
+        known: tuple[style.Format, ...] = ("pdf", "png", "svg")
+        return [kind for kind in known if self.draw or self._own(kind).is_file()]
 
     @property
     def file(self) -> str:
         return f"{self.name}.{self.kinds[0]}"
 
+    def _own(self, kind: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{self.name}.{kind}"
+
     @cached_property
     def figure(self) -> Any:
+        assert self.draw is not None
         return self.draw()
 
-    def render(self, kind: Format) -> bytes:
+    def render(self, kind: style.Format) -> bytes:
         """The figure as ``pdf``, ``png`` or ``svg``; the same figure gives the same bytes."""
-        return style.render(self.figure, kind)
+        return style.render(self.figure, kind) if self.draw else self._own(kind).read_bytes()
 
     def svg(self, label: str) -> Markup:
         """Within a page of HTML."""
-        return inline_svg(self.render("svg"), label, self.title, self.alt)
+        if "svg" in self.kinds:
+            return inline_svg(self.render("svg"), label, self.title, self.alt)
+        source = data_uri(f"{self.name}.png", self.render("png"))
+        return Markup('<img alt="{}" src="{}">').format(self.alt, source)
 
 
 def drawings(values: Values) -> dict[str, Drawing]:

@@ -1,4 +1,4 @@
-"""The face of HTML, and one self-contained file from it: no network, no script that it needs."""
+"""The face of HTML, and what makes one self-contained file of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
-from cnnpaper.paper.templates import Face
+from cnnpaper.paper.templates import MIME, Face
 
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
@@ -25,13 +23,9 @@ LABELLED = re.compile(r'<(?:h[23]|figure|section)[^>]*\bid="([\w:.-]+)"[^>]*data
 
 
 class HtmlFace(Face):
-    """How text, values and citations look in HTML; ``about`` puts into the words of the edition how
-    a value was computed."""
+    """How text, values and citations look in HTML."""
 
     name, break_here = "html", Markup("<wbr>")
-
-    def __init__(self, about: Callable[[str], str] = str) -> None:
-        self.about = about
 
     def escape(self, text: str) -> Markup:
         """Control characters are left out."""
@@ -121,21 +115,7 @@ def kept_together(text: str) -> str:
     return "".join(parts)
 
 
-def data_uri(data: bytes, kind: str) -> str:
+def data_uri(name: str, data: bytes) -> Markup:
     """A file within the page."""
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}"
-
-
-def assemble(root: Path, page: str, attachments: Mapping[str, bytes]) -> str:
-    """The page numbered, with all printed values and the attached files at its end."""
-    files = "\n".join(
-        f'<li><a download="{name}" href="{data_uri(data, _kind(name))}">{name}</a></li>'
-        for name, data in sorted(attachments.items())
-    )
-    style = (root / "report" / "layout" / "paper.css").read_text("utf-8")
-    text = kept_together(numbered(page))
-    return text.replace("<!-- files -->", files).replace("<!-- style -->", style)
-
-
-def _kind(name: str) -> str:
-    return "application/json" if name.endswith(".json") else "text/csv"
+    kind = MIME[name.rpartition(".")[2]]
+    return Markup(f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}")

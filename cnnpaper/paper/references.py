@@ -33,7 +33,7 @@ class Entry:
 
     @property
     def authors(self) -> list[str]:
-        return [name.strip() for name in re.split(r"\s+and\s+", self.get("author"))]
+        return re.split(r"\s+and\s+", self.get("author").strip())
 
     @property
     def korean(self) -> bool:
@@ -61,9 +61,8 @@ def read_bibliography(path: Path) -> dict[str, Entry]:
         key, body = match.groups()
         where = f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {key}"
         fields = {n.lower(): _plain(a or b) for n, a, b in _FIELD.findall(body)}
-        for name in ("author", "title", "year"):
-            if name not in fields:
-                raise UserError(f"{where} has no {name}, or one that cannot be read")
+        if lacking := [name for name in ("author", "title", "year") if name not in fields]:
+            raise UserError(f"{where} has no {lacking[0]}, or one that cannot be read")
         for name, value in fields.items():
             if command := _COMMAND.search(value):
                 raise UserError(f"{where}: {name} has {command[0]!r}: write it in Unicode")
@@ -135,23 +134,23 @@ class Bibliography:
 
     def reference(self, entry: Entry) -> list[tuple[str, bool]]:
         """An entry of the list in pieces: text, and whether it is emphasised."""
-        authors = entry.authors
-        if len(authors) > 6:
-            shown = ", ".join(authors[:3]) + self.words.text("join.et_al")
+        *others, last = entry.authors
+        if len(others) > 5:
+            shown = ", ".join(others[:3]) + self.words.text("join.et_al")
+        elif others:
+            joint = ", " if entry.korean else self.words.text("join.and_last")
+            shown = f"{', '.join(others)}{joint}{last}"
         else:
-            last = ", " if entry.korean else self.words.text("join.and_last")
-            shown = last.join(filter(None, (", ".join(authors[:-1]), authors[-1])))
+            shown = last
         where = entry.get("booktitle") or entry.get("journal") or entry.get("institution")
         names = ("note", f"howpublished_{self.words.language}", "howpublished")
         extra = next(filter(None, map(entry.get, names)), "")
         rest = ", ".join(filter(None, [extra, self.label(entry)])).rstrip(".")
-        tail = f"{_volume(entry)}{', ' if where else ''}{rest}."
+        volume, number, pages = map(entry.get, ("volume", "number", "pages"))
+        if volume:
+            volume = f"\N{NO-BREAK SPACE}{volume}{f'({number})' if number else ''}"
+        if pages:
+            volume += f"{':' if volume else ', '}{pages}"
+        tail = f"{volume}{', ' if where else ''}{rest}."
         pieces = [(f"{shown.rstrip('.')}. {entry.get('title')}. ", False)]
         return [*pieces, *([(where, True)] if where else []), (tail, False)]
-
-
-def _volume(entry: Entry) -> str:
-    number = f"({entry.get('number')})" if entry.get("number") else ""
-    volume = f"\N{NO-BREAK SPACE}{entry.get('volume')}{number}" if entry.get("volume") else ""
-    pages = entry.get("pages")
-    return volume + (f"{':' if volume else ', '}{pages}" if pages else "")

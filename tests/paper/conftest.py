@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnpaper.paper.compose import Composer, Document
+from cnnpaper.paper.compose import Document
 from cnnpaper.study.load import StudyData
 from tests.paper import invent
 
@@ -22,7 +22,7 @@ def compose(tmp_path: Path) -> Callable[..., Composed]:
     def make(edition: str = "en", /, **shape: object) -> Composed:
         wanted = invent.Shape(**{"arms": ARMS, **shape})  # type: ignore[arg-type]
         data, found = invent.study(tmp_path, wanted)
-        return data, Composer(data, found, edition).document()  # type: ignore[arg-type]
+        return data, Document(data, found, edition)  # type: ignore[arg-type]
 
     return make
 

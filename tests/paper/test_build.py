@@ -15,8 +15,8 @@ import pikepdf
 import pytest
 
 from cnnpaper.files import UserError
-from cnnpaper.paper import build, html, tex
-from cnnpaper.paper.compose import Composer, Document
+from cnnpaper.paper import build, tex
+from cnnpaper.paper.compose import Document
 from tests import fabricate, textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
@@ -42,16 +42,11 @@ SHAPES = {
 
 def document(root: Path, edition: str = "en", **shape: Any) -> Document:
     data, found = invent.study(root, invent.Shape(**shape))
-    return Composer(data, found, edition).document()  # type: ignore[arg-type]
+    return Document(data, found, edition)  # type: ignore[arg-type]
 
 
 def pdf_of(root: Path, made: Document, folder: str = "tex") -> bytes:
-    place = root / folder
-    place.mkdir()
-    for name, data in build.tex_files(root, made).items():
-        (place / name).write_bytes(data)
-    pdf = tex.typeset(place, made.epoch or 0)
-    return tex.finish(pdf.read_bytes(), made.attachments, dated=made.epoch is not None)
+    return build.typeset(made, root / folder, build.tex_files(made))
 
 
 def text_of(tmp_path: Path, data: bytes) -> str:
@@ -97,8 +92,7 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
         root.mkdir()
         made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
-    web = document(root, "html", arms=ARMS, finished=8)
-    page = html.assemble(root, web.files["paper.html"], web.attachments)
+    page = document(root, "html", arms=ARMS, finished=8).files["paper.html"]
     everything = laid_open(made[0]) + page.encode()
     assert b"cnnpaper" in everything
     names = ("some-user", "another place", os.fspath(tmp_path), f"{Path.home()}/")
@@ -146,7 +140,7 @@ def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
 def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
     fabricate.repository(tmp_path)
     data, found = textlogs.study(tmp_path, logs, "cards")
-    text = text_of(tmp_path, pdf_of(tmp_path, Composer(data, found, "en").document()))
+    text = text_of(tmp_path, pdf_of(tmp_path, Document(data, found, "en")))
     rows = re.findall(r"^\s*(?:ResNet-18|VGG-16)[ \w]*\s[13]\s+3\s", text, re.MULTILINE)
     assert len(rows) == 2 * logs
     assert "CIFAR" not in text
@@ -156,7 +150,7 @@ def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
 def test_stale_runs_are_named_and_marked(tmp_path: Path) -> None:
     data, found = invent.study(tmp_path, invent.Shape(arms=ARMS))
     data.stale["reference/short/vgg16-s0"] = ["engine/augment.py: crop changed"]
-    text = text_of(tmp_path, pdf_of(tmp_path, Composer(data, found, "en").document()))
+    text = text_of(tmp_path, pdf_of(tmp_path, Document(data, found, "en")))
     assert "Stale runs" in text
     assert "engine/augment.py: crop changed" in text
 

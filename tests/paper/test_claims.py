@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cnnpaper.paper.compose import Composer
+from cnnpaper.paper.compose import Document
 from cnnpaper.study.analysis import Contrast, Distance, Findings, Gain, Trial
 from tests.paper import invent
 from tests.paper.conftest import ARMS
@@ -24,7 +24,7 @@ MORE = Contrast(
 def claims(tmp_path: Path, change: Callable[[Findings], Findings] = lambda f: f,
            **shape: Any) -> Any:  # fmt: skip
     data, found = invent.study(tmp_path, invent.Shape(**{"arms": ARMS, **shape}))
-    return Composer(data, change(found), "en", draw=False).claims
+    return Document(data, change(found), "en", draw=False).claims
 
 
 @pytest.mark.parametrize(

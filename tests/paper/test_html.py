@@ -14,13 +14,12 @@ import pytest
 from lxml import html as lxml_html
 
 from cnnpaper.files import UserError
-from cnnpaper.paper.html import assemble, inline_svg, numbered
+from cnnpaper.paper.html import inline_svg, numbered
 
 
 @pytest.fixture
 def page(compose: Callable[..., Any]) -> str:
-    data, document = compose("html")
-    return assemble(data.root, document.files["paper.html"], document.attachments)
+    return str(compose("html")[1].files["paper.html"])
 
 
 def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:

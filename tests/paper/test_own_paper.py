@@ -13,8 +13,7 @@ import pytest
 
 from cnnpaper.config import load_study
 from cnnpaper.files import UserError
-from cnnpaper.paper.compose import Composer, Document
-from cnnpaper.paper.html import assemble
+from cnnpaper.paper.compose import Document
 from cnnpaper.paper.publication import citation, read_publication
 from tests import fabricate, textlogs
 from tests.paper import invent
@@ -78,7 +77,7 @@ def root(tmp_path: Path) -> Path:
 
 def composed(root: Path, edition: str = "en") -> Document:
     data, found = invent.study(root, invent.Shape(arms=ARMS))
-    return Composer(data, found, edition).document()  # type: ignore[arg-type]
+    return Document(data, found, edition)  # type: ignore[arg-type]
 
 
 @needs_tex
@@ -106,8 +105,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
 
 
 def test_the_html_edition_has_it_too(root: Path) -> None:
-    made = composed(root, "html")
-    page = assemble(root, made.files["paper.html"], made.attachments)
+    page = composed(root, "html").files["paper.html"]
     assert '<title id="fig-costs-title">Costs</title>' in page
     assert "author = {First Author and {A Working Group}}" in page
 
@@ -145,12 +143,12 @@ def test_a_place_that_is_not_there_is_named(root: Path) -> None:
 
 def test_an_imported_study_has_no_author_unless_the_file_names_one(root: Path) -> None:
     data, found = textlogs.study(root, 1)
-    page = Composer(data, found, "html").document().files["paper.html"]
+    page = Document(data, found, "html").files["paper.html"]
     assert "Author" not in page
     assert "@misc" not in page
     path = root / "report" / "paper.toml"
     path.write_text(PAPER + '[[study.tutorial.author]]\nname = "Its Maker"\n', "utf-8")
-    page = Composer(data, found, "html").document().files["paper.html"]
+    page = Document(data, found, "html").files["paper.html"]
     assert "author = {{Its Maker}}" in page
 
 
