@@ -1,8 +1,4 @@
-"""``make report``: logs in, paper out. The only writer of the paper wing.
-
-:func:`build_report` compares digests of everything that the paper is a function of with those of
-the last build, and returns at once where none has changed. Otherwise it builds all of it.
-"""
+"""``make report``: logs in, paper out, or nothing where nothing has changed since the last time."""
 
 from __future__ import annotations
 

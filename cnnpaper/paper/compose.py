@@ -1,17 +1,14 @@
-"""The paper's text: facts, tables, claims and figures of a study put into the templates.
-
-Nothing is written here; :mod:`cnnpaper.paper.build` does that.
-"""
+"""The paper's text: facts, tables, claims and figures of a study put into the templates."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -23,7 +20,7 @@ from cnnpaper.paper.drawings import drawings
 from cnnpaper.paper.extra import Extras
 from cnnpaper.paper.html import HtmlFace, data_uri, kept_together, numbered
 from cnnpaper.paper.ledger import Cite, Ledger, Sources, Value
-from cnnpaper.paper.publication import Extra, picked, read_publication
+from cnnpaper.paper.publication import picked, read_publication
 from cnnpaper.paper.references import Bibliography
 from cnnpaper.paper.tables import Tables
 from cnnpaper.paper.tabular import Column, Table, table
@@ -33,9 +30,7 @@ from cnnpaper.paper.texts import Texts
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import Findings, analyse
-
-if TYPE_CHECKING:
-    from cnnpaper.study.load import StudyData
+from cnnpaper.study.load import StudyData, load
 
 SECTIONS = (
     "introduction", "related", "networks", "protocol", "results", "discussion", "limitations",
@@ -54,8 +49,6 @@ def compose(
     Raises:
         UserError: a run, a file of the paper or a template has a mistake.
     """
-    from cnnpaper.study.load import load
-
     data = load(root, study, allow_stale=allow_stale)
     return Document(data, analyse(data), edition, draw=draw)
 
@@ -106,7 +99,7 @@ class Document:
         context["samples"] = self._samples(shown)
         parts["provenance"] = self._part(f"{self.language}/provenance", context)
         works = self.bibliography
-        parts["references"] = [(work.key, works.reference(work)) for work in works.entries()]
+        parts["references"] = [(work.key, *works.reference(work)) for work in works.entries()]
         main = f"paper.{self.face.name}"
         text = render(self.env, f"layout/{main}.j2", {**context, **parts})
         if self.face.name == "html":
@@ -121,23 +114,18 @@ class Document:
         names = ["imported"] if self.imported else list(SECTIONS)
         parts = [(name, self._part(f"{self.language}/{name}", context)) for name in names]
         # those of one's own come last, when the ledger has every value, and stand in their places
-        for extra in reversed(self._sections(names)):
-            own = f"extra/{extra.file}.{self.language}"
-            file = own if (self.report / f"{own}.j2").is_file() else f"extra/{extra.file}"
-            place = [name for name, _ in parts].index(extra.after) + 1
-            parts.insert(place, ("", self._part(file, context)))
-        return Markup("\n\n").join(part for _, part in parts)
-
-    def _sections(self, names: list[str]) -> list[Extra]:
-        """Sections of one's own that this paper has."""
-        for extra in self.publication.section:
+        for extra in reversed(self.publication.section):
             if extra.after not in (*SECTIONS, *names):
                 raise UserError(
                     f"report/paper.toml: section {extra.file!r}: after = {extra.after!r}: there is "
                     f"no such section; there are {', '.join(names)}"
                 )
-        wanted = ("", self.data.study.name)
-        return [e for e in self.publication.section if e.study in wanted and e.after in names]
+            if extra.study in ("", self.data.study.name) and extra.after in names:
+                own = f"extra/{extra.file}.{self.language}"
+                file = own if (self.report / f"{own}.j2").is_file() else f"extra/{extra.file}"
+                place = [name for name, _ in parts].index(extra.after) + 1
+                parts.insert(place, ("", self._part(file, context)))
+        return Markup("\n\n").join(part for _, part in parts)
 
     def _second(self) -> dict[str, Any]:
         """The other language's abstract, of one paragraph, and its words; nothing where the paper
@@ -153,10 +141,7 @@ class Document:
     def _known(self) -> dict[str, Any]:
         """What every template and macro may call and read."""
         stale = self.data.stale
-        extras = Extras(
-            self.report / "extra", self.face.name, self.ledger, self.tables, self.drawings,
-            names=[self.values.name(model) for model in self.data.study.networks],
-        )  # fmt: skip
+        extras = Extras(self.values, self.face.name, self.tables, self.drawings)
         return {
             "cite": lambda *names: Cite(names),
             "citet": lambda name: Cite((name,), textual=True),
@@ -176,7 +161,8 @@ class Document:
             "value": self.ledger.__getitem__,
             "own_table": extras.own_table,
             "own_figure": extras.own_figure,
-            "ledger_rows": self._ledger_rows,
+            # called by the page of HTML at its end, when everything is printed
+            "ledger_rows": lambda: [self._row(v, 3) for _, v in sorted(self.printed.items())],
             "attached": lambda: [(n, data_uri(n, d)) for n, d in sorted(self.attachments.items())],
         }
 
@@ -198,11 +184,20 @@ class Document:
         before, _, after = self.words.text(f"ref.{label.partition(':')[0]}").partition("{number}")
         return before, after
 
+    def _row(self, value: Value, most: int = 1) -> tuple[str, str, str, str, list[str]]:
+        """Key, text, exact value, formula and first sources of a value, in the paper's words."""
+        unit = self.words.label("unit", value.unit) if value.unit else ""
+        where = [str(source) for source in value.sources] or [self.words.text("value.code")]
+        if len(where) > most:
+            where[most - 1] += f" (+{len(where) - most})"
+        formula = self.words.formula(value.formula)
+        return value.key, value.text, f"{str(value.exact)[:24]} {unit}", formula, where[:most]
+
     def _samples(self, shown: list[Value]) -> Table:
         """Rows of the ledger, evenly spread over the values that the text prints."""
         rows = [
-            [self.face.target(v.key), v.text, self.words.formula(v.formula), *self._where(v)]
-            for v in shown
+            [self.face.target(key), text, how, *where]
+            for key, text, _, how, where in map(self._row, shown)
         ]
         columns = [
             Column(key=key, head=self.words.text(f"table.{key}"),
@@ -215,25 +210,11 @@ class Document:
         r"""``\ledgerdef`` of every printed value: what a viewer shows, and where the link leads."""
         lines = ["% Made with the paper: description and target of every printed value."]
         for value in self.printed.values():
-            (where,) = self._where(value)
-            about = f"{value.key}: {self.words.formula(value.formula)}; {where}"
-            target = f"ledger.{value.key}" if value in samples else "provenance"
-            lines.append(rf"\ledgerdef{{{value.key}}}{{{pdf_string(about)}}}{{{target}}}")
+            key, _, _, how, (where,) = self._row(value)
+            target = f"ledger.{key}" if value in samples else "provenance"
+            about = pdf_string(f"{key}: {how}; {where}")
+            lines.append(rf"\ledgerdef{{{key}}}{{{about}}}{{{target}}}")
         return "\n".join(lines) + "\n"
-
-    def _ledger_rows(self) -> Iterator[tuple[str, str, str, str, list[str]]]:
-        """Key, text, exact value, formula and sources of every value printed by now, for HTML."""
-        for value in sorted(self.printed.values(), key=lambda value: value.key):
-            unit = self.words.label("unit", value.unit) if value.unit else ""
-            exact, how = f"{str(value.exact)[:24]} {unit}", self.words.formula(value.formula)
-            yield value.key, value.text, exact, how, self._where(value, 3)
-
-    def _where(self, value: Value, most: int = 1) -> list[str]:
-        """The first sources, with the number of further ones."""
-        found = [str(source) for source in value.sources] or [self.words.text("value.code")]
-        if len(found) > most:
-            found[most - 1] += f" (+{len(found) - most})"
-        return found[:most]
 
     @property
     def attachments(self) -> dict[str, bytes]:

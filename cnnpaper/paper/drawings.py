@@ -140,15 +140,13 @@ def _accuracy(values: Values) -> Iterator[Drawing]:
         {"model": c.model, "difference": c.difference, "low": c.interval[0], "high": c.interval[1]}
         for c in values.found.contrasts
     ]
-    arms = means["arm"].unique()
+    arms = {arm: values.words.label("arm", arm) for arm in means["arm"].unique()}
     accuracies = results.Accuracies(
-        seeds=seeds,
-        means=means,
-        arms={arm: values.words.label("arm", arm) for arm in arms},
+        seeds=seeds, means=means, arms=arms,
         equal_time=[arm for arm in arms if budget and arm in budget.steps],
         contrasts=pd.DataFrame(contrasts) if contrasts else None,
         baseline=values.name(plan.baseline) if plan else "",
-    )
+    )  # fmt: skip
     sheet = _sheet(means["model"].unique(), values)
     alt = results.accuracy_at_equal_time_alt(accuracies, sheet)
     yield _drawing("accuracy", values, results.accuracy_at_equal_time, alt, accuracies, sheet)
@@ -164,16 +162,13 @@ def _accuracies(values: Values) -> tuple[pd.DataFrame, pd.DataFrame]:
         if column != "test_acc" or not paths:
             continue
         own = runs.loc[paths]
-        low, high = summary.interval or (float("nan"), float("nan"))
-        seconds = step_s.get(entry.partition("-")[0], float("nan")) * float(own["steps"].iloc[0])
+        low, high = summary.interval or (math.nan, math.nan)
+        seconds = step_s.get(entry.partition("-")[0], math.nan) * float(own["steps"].iloc[0])
         means.append({"arm": arm, "model": entry, "mean": summary.mean, "low": low, "high": high,
                       "minutes": seconds / 60})  # fmt: skip
-        seeds += [
-            {"arm": arm, "model": entry, "test_acc": row.test_acc,
-             "diverged": row.status == "diverged"}
-            for row in own.itertuples()
-        ]  # fmt: skip
-    return pd.DataFrame(seeds), pd.DataFrame(means)
+        own = own.assign(arm=arm, model=entry, diverged=own["status"] == "diverged")
+        seeds.append(own[["arm", "model", "test_acc", "diverged"]])
+    return pd.concat(seeds or [pd.DataFrame()], ignore_index=True), pd.DataFrame(means)
 
 
 def _learning_curves(values: Values) -> Iterator[Drawing]:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnnpaper import fingerprint
 from cnnpaper.files import UserError
 from cnnpaper.log import Run, again
+from cnnpaper.paper.compose import Document, compose
 from cnnpaper.paper.ledger import MINUS, Value
 from cnnpaper.study.imported import decoded
-
-if TYPE_CHECKING:
-    from cnnpaper.paper.compose import Document
-    from cnnpaper.study.load import StudyData
+from cnnpaper.study.load import StudyData
 
 MOST_VALUES, MOST_SOURCES, MOST_CHARACTERS = 5, 6, 150
 """What is shown where several values are printed alike, have many sources, or long lines."""
@@ -28,8 +25,6 @@ def explain(root: Path, study: str, key: str) -> str:
     Raises:
         UserError: no value has that key or text; the message has the nearest keys.
     """
-    from cnnpaper.paper.compose import compose
-
     return explanation(compose(root, study, "en", allow_stale=True, draw=False), key)
 
 
@@ -37,12 +32,12 @@ def explanation(document: Document, key: str) -> str:
     """The lines about the value of ``key``, or about those that are printed as ``key``."""
     key, ledger = key.strip(), document.ledger
     plain = key.removesuffix("%").strip().replace("-", MINUS)
-    found = [ledger[key]] if key in ledger else [v for v in ledger if v.text in (key, plain)]
+    alike = [value for value in ledger.values() if value.text in (key, plain)]
+    found = [ledger[key]] if key in ledger else alike
     if not found:
-        near = ", ".join(ledger.nearest(key)) or "none"
         raise UserError(
             f"KEY={key}: no value of the paper has this key, and none is printed like this\n"
-            f"nearest keys: {near}"
+            f"nearest keys: {ledger.nearest(key)}"
         )
     blocks = ["\n".join(_chain(document.data, value)) for value in found[:MOST_VALUES]]
     if len(found) > MOST_VALUES:

@@ -10,31 +10,25 @@ from __future__ import annotations
 import csv
 import re
 import string
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.drawings import Drawing
-from cnnpaper.paper.ledger import Ledger, Part, Sentence, Value
+from cnnpaper.paper.ledger import Part, Sentence, Value
 from cnnpaper.paper.tabular import Cell, Column, Row, Table, table
+from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import without_names
 
 
 class Extras:
-    """What templates of one's own may ask for; it is entered among the paper's own.
-
-    Args:
-        folder: ``report/extra``.
-        face: ``tex`` or ``html``.
-        tables, drawings: of the paper.
-        names: that may have digits, of networks.
-    """
+    """Enters what templates of one's own ask for among the ``tables`` and ``drawings`` of the
+    paper, whose ``face`` is ``tex`` or ``html``."""
 
     def __init__(
-        self, folder: Path, face: str, ledger: Ledger, tables: dict[str, Table],
-        drawings: dict[str, Drawing], names: Iterable[str],
-    ) -> None:  # fmt: skip
-        self.folder, self.ledger, self.names = folder, ledger, tuple(names)
+        self, values: Values, face: str, tables: dict[str, Table], drawings: dict[str, Drawing]
+    ) -> None:
+        self.folder, self.ledger = values.root / "report" / "extra", values.ledger
+        self.names = [re.escape(values.name(model)) for model in values.study.networks]
         self.kinds = ("pdf", "png") if face == "tex" else ("svg", "png")
         self.tables, self.drawings = tables, drawings
         self.taken = {*tables, *drawings, "runs", "epochs", "ledger", "figures"}
@@ -81,7 +75,7 @@ class Extras:
     def _cell(self, text: str) -> Cell:
         parts: list[Part] = []
         for literal, key, _, _ in string.Formatter().parse(text):
-            plain = re.sub("|".join(map(re.escape, self.names)), "", literal)
+            plain = re.sub("|".join(self.names), "", literal)  # a name may have digits
             if re.search(r"\d", without_names(plain)):
                 raise UserError(
                     f"a number is typed here: “{literal}”; give a value of the ledger as {{key}}"

@@ -26,6 +26,7 @@ class HtmlFace(Face):
     """How text, values and citations look in HTML."""
 
     name, break_here = "html", Markup("<wbr>")
+    cited, entered = Markup('<a href="#cite.{}">{}</a>'), Markup('<a href="#v.{}">{}</a>')
 
     def escape(self, text: str) -> Markup:
         """Control characters are left out."""
@@ -37,12 +38,6 @@ class HtmlFace(Face):
         link = Markup('<a class="v" href="#v.{}" title="{}">{}</a>')
         about, text = self.escape(self.about(value.formula)), self.escape(value.text)
         return link.format(value.key, about, text)
-
-    def cite(self, key: str, text: str) -> Markup:
-        return Markup('<a href="#cite.{}">{}</a>').format(key, self.escape(text))
-
-    def target(self, key: str) -> Markup:
-        return Markup('<a href="#v.{}">{}</a>').format(key, self.breakable(key))
 
     def paragraphs(self, text: str) -> str:
         """Pieces between empty lines as paragraphs, unless they are blocks already."""
@@ -63,16 +58,13 @@ def numbered(text: str) -> str:
         label, kind = match.groups()
         if label in numbers:
             raise UserError(f"two parts of the paper are labelled {label!r}")
-        if kind == "sec" and 0 <= appendix < match.start():
-            kind = "appendix"
-        counts[kind] += 1
-        numbers[label] = str(counts[kind])
         if kind == "sec":
             counts["sub"] = 0
-        elif kind == "sub":
-            numbers[label] = f"{counts['sec']}.{counts['sub']}"
-        elif kind == "appendix":
-            numbers[label] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[counts[kind] - 1]
+            kind = "appendix" if 0 <= appendix < match.start() else kind
+        counts[kind] += 1
+        number = str(counts[kind])
+        special = {"sub": f"{counts['sec']}.{number}", "appendix": chr(ord("@") + counts[kind])}
+        numbers[label] = special.get(kind, number)
     if lost := set(NUMBER.findall(text)) - numbers.keys():
         raise UserError(f"the paper refers to {min(lost)!r}, which is not there")
     return NUMBER.sub(lambda match: numbers[match[1]], text)

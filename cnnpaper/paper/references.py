@@ -132,8 +132,8 @@ class Bibliography:
 
         return sorted(self.cited.values(), key=order)
 
-    def reference(self, entry: Entry) -> list[tuple[str, bool]]:
-        """An entry of the list in pieces: text, and whether it is emphasised."""
+    def reference(self, entry: Entry) -> tuple[str, str, str]:
+        """An entry of the list: what stands before, is, and stands after its emphasised part."""
         *others, last = entry.authors
         if len(others) > 5:
             shown = ", ".join(others[:3]) + self.words.text("join.et_al")
@@ -151,6 +151,5 @@ class Bibliography:
             volume = f"\N{NO-BREAK SPACE}{volume}{f'({number})' if number else ''}"
         if pages:
             volume += f"{':' if volume else ', '}{pages}"
-        tail = f"{volume}{', ' if where else ''}{rest}."
-        pieces = [(f"{shown.rstrip('.')}. {entry.get('title')}. ", False)]
-        return [*pieces, *([(where, True)] if where else []), (tail, False)]
+        head = f"{shown.rstrip('.')}. {entry.get('title')}. "
+        return head, where, f"{volume}{', ' if where else ''}{rest}."

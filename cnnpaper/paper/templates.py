@@ -49,10 +49,10 @@ class Face(ABC):
         about: puts into the words of the edition how a value was computed.
     """
 
-    name: str
-    """``tex`` or ``html``: of its macros, ``report/layout/macros.NAME.j2``."""
-    break_here: Markup
-    """Where a line may end."""
+    name: str  # `tex` or `html`: of its macros, `report/layout/macros.NAME.j2`
+    break_here: Markup  # where a line may end
+    cited: Markup  # pattern of a key of the bibliography, and the text that links to it
+    entered: Markup  # pattern of a key of the ledger, twice, joined to the links of its value
 
     def __init__(
         self,
@@ -82,14 +82,16 @@ class Face(ABC):
             case Sentence():
                 return Markup("").join(map(self, thing.parts))
             case Cite():
-                pieces = self.citations(thing)
-                return Markup("").join(
-                    self.escape(piece) if isinstance(piece, str) else self.cite(*piece)
-                    for piece in pieces
-                )
+                return Markup("").join(map(self._piece, self.citations(thing)))
         raise TypeError(
             f"{thing!r} is no value of the ledger and no text, so the paper does not print it"
         )
+
+    def _piece(self, piece: str | tuple[str, str]) -> Markup:
+        if isinstance(piece, str):
+            return self.escape(piece)
+        key, text = piece
+        return self.cited.format(key, self.escape(text))
 
     @abstractmethod
     def escape(self, text: str) -> Markup:
@@ -99,13 +101,8 @@ class Face(ABC):
     def value(self, value: Value) -> Markup:
         """A value's text, linked to its provenance."""
 
-    @abstractmethod
-    def cite(self, key: str, text: str) -> Markup:
-        """``text``, linked to an entry of the bibliography."""
-
-    @abstractmethod
     def target(self, key: str) -> Markup:
-        """A key of the ledger, joined to the links of its value."""
+        return self.entered.format(key, self.breakable(key))
 
     def breakable(self, text: str) -> Markup:
         """A path or a command, which may break after its punctuation."""

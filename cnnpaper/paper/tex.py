@@ -45,6 +45,8 @@ class TexFace(Face):
     """How text, values and citations look in TeX."""
 
     name, break_here = "tex", Markup(r"\allowbreak{}")
+    cited = Markup(r"\hyperlink{{cite.{}}}{{\mbox{{{}}}}}")
+    entered = Markup(r"\target{{ledger.{}}}{}")
 
     def escape(self, text: str) -> Markup:
         r"""What starts like an option, ``[…]`` or ``*``, is kept apart from the command that may
@@ -69,12 +71,6 @@ class TexFace(Face):
             head, blank, tail = value.text, "", ""
         link = rf"\ledger{{{value.key}}}{{{self.escape(head)}}}"
         return Markup(link) + blank + self.escape(tail)  # a plain + would escape it as HTML
-
-    def cite(self, key: str, text: str) -> Markup:
-        return Markup(rf"\hyperlink{{cite.{key}}}{{\mbox{{{self.escape(text)}}}}}")
-
-    def target(self, key: str) -> Markup:
-        return Markup(rf"\target{{ledger.{key}}}") + self.breakable(key)
 
 
 def _escape_word(word: str) -> str:

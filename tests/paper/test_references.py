@@ -36,7 +36,7 @@ def test_only_what_is_cited_is_listed(works: Bibliography) -> None:
     assert [entry.key for entry in works.entries()] == [
         "he2015delving", "he2016deep", "kwon2023comparison",
     ]  # fmt: skip
-    text = "".join(text for text, _ in works.reference(works.known["dodge2019show"]))
+    text = "".join(works.reference(works.known["dodge2019show"]))
     assert text == (
         "Jesse Dodge, Suchin Gururangan, Dallas Card, Roy Schwartz and Noah A. Smith. Show Your "
         "Work: Improved Reporting of Experimental Results. Conference on Empirical Methods in "
