@@ -104,23 +104,22 @@ class Bibliography:
         return families[0]
 
     def label(self, entry: Entry) -> str:
-        """The year, with a letter where another cited work has the same names and year."""
+        """The year, with a letter where another work has the same names and year."""
         who = entry.get("year"), self.names(entry)
         same = [e for e in self.known.values() if (e.get("year"), self.names(e)) == who]
         year = self.words.text("join.no_date") if who[0] == "n.d." else who[0]
         return year + ("abcdefgh"[same.index(entry)] if len(same) > 1 else "")
 
-    def parts(self, cite: Cite) -> Iterator[str | tuple[str, str]]:
-        """``(Guo et al., 2017; He et al., 2016)`` or ``He et al. (2016)`` in pieces."""
+    def parts(self, cite: Cite) -> Iterator[tuple[str, str]]:
+        """``(Guo et al., 2017; He et al., 2016)`` or ``He et al. (2016)`` in pieces: years have
+        the keys that they are to be linked to."""
         opening = self.words.text("join.year") if cite.textual else ", "
-        if not cite.textual:
-            yield "("
-        for index, entry in enumerate(map(self.entry, cite.keys)):
-            if index:
-                yield "; "
-            yield self.names(entry) + opening
+        before = "" if cite.textual else "("
+        for entry in map(self.entry, cite.keys):
+            yield "", before + self.names(entry) + opening
             yield entry.key, self.label(entry)
-        yield ")"
+            before = "; "
+        yield "", ")"
 
     def entries(self) -> list[Entry]:
         """What was cited, by name and year; Korean names last, in a Korean paper first."""

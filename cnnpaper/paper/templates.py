@@ -45,7 +45,7 @@ class Face(ABC):
     printed.
 
     Args:
-        citations: gives a citation in pieces: a text, or (key, text) for a link.
+        citations: gives a citation in pieces, (key, text), for a link; without a key for a text.
         about: puts into the words of the edition how a value was computed.
     """
 
@@ -55,10 +55,9 @@ class Face(ABC):
     entered: Markup  # pattern of a key of the ledger, twice, joined to the links of its value
 
     def __init__(
-        self,
-        citations: Callable[[Cite], Iterable[str | tuple[str, str]]],
+        self, citations: Callable[[Cite], Iterable[tuple[str, str]]],
         about: Callable[[str], str] = str,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.citations, self.about = citations, about
         self.printed: dict[str, Value] = {}
         """By key, in the order in which they were first printed."""
@@ -82,16 +81,13 @@ class Face(ABC):
             case Sentence():
                 return Markup("").join(map(self, thing.parts))
             case Cite():
-                return Markup("").join(map(self._piece, self.citations(thing)))
+                return Markup("").join(
+                    self.cited.format(key, self.escape(text)) if key else self.escape(text)
+                    for key, text in self.citations(thing)
+                )
         raise TypeError(
             f"{thing!r} is no value of the ledger and no text, so the paper does not print it"
         )
-
-    def _piece(self, piece: str | tuple[str, str]) -> Markup:
-        if isinstance(piece, str):
-            return self.escape(piece)
-        key, text = piece
-        return self.cited.format(key, self.escape(text))
 
     @abstractmethod
     def escape(self, text: str) -> Markup:

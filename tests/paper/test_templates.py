@@ -19,8 +19,8 @@ from cnnpaper.paper.tex import TexFace
 VALUE = Ledger().number("acc", 0.7761, PERCENT, "f", [])
 
 
-def keys(cite: Cite) -> tuple[str, ...]:
-    return cite.keys
+def keys(cite: Cite) -> list[tuple[str, str]]:
+    return [(key, key) for key in cite.keys]
 
 
 def printed(tmp_path: Path, text: str, face: Face | None = None, **context: Any) -> str:
