@@ -1,7 +1,7 @@
 """``make bundle``: what a publisher asks for, in one archive that was tried.
 
 TeX sources without comments, figures, style and class lie flat; tables and ledger in ``anc/``, as
-arXiv has it. The bibliography stands in ``paper.tex``, so no program but XeLaTeX is needed.
+arXiv has it.
 """
 
 from __future__ import annotations

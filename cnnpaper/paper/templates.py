@@ -1,13 +1,10 @@
 """Templates: prose without markup, that prints nothing by accident.
 
 In a template ``[[ … ]]`` prints, ``[% … %]`` and lines that begin with ``%%`` control, ``[# … #]``
-is a comment. Its own text is plain: it is escaped for the face (TeX or HTML) when the template is
-compiled, and a digit in it is refused, with file and line, unless it belongs to a name of
-:data:`cnnpaper.paper.words.ALLOWED`.
-Structure comes from the macros of ``report/layout/macros.FACE.j2``.
-What ``[[ … ]]`` prints is a string (escaped), a :class:`Value` (its text as a link), a
-:class:`Sentence`, a :class:`Cite`, or what a macro made; a bare number is an error, since its
-source is unknown.
+is a comment. Its own text is escaped for the face (TeX or HTML) when the template is compiled, and
+a digit in it is refused, unless it belongs to a name of :data:`cnnpaper.paper.words.ALLOWED`.
+What ``[[ … ]]`` prints is a text, a :class:`Value`, a :class:`Sentence`, a :class:`Cite`, or what
+a macro of ``report/layout/macros.FACE.j2`` made; a bare number is refused: its source is unknown.
 """
 
 from __future__ import annotations
