@@ -188,16 +188,9 @@ class Ledger(dict[str, Value]):
         raise UserError(f"the ledger has no value {key}; nearest: {self.nearest(key)}")
 
     def add(
-        self,
-        key: str,
-        exact: Exact,
-        sources: Iterable[Source],
-        *,
-        text: str | None = None,
-        formula: str = "as recorded",
-        unit: str | None = None,
-        scale: float = 1.0,
-    ) -> Value:
+        self, key: str, exact: Exact, sources: Iterable[Source], *, text: str | None = None,
+        formula: str = "as recorded", unit: str | None = None, scale: float = 1.0,
+    ) -> Value:  # fmt: skip
         """Enter a value, printed as the setting that it is unless a text is given, once or again.
 
         Raises:
@@ -233,11 +226,11 @@ class Ledger(dict[str, Value]):
         if not isinstance(exact, tuple):
             return self.number(key, exact, form, formula, sources)
         sources = tuple(sources)
-        low, high = (
-            self.number(f"{key}.{end}", limit, form, f"{side} limit, {formula}", sources)
-            for end, side, limit in zip(("low", "high"), ("lower", "upper"), exact, strict=True)
+        low, high = exact
+        return Interval(
+            self.number(f"{key}.low", low, form, f"lower limit, {formula}", sources),
+            self.number(f"{key}.high", high, form, f"upper limit, {formula}", sources),
         )
-        return Interval(low, high)
 
     def nearest(self, key: str) -> str:
         """Up to three keys that look like ``key``, for messages."""

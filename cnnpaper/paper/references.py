@@ -132,7 +132,7 @@ class Bibliography:
         return sorted(self.cited.values(), key=order)
 
     def reference(self, entry: Entry) -> tuple[str, str, str]:
-        """An entry of the list: what stands before, is, and stands after its emphasised part."""
+        """An entry of the list: what stands before its emphasised part, that part, and the rest."""
         *others, last = entry.authors
         if len(others) > 5:
             shown = ", ".join(others[:3]) + self.words.text("join.et_al")
