@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pikepdf
 import pytest
@@ -20,6 +19,7 @@ from cnnpaper.paper.compose import Document
 from tests import fabricate, textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
+from tests.paper.invent import paper
 from tests.test_privacy import laid_open
 
 pytestmark = [
@@ -40,11 +40,6 @@ SHAPES = {
 }  # fmt: skip
 
 
-def document(root: Path, edition: str = "en", **shape: Any) -> Document:
-    data, found = invent.study(root, invent.Shape(**shape))
-    return Document(data, found, edition)  # type: ignore[arg-type]
-
-
 def pdf_of(root: Path, made: Document) -> bytes:
     return build.typeset(made, root / "tex", build.tex_files(made))
 
@@ -58,7 +53,7 @@ def text_of(tmp_path: Path, data: bytes) -> str:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_build_within_their_pages(tmp_path: Path, shape: str) -> None:
-    made = document(tmp_path, **SHAPES[shape])
+    made = paper(tmp_path, **SHAPES[shape])
     data = pdf_of(tmp_path, made)
     with pikepdf.open(io.BytesIO(data)) as pdf:
         assert len(pdf.pages) <= (13 if shape == "twelve" else 12)
@@ -89,9 +84,9 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
         monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
         root = tmp_path / name
         root.mkdir()
-        made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
+        made.append(pdf_of(root, paper(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
-    page = document(root, "html", arms=ARMS, finished=8).files["paper.html"]
+    page = paper(root, "html", arms=ARMS, finished=8).files["paper.html"]
     everything = laid_open(made[0]) + page.encode()
     assert b"cnnpaper" in everything
     names = ("some-user", "another place", os.fspath(tmp_path), f"{Path.home()}/")
@@ -128,7 +123,7 @@ HOSTILE = [
 
 def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
     models = {f"net{i}": name for i, name in enumerate(HOSTILE)}
-    made = document(tmp_path, models=models, arms={"": (3, 2)}, contrast=False, extras=False)
+    made = paper(tmp_path, models=models, arms={"": (3, 2)}, contrast=False, extras=False)
     text = re.sub(r"\s", "", text_of(tmp_path, pdf_of(tmp_path, made)))
     for name in HOSTILE:
         assert re.sub(r"\s", "", name) in text, name
@@ -155,7 +150,7 @@ def test_stale_runs_are_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_glyph_is_an_error_with_its_name(tmp_path: Path) -> None:
-    made = document(tmp_path, models={"net0": "Net ❦"}, arms={"": (3, 1)}, contrast=False,
+    made = paper(tmp_path, models={"net0": "Net ❦"}, arms={"": (3, 1)}, contrast=False,
                     extras=False)  # fmt: skip
     with pytest.raises(UserError, match=r"(?s)U\+2766.*no face of the paper has this character"):
         pdf_of(tmp_path, made)

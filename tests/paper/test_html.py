@@ -11,16 +11,14 @@ import pytest
 from lxml import html as lxml_html
 
 from cnnpaper.files import UserError
-from cnnpaper.paper.compose import Document
 from cnnpaper.paper.html import inline_svg, numbered
-from tests.paper import invent
 from tests.paper.conftest import ARMS
+from tests.paper.invent import paper
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    data, found = invent.study(tmp_path_factory.mktemp("web"), invent.Shape(arms=ARMS))
-    return Document(data, found, "html").files["paper.html"]
+    return paper(tmp_path_factory.mktemp("web"), "html", arms=ARMS).files["paper.html"]
 
 
 def test_it_is_whole_and_needs_no_network(page: str) -> None:

@@ -12,12 +12,11 @@ import pytest
 
 from cnnpaper.config import load_study
 from cnnpaper.files import UserError
-from cnnpaper.paper import Edition
 from cnnpaper.paper.compose import Document
 from cnnpaper.paper.publication import citation, read_publication
 from tests import fabricate, textlogs
-from tests.paper import invent
 from tests.paper.conftest import ARMS
+from tests.paper.invent import paper
 from tests.paper.test_build import pdf_of, text_of
 
 HERE = Path(__file__).resolve().parents[2]
@@ -75,11 +74,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def composed(root: Path, edition: Edition = "en", draw: bool = True) -> Document:
-    data, found = invent.study(root, invent.Shape(arms=ARMS))
-    return Document(data, found, edition, draw=draw)
-
-
 @needs_tex
 @pytest.mark.tex
 def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
@@ -88,7 +82,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
     )
     (root / "report" / "helper.sty").write_text("\\ProvidesPackage{helper}\n", "utf-8")
     (root / "report" / "paper.toml").write_text(f'class_file = "own.cls"\n{PAPER}', "utf-8")
-    made = composed(root)
+    made = paper(root, arms=ARMS)
     pdf = pdf_of(root, made)
     with pikepdf.open(io.BytesIO(pdf)) as opened:
         assert len(opened.pages) <= 12  # floats leave no page nearly empty
@@ -105,7 +99,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
 
 
 def test_the_html_edition_has_it_too(root: Path) -> None:
-    page = composed(root, "html").files["paper.html"]
+    page = paper(root, "html", arms=ARMS).files["paper.html"]
     assert '<title id="fig-costs-title">Costs</title>' in page
     assert "author = {First Author and {A Working Group}}" in page
 
@@ -134,7 +128,7 @@ def test_what_is_wrong_is_refused_by_file_and_line(
     path = root / "report" / file
     path.write_text(path.read_text("utf-8").replace(old, new, 1), "utf-8")
     with pytest.raises(UserError, match=message):
-        composed(root, draw=False)
+        paper(root, draw=False, arms=ARMS)
 
 
 def test_an_imported_study_has_no_author_unless_the_file_names_one(root: Path) -> None:
@@ -150,13 +144,13 @@ def test_an_imported_study_has_no_author_unless_the_file_names_one(root: Path) -
 
 def test_the_citation_is_made_from_the_file(root: Path) -> None:
     text = citation(root, read_publication(root, load_study(root, "reference")), "2026")
-    paper = text.partition("preferred-citation: ")[2]
+    cited = text.partition("preferred-citation: ")[2]
     for said in (
         '"title": "Small networks on small computers"', '"year": 2026',
         '{"family-names": "Author", "given-names": "First", "affiliation": "An Institute", '
         '"email": "first@example.org"}, {"name": "A Working Group"',
     ):  # fmt: skip
-        assert said in paper
+        assert said in cited
     committed = (HERE / "CITATION.cff").read_text("utf-8")
     year = re.search(r'"year": (\d+)', committed)
     publication = read_publication(HERE, load_study(HERE, "reference"))
