@@ -1,19 +1,14 @@
-"""The paper's text: facts, tables, claims and figures of a study put into the templates.
-
-Nothing is written here. :func:`compose` returns a :class:`Document`, every source of the paper by
-name with the ledger, tables and figures behind it; :mod:`cnnpaper.paper.build` writes them.
-"""
+"""The paper's text: facts, tables, claims and figures of a study put into the templates."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -21,23 +16,21 @@ from cnnpaper.config import read_toml
 from cnnpaper.files import UserError
 from cnnpaper.paper import Edition
 from cnnpaper.paper.claims import Claims
-from cnnpaper.paper.drawings import Drawing, drawings
+from cnnpaper.paper.drawings import drawings
 from cnnpaper.paper.extra import Extras
-from cnnpaper.paper.html import HtmlFace
+from cnnpaper.paper.html import HtmlFace, data_uri, kept_together, numbered
 from cnnpaper.paper.ledger import Cite, Ledger, Sources, Value
-from cnnpaper.paper.publication import Extra, Publication, picked, read_publication
+from cnnpaper.paper.publication import picked, read_publication
 from cnnpaper.paper.references import Bibliography
 from cnnpaper.paper.tables import Tables
 from cnnpaper.paper.tabular import Column, Table, table
-from cnnpaper.paper.templates import Printer, environment, render
+from cnnpaper.paper.templates import environment, render
 from cnnpaper.paper.tex import TexFace, pdf_string
 from cnnpaper.paper.texts import Texts
 from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import Words
 from cnnpaper.study.analysis import Findings, analyse
-
-if TYPE_CHECKING:
-    from cnnpaper.study.load import StudyData
+from cnnpaper.study.load import StudyData, load
 
 SECTIONS = (
     "introduction", "related", "networks", "protocol", "results", "discussion", "limitations",
@@ -48,24 +41,6 @@ SAMPLES = 4  # rows of the ledger that are printed; all of it is attached
 OTHER = {"en": "ko", "ko": "en"}  # the language of the second abstract
 
 
-@dataclass(frozen=True)
-class Document:
-    """Everything that the paper is made of."""
-
-    face: str
-    words: Words
-    files: dict[str, str]  # name → source: `paper.tex` and `ledger.tex`, or `paper.html`
-    ledger: Ledger
-    printed: dict[str, Value]
-    tables: dict[str, Table]
-    drawings: dict[str, Drawing]
-    attachments: dict[str, bytes]  # name → content: CSVs and `ledger.json`
-    publication: Publication
-    epoch: int | None  # start of the last run, seconds since 1970; None where no log says
-    summary: str
-    claims: tuple[str, ...]  # kinds of the sentences that compare: the same in every edition
-
-
 def compose(
     root: Path, study: str, edition: Edition, *, allow_stale: bool = False, draw: bool = True
 ) -> Document:
@@ -74,14 +49,16 @@ def compose(
     Raises:
         UserError: a run, a file of the paper or a template has a mistake.
     """
-    from cnnpaper.study.load import load
-
     data = load(root, study, allow_stale=allow_stale)
-    return Composer(data, analyse(data), edition, draw=draw).document()
+    return Document(data, analyse(data), edition, draw=draw)
 
 
-class Composer:
-    """Puts a study that was read, and what it found, into the templates of an edition."""
+class Document:
+    """A study that was read, and what it found, in the templates of an edition: every source of
+    the paper, and what stands behind it."""
+
+    files: dict[str, str]
+    """Name → source: ``paper.tex`` and ``ledger.tex``, or ``paper.html``."""
 
     def __init__(
         self, data: StudyData, found: Findings, edition: Edition, *, draw: bool = True
@@ -94,90 +71,77 @@ class Composer:
         self.ledger, self.sources = Ledger(), Sources(data.root)
         self.values = self._values(self.language)
         self.words = self.values.words
-        self.face = HtmlFace(self.words.formula) if "html" in edition else TexFace()
         self.bibliography = Bibliography(self.report / "references.bib", self.words)
-        self.printer = Printer(self.face, self.bibliography.parts)
+        face = HtmlFace if "html" in edition else TexFace
+        self.face = face(self.bibliography.parts, self.words.formula)
+        self.printed = self.face.printed
         self.tables = Tables(self.values).all()
         self.claims = Claims(self.values)
         self.drawings = drawings(self.values) if draw else {}
-        self.extras = Extras(
-            self.report / "extra", self.face.name, self.ledger,
-            names=[self.values.name(model) for model in data.study.networks],
-            taken=[*self.tables, *self.drawings, "runs", "epochs", "ledger", "figures"],
-        )  # fmt: skip
+        self.env = environment(self.report, self.face, self._known())
+        self.files = self._files()
 
     def _values(self, language: str) -> Values:
         korean = {e.name: e.korean for e in self.data.experiments.values()}
         words = Words(self.report / language / "words.toml", korean if language == "ko" else {})
         return Values(self.data, self.found, self.ledger, self.sources, words)
 
-    def document(self) -> Document:
-        """All sources of the paper."""
-        env = environment(self.report, self.printer, self._macros())
+    def _files(self) -> dict[str, str]:
         context = self._context(self.claims)
-        parts: dict[str, Any] = {"abstract": self._part(env, "abstract", context)}
-        parts["second"] = self._second(env)
-        parts["body"] = self._body(env, context)
-        parts["appendix"] = "" if self.imported else self._part(env, "appendix", context)
-        shown = [value for value in self.printer.printed.values() if value.sources]
+        parts: dict[str, Any] = {
+            "abstract": self._part(f"{self.language}/abstract", context),
+            "second": self._second(),
+            "body": self._body(context),
+            "appendix": "" if self.imported else self._part(f"{self.language}/appendix", context),
+        }
+        shown = [value for value in self.printed.values() if value.sources]
         shown = shown[:: max(1, len(shown) // SAMPLES)][:SAMPLES]
-        samples = self._samples(shown)
-        parts["provenance"] = self._part(env, "provenance", {**context, "samples": samples})
-        parts["references"] = [
-            (entry.key, self.bibliography.reference(entry)) for entry in self.bibliography.entries()
-        ]
+        context["samples"] = self._samples(shown)
+        parts["provenance"] = self._part(f"{self.language}/provenance", context)
+        works = self.bibliography
+        parts["references"] = [(work.key, *works.reference(work)) for work in works.entries()]
         main = f"paper.{self.face.name}"
-        files = {main: render(env, f"layout/{main}.j2", {**context, **parts})}
-        if self.face.name == "tex":
-            files = {main: _tidy(files[main]), "ledger.tex": self._ledger_tex(shown)}
-        return Document(
-            face=self.face.name, words=self.words, files=files, ledger=self.ledger,
-            printed=self.printer.printed, tables=self.tables | self.extras.tables,
-            drawings=self.drawings | self.extras.figures, attachments=self._attachments(),
-            publication=self.publication, epoch=self._epoch(), summary=self._summary(),
-            claims=tuple(kind for kind, _, _ in self.claims.record),
-        )  # fmt: skip
+        text = render(self.env, f"layout/{main}.j2", {**context, **parts})
+        if self.face.name == "html":
+            return {main: kept_together(numbered(text))}
+        return {main: _tidy(text), "ledger.tex": self._ledger_tex(shown)}
 
-    def _part(self, env: Any, name: str, context: Mapping[str, Any], folder: str = "") -> Markup:
-        text = render(env, f"{folder or self.language}/{name}.j2", context)
+    def _part(self, name: str, context: Mapping[str, Any]) -> Markup:
+        text = render(self.env, f"{name}.j2", context)
         return Markup(self.face.paragraphs(_joined(text)))
 
-    def _body(self, env: Any, context: Mapping[str, Any]) -> Markup:
+    def _body(self, context: Mapping[str, Any]) -> Markup:
         names = ["imported"] if self.imported else list(SECTIONS)
-        parts = [(name, self._part(env, name, context)) for name in names]
+        parts = [(name, self._part(f"{self.language}/{name}", context)) for name in names]
         # those of one's own come last, when the ledger has every value, and stand in their places
-        asks = {"value": self.ledger.__getitem__, "own_table": self.extras.own_table,
-                "own_figure": self.extras.own_figure}  # fmt: skip
-        for extra in reversed(self._sections(names)):
-            own = f"{extra.file}.{self.language}"
-            file = own if (self.report / "extra" / f"{own}.j2").is_file() else extra.file
-            part = self._part(env, file, {**context, **asks}, "extra")
-            parts.insert([name for name, _ in parts].index(extra.after) + 1, ("", part))
-        return Markup("\n\n").join(part for _, part in parts)
-
-    def _sections(self, names: list[str]) -> list[Extra]:
-        """Sections of one's own that this paper has."""
-        for extra in self.publication.section:
+        for extra in reversed(self.publication.section):
             if extra.after not in (*SECTIONS, *names):
                 raise UserError(
                     f"report/paper.toml: section {extra.file!r}: after = {extra.after!r}: there is "
                     f"no such section; there are {', '.join(names)}"
                 )
-        wanted = ("", self.data.study.name)
-        return [e for e in self.publication.section if e.study in wanted and e.after in names]
+            if extra.study in ("", self.data.study.name) and extra.after in names:
+                own = f"extra/{extra.file}.{self.language}"
+                file = own if (self.report / f"{own}.j2").is_file() else f"extra/{extra.file}"
+                place = [name for name, _ in parts].index(extra.after) + 1
+                parts.insert(place, ("", self._part(file, context)))
+        return Markup("\n\n").join(part for _, part in parts)
 
-    def _second(self, env: Any) -> dict[str, Any]:
+    def _second(self) -> dict[str, Any]:
         """The other language's abstract, of one paragraph, and its words; nothing where the paper
         has no title in that language."""
         language = OTHER[self.language]
         if language not in self.publication.title:
             return {}
         values = self._values(language)
-        text = render(env, f"{language}/abstract.j2", self._context(Claims(values)))
-        abstract = Markup(_joined(text).strip())
+        context = self._context(Claims(values))
+        abstract = Markup(_joined(render(self.env, f"{language}/abstract.j2", context)).strip())
         return {"language": language, "words": values.words, "abstract": abstract}
 
-    def _macros(self) -> dict[str, Any]:
+    def _known(self) -> dict[str, Any]:
+        """What every template and macro may call and read."""
+        stale = self.data.stale
+        extras = Extras(self.values, self.face.name, self.tables, self.drawings)
         return {
             "cite": lambda *names: Cite(names),
             "citet": lambda name: Cite((name,), textual=True),
@@ -185,18 +149,26 @@ class Composer:
             "reference": self._reference,
             "formulas": read_toml(self.report / "layout" / "formulas.toml"),
             "two_columns": self.publication.columns == 2,
-            "face": self.face,
+            "style": (self.report / "layout" / "paper.css").read_text("utf-8"),
             "words": self.words,
+            "main": self.language,
+            "publication": self.publication,
+            "flags": flags(self.data),
+            "tables": defaultdict(lambda: None, self.tables),  # None for those that are absent
+            "figures": defaultdict(lambda: None, self.drawings),
+            "stale": sorted(stale),
+            "stale_why": [why for path in sorted(stale) for why in stale[path]],
+            "value": self.ledger.__getitem__,
+            "own_table": extras.own_table,
+            "own_figure": extras.own_figure,
+            # called by the page of HTML at its end, when everything is printed
+            "ledger_rows": lambda: [self._row(v, 3) for _, v in sorted(self.printed.items())],
+            "attached": lambda: [(n, data_uri(n, d)) for n, d in sorted(self.attachments.items())],
         }
 
-    def _reference(self, label: str) -> tuple[str, str]:
-        """What stands before and after the number of a reference: ``Section 3``, ``3절``."""
-        before, _, after = self.words.text(f"ref.{label.partition(':')[0]}").partition("{number}")
-        return before, after
-
     def _context(self, claims: Claims) -> dict[str, Any]:
-        """What the templates read, in the language of the claims."""
-        words, stale = claims.words, self.data.stale
+        """What the prose reads, in the language of the claims."""
+        words = claims.words
         return {
             "study": claims.values,
             "texts": Texts(claims.values),
@@ -204,22 +176,28 @@ class Composer:
             "claims": claims,
             "words": words,
             "josa": words.josa,
-            "flags": flags(self.data),
-            "tables": defaultdict(lambda: None, self.tables),  # None for those that are absent
-            "figures": defaultdict(lambda: None, self.drawings),
-            "publication": self.publication,
             "pick": lambda texts: picked(texts, words.language),
-            "main": self.language,
-            "ledger_rows": self._ledger_rows,
-            "stale": sorted(stale),
-            "stale_why": [why for path in sorted(stale) for why in stale[path]],
         }
+
+    def _reference(self, label: str) -> tuple[str, str]:
+        """What stands before and after the number of a reference: ``Section 3``, ``3절``."""
+        before, _, after = self.words.text(f"ref.{label.partition(':')[0]}").partition("{number}")
+        return before, after
+
+    def _row(self, value: Value, most: int = 1) -> tuple[str, str, str, str, list[str]]:
+        """Key, text, exact value, formula and first sources of a value, in the paper's words."""
+        unit = self.words.label("unit", value.unit) if value.unit else ""
+        where = [str(source) for source in value.sources] or [self.words.text("value.code")]
+        if len(where) > most:
+            where[most - 1] += f" (+{len(where) - most})"
+        formula = self.words.formula(value.formula)
+        return value.key, value.text, f"{str(value.exact)[:24]} {unit}", formula, where[:most]
 
     def _samples(self, shown: list[Value]) -> Table:
         """Rows of the ledger, evenly spread over the values that the text prints."""
         rows = [
-            [self.face.target(v.key), v.text, self.words.formula(v.formula), *self._where(v)]
-            for v in shown
+            [self.face.target(key), text, how, *where]
+            for key, text, _, how, where in map(self._row, shown)
         ]
         columns = [
             Column(key=key, head=self.words.text(f"table.{key}"),
@@ -230,50 +208,39 @@ class Composer:
 
     def _ledger_tex(self, samples: list[Value]) -> str:
         r"""``\ledgerdef`` of every printed value: what a viewer shows, and where the link leads."""
-        rows = {value.key for value in samples}
         lines = ["% Made with the paper: description and target of every printed value."]
-        for value in self.printer.printed.values():
-            (where,) = self._where(value)
-            about = f"{value.key}: {self.words.formula(value.formula)}; {where}"
-            target = f"ledger.{value.key}" if value.key in rows else "provenance"
-            lines.append(rf"\ledgerdef{{{value.key}}}{{{pdf_string(about)}}}{{{target}}}")
+        for value in self.printed.values():
+            key, _, _, how, (where,) = self._row(value)
+            target = f"ledger.{key}" if value in samples else "provenance"
+            about = pdf_string(f"{key}: {how}; {where}")
+            lines.append(rf"\ledgerdef{{{key}}}{{{about}}}{{{target}}}")
         return "\n".join(lines) + "\n"
 
-    def _ledger_rows(self) -> Iterator[tuple[str, str, str, str, list[str]]]:
-        """Key, text, exact value, formula and sources of every value printed by now, for HTML."""
-        for value in sorted(self.printer.printed.values(), key=lambda value: value.key):
-            unit = self.words.label("unit", value.unit) if value.unit else ""
-            exact, how = f"{str(value.exact)[:24]} {unit}", self.words.formula(value.formula)
-            yield value.key, value.text, exact, how, self._where(value, 3)
-
-    def _where(self, value: Value, most: int = 1) -> list[str]:
-        """The first sources, with the number of further ones."""
-        found = [str(source) for source in value.sources] or [self.words.text("value.code")]
-        if len(found) > most:
-            found[most - 1] += f" (+{len(found) - most})"
-        return found[:most]
-
-    def _attachments(self) -> dict[str, bytes]:
-        tables = {**self.tables, **self.extras.tables}
-        found = {f"{name}.csv": item.csv().encode() for name, item in tables.items()}
+    @property
+    def attachments(self) -> dict[str, bytes]:
+        """Tables, runs and epochs as CSV, and ``ledger.json``, by name."""
+        found = {f"{name}.csv": item.csv().encode() for name, item in self.tables.items()}
         for name, frame in (("runs", self.data.runs), ("epochs", self.data.epochs)):
             found[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n").encode()
         values = ",\n".join(
-            json.dumps({**v, "printed": v["key"] in self.printer.printed}, ensure_ascii=False)
-            for v in self.ledger.dump()
+            json.dumps({**row, "printed": row["key"] in self.printed}, ensure_ascii=False)
+            for row in self.ledger.dump()
         )
         head = {"study": self.data.study.name, "claims": self.claims.record}
         text = f'{json.dumps(head, ensure_ascii=False)[:-1]}, "values": [\n{values}\n]}}\n'
         return {**found, "ledger.json": text.encode()}
 
-    def _summary(self) -> str:
+    @property
+    def summary(self) -> str:
         """What a line for people says of the paper's runs."""
         count = len(self.data.logs)
         if self.imported:
             return f"{count} imported run{'' if count == 1 else 's'}"
         return f"{count} of {len(self.data.specs)} declared runs"
 
-    def _epoch(self) -> int | None:
+    @property
+    def epoch(self) -> int | None:
+        """Start of the last run, seconds since 1970; None where no log says."""
         starts = [r.header.started for r in self.data.logs.values() if r.header.started]
         return int(datetime.fromisoformat(max(starts)).timestamp()) if starts else None
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -15,43 +16,52 @@ from cnnpaper.config import run_name
 from cnnpaper.figures import results, style
 from cnnpaper.figures.architecture import architecture_alt, architectures
 from cnnpaper.log import Run
-from cnnpaper.paper.html import inline_svg
+from cnnpaper.paper.html import data_uri, inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.study.imported import TextRun
-
-Format: TypeAlias = Literal["pdf", "png", "svg"]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure."""
+    """One figure: drawn, or a picture of one's own in ``folder``, PDF or PNG for TeX, SVG or PNG
+    for HTML."""
 
     name: str
-    draw: Callable[[], Any]  # gives the matplotlib Figure
+    draw: Callable[[], Any] | None  # gives the matplotlib Figure
     title: str
     alt: str
     wide: bool = True  # takes both columns where the page has two
+    folder: Path | None = None
 
     @property
-    def kinds(self) -> tuple[Format, ...]:
+    def kinds(self) -> list[style.Format]:
         """What it can be rendered as; TeX takes the first."""
-        return ("pdf", "png", "svg")
+        known: tuple[style.Format, ...] = ("pdf", "png", "svg")
+        return [kind for kind in known if self.draw or self._own(kind).is_file()]
 
     @property
     def file(self) -> str:
         return f"{self.name}.{self.kinds[0]}"
 
+    def _own(self, kind: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{self.name}.{kind}"
+
     @cached_property
     def figure(self) -> Any:
+        assert self.draw is not None
         return self.draw()
 
-    def render(self, kind: Format) -> bytes:
+    def render(self, kind: style.Format) -> bytes:
         """The figure as ``pdf``, ``png`` or ``svg``; the same figure gives the same bytes."""
-        return style.render(self.figure, kind)
+        return style.render(self.figure, kind) if self.draw else self._own(kind).read_bytes()
 
     def svg(self, label: str) -> Markup:
         """Within a page of HTML."""
-        return inline_svg(self.render("svg"), label, self.title, self.alt)
+        if "svg" in self.kinds:
+            return inline_svg(self.render("svg"), label, self.title, self.alt)
+        source = data_uri(f"{self.name}.png", self.render("png"))
+        return Markup('<img alt="{}" src="{}">').format(self.alt, source)
 
 
 def drawings(values: Values) -> dict[str, Drawing]:
@@ -130,15 +140,13 @@ def _accuracy(values: Values) -> Iterator[Drawing]:
         {"model": c.model, "difference": c.difference, "low": c.interval[0], "high": c.interval[1]}
         for c in values.found.contrasts
     ]
-    arms = means["arm"].unique()
+    arms = {arm: values.words.label("arm", arm) for arm in means["arm"].unique()}
     accuracies = results.Accuracies(
-        seeds=seeds,
-        means=means,
-        arms={arm: values.words.label("arm", arm) for arm in arms},
+        seeds=seeds, means=means, arms=arms,
         equal_time=[arm for arm in arms if budget and arm in budget.steps],
         contrasts=pd.DataFrame(contrasts) if contrasts else None,
         baseline=values.name(plan.baseline) if plan else "",
-    )
+    )  # fmt: skip
     sheet = _sheet(means["model"].unique(), values)
     alt = results.accuracy_at_equal_time_alt(accuracies, sheet)
     yield _drawing("accuracy", values, results.accuracy_at_equal_time, alt, accuracies, sheet)
@@ -154,16 +162,13 @@ def _accuracies(values: Values) -> tuple[pd.DataFrame, pd.DataFrame]:
         if column != "test_acc" or not paths:
             continue
         own = runs.loc[paths]
-        low, high = summary.interval or (float("nan"), float("nan"))
-        seconds = step_s.get(entry.partition("-")[0], float("nan")) * float(own["steps"].iloc[0])
+        low, high = summary.interval or (math.nan, math.nan)
+        seconds = step_s.get(entry.partition("-")[0], math.nan) * float(own["steps"].iloc[0])
         means.append({"arm": arm, "model": entry, "mean": summary.mean, "low": low, "high": high,
                       "minutes": seconds / 60})  # fmt: skip
-        seeds += [
-            {"arm": arm, "model": entry, "test_acc": row.test_acc,
-             "diverged": row.status == "diverged"}
-            for row in own.itertuples()
-        ]  # fmt: skip
-    return pd.DataFrame(seeds), pd.DataFrame(means)
+        own = own.assign(arm=arm, model=entry, diverged=own["status"] == "diverged")
+        seeds.append(own[["arm", "model", "test_acc", "diverged"]])
+    return pd.concat(seeds or [pd.DataFrame()], ignore_index=True), pd.DataFrame(means)
 
 
 def _learning_curves(values: Values) -> Iterator[Drawing]:

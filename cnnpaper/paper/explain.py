@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cnnpaper import fingerprint
 from cnnpaper.files import UserError
 from cnnpaper.log import Run, again
-from cnnpaper.paper.ledger import MINUS, Ledger, Value
+from cnnpaper.paper.compose import Document, compose
+from cnnpaper.paper.ledger import MINUS, Value
 from cnnpaper.study.imported import decoded
-
-if TYPE_CHECKING:
-    from cnnpaper.study.load import StudyData
+from cnnpaper.study.load import StudyData
 
 MOST_VALUES, MOST_SOURCES, MOST_CHARACTERS = 5, 6, 150
 """What is shown where several values are printed alike, have many sources, or long lines."""
@@ -27,27 +25,21 @@ def explain(root: Path, study: str, key: str) -> str:
     Raises:
         UserError: no value has that key or text; the message has the nearest keys.
     """
-    from cnnpaper.paper.compose import Composer
-    from cnnpaper.study.analysis import analyse
-    from cnnpaper.study.load import load
-
-    data = load(root, study, allow_stale=True)
-    document = Composer(data, analyse(data), "en", draw=False).document()
-    return explanation(data, document.ledger, key)
+    return explanation(compose(root, study, "en", allow_stale=True, draw=False), key)
 
 
-def explanation(data: StudyData, ledger: Ledger, key: str) -> str:
+def explanation(document: Document, key: str) -> str:
     """The lines about the value of ``key``, or about those that are printed as ``key``."""
-    key = key.strip()
+    key, ledger = key.strip(), document.ledger
     plain = key.removesuffix("%").strip().replace("-", MINUS)
-    found = [ledger[key]] if key in ledger else [v for v in ledger if v.text in (key, plain)]
+    alike = [value for value in ledger.values() if value.text in (key, plain)]
+    found = [ledger[key]] if key in ledger else alike
     if not found:
-        near = ", ".join(ledger.nearest(key)) or "none"
         raise UserError(
             f"KEY={key}: no value of the paper has this key, and none is printed like this\n"
-            f"nearest keys: {near}"
+            f"nearest keys: {ledger.nearest(key)}"
         )
-    blocks = ["\n".join(_chain(data, value)) for value in found[:MOST_VALUES]]
+    blocks = ["\n".join(_chain(document.data, value)) for value in found[:MOST_VALUES]]
     if len(found) > MOST_VALUES:
         others = ", ".join(value.key for value in found[MOST_VALUES:])
         blocks.append(f"also printed as {key}: {others}")

@@ -10,71 +10,37 @@ from __future__ import annotations
 import csv
 import re
 import string
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup
+from collections.abc import Iterator
 
 from cnnpaper.files import UserError
-from cnnpaper.paper.drawings import Drawing, Format
-from cnnpaper.paper.html import data_uri, inline_svg
-from cnnpaper.paper.ledger import Ledger, Part, Sentence, Value
+from cnnpaper.paper.drawings import Drawing
+from cnnpaper.paper.ledger import Part, Sentence, Value
 from cnnpaper.paper.tabular import Cell, Column, Row, Table, table
+from cnnpaper.paper.values import Values
 from cnnpaper.paper.words import without_names
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnFigure(Drawing):
-    """A picture in ``report/extra``: PDF or PNG for TeX, SVG or PNG for HTML."""
-
-    folder: Path
-
-    @property
-    def kinds(self) -> tuple[Format, ...]:
-        return tuple(kind for kind in super().kinds if self._path(kind).is_file())
-
-    def render(self, kind: Format) -> bytes:
-        return self._path(kind).read_bytes()
-
-    def svg(self, label: str) -> Markup:
-        if "svg" in self.kinds:
-            return inline_svg(self.render("svg"), label, self.title, self.alt)
-        source = data_uri(self.render("png"), "image/png")
-        return Markup('<img alt="{}" src="{}">').format(self.alt, source)
-
-    def _path(self, kind: Format) -> Path:
-        return self.folder / f"{self.name}.{kind}"
-
-
 class Extras:
-    """What templates of one's own have asked for.
-
-    Args:
-        folder: ``report/extra``.
-        face: ``tex`` or ``html``.
-        names: that may have digits, of networks.
-        taken: names of the paper's tables and figures.
-    """
+    """Enters what templates of one's own ask for among the ``tables`` and ``drawings`` of the
+    paper, whose ``face`` is ``tex`` or ``html``."""
 
     def __init__(
-        self, folder: Path, face: str, ledger: Ledger, names: Iterable[str], taken: Iterable[str]
+        self, values: Values, face: str, tables: dict[str, Table], drawings: dict[str, Drawing]
     ) -> None:
-        self.folder, self.ledger = folder, ledger
-        self.kinds: tuple[Format, ...] = ("pdf", "png") if face == "tex" else ("svg", "png")
-        self.names, self.taken = tuple(names), frozenset(taken)
-        self.tables: dict[str, Table] = {}
-        self.figures: dict[str, Drawing] = {}
+        self.folder, self.ledger = values.root / "report" / "extra", values.ledger
+        self.names = [re.escape(values.name(model)) for model in values.study.networks]
+        self.kinds = ("pdf", "png") if face == "tex" else ("svg", "png")
+        self.tables, self.drawings = tables, drawings
+        self.taken = {*tables, *drawings, "runs", "epochs", "ledger", "figures"}
 
-    def own_figure(self, name: str, *, title: str, alt: str, wide: bool = False) -> OwnFigure:
+    def own_figure(self, name: str, *, title: str, alt: str, wide: bool = False) -> Drawing:
         """A picture of ``report/extra``, with what it is called and what it shows."""
         self._free(name)
-        found = OwnFigure(name, lambda: None, title, alt, wide, folder=self.folder)
-        if not set(self.kinds) & set(found.kinds):
+        found = Drawing(name, None, title, alt, wide, folder=self.folder)
+        if not {*self.kinds} & {*found.kinds}:
             files = " nor ".join(f"report/extra/{name}.{kind}" for kind in self.kinds)
             raise UserError(f"own_figure: neither {files} is there")
-        self.figures[name] = found
+        self.drawings[name] = found
         return found
 
     def own_table(self, name: str) -> Table:
@@ -109,9 +75,7 @@ class Extras:
     def _cell(self, text: str) -> Cell:
         parts: list[Part] = []
         for literal, key, _, _ in string.Formatter().parse(text):
-            plain = literal
-            for name in self.names:
-                plain = plain.replace(name, "")
+            plain = re.sub("|".join(self.names), "", literal)  # a name may have digits
             if re.search(r"\d", without_names(plain)):
                 raise UserError(
                     f"a number is typed here: “{literal}”; give a value of the ledger as {{key}}"
@@ -121,11 +85,8 @@ class Extras:
         return Sentence(tuple(parts)) if len(parts) > 1 else next(iter(parts), None)
 
 
-def _columns(rows: list[Row]) -> list[Column]:
-    found = []
-    for place, head in enumerate(rows[0]):
+def _columns(rows: list[Row]) -> Iterator[Column]:
+    for place, head in enumerate(str(cell or "") for cell in rows[0]):
         number = all(isinstance(row[place], Value | None) for row in rows[1:])
-        kind: Any = "number" if number else "text"
-        key = re.sub(r"\W+", "_", str(head).lower()).strip("_") or f"column_{place + 1}"
-        found.append(Column(key=key, head=str(head or ""), kind=kind))
-    return found
+        key = re.sub(r"\W+", "_", head.lower()).strip("_") or f"column_{place + 1}"
+        yield Column(key=key, head=head, kind="number" if number else "text")

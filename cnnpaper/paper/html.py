@@ -1,4 +1,4 @@
-"""The face of HTML, and one self-contained file from it: no network, no script that it needs."""
+"""The face of HTML, and what makes one self-contained file of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from markupsafe import Markup
 
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
-from cnnpaper.paper.templates import Face
+from cnnpaper.paper.templates import MIME, Face
 
 BLOCKS = re.compile(
     r"\s*<(?:h[1-6]|section|figure|div|ul|ol|dl|table|details|pre|p|nav|aside|math display)\b"
@@ -25,13 +23,10 @@ LABELLED = re.compile(r'<(?:h[23]|figure|section)[^>]*\bid="([\w:.-]+)"[^>]*data
 
 
 class HtmlFace(Face):
-    """How text, values and citations look in HTML; ``about`` puts into the words of the edition how
-    a value was computed."""
+    """How text, values and citations look in HTML."""
 
     name, break_here = "html", Markup("<wbr>")
-
-    def __init__(self, about: Callable[[str], str] = str) -> None:
-        self.about = about
+    cited, entered = Markup('<a href="#cite.{}">{}</a>'), Markup('<a href="#v.{}">{}</a>')
 
     def escape(self, text: str) -> Markup:
         """Control characters are left out."""
@@ -43,12 +38,6 @@ class HtmlFace(Face):
         link = Markup('<a class="v" href="#v.{}" title="{}">{}</a>')
         about, text = self.escape(self.about(value.formula)), self.escape(value.text)
         return link.format(value.key, about, text)
-
-    def cite(self, key: str, text: str) -> Markup:
-        return Markup('<a href="#cite.{}">{}</a>').format(key, self.escape(text))
-
-    def target(self, key: str) -> Markup:
-        return Markup('<a href="#v.{}">{}</a>').format(key, self.breakable(key))
 
     def paragraphs(self, text: str) -> str:
         """Pieces between empty lines as paragraphs, unless they are blocks already."""
@@ -69,16 +58,13 @@ def numbered(text: str) -> str:
         label, kind = match.groups()
         if label in numbers:
             raise UserError(f"two parts of the paper are labelled {label!r}")
-        if kind == "sec" and 0 <= appendix < match.start():
-            kind = "appendix"
-        counts[kind] += 1
-        numbers[label] = str(counts[kind])
         if kind == "sec":
             counts["sub"] = 0
-        elif kind == "sub":
-            numbers[label] = f"{counts['sec']}.{counts['sub']}"
-        elif kind == "appendix":
-            numbers[label] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[counts[kind] - 1]
+            kind = "appendix" if 0 <= appendix < match.start() else kind
+        counts[kind] += 1
+        number = str(counts[kind])
+        special = {"sub": f"{counts['sec']}.{number}", "appendix": chr(ord("@") + counts[kind])}
+        numbers[label] = special.get(kind, number)
     if lost := set(NUMBER.findall(text)) - numbers.keys():
         raise UserError(f"the paper refers to {min(lost)!r}, which is not there")
     return NUMBER.sub(lambda match: numbers[match[1]], text)
@@ -121,21 +107,7 @@ def kept_together(text: str) -> str:
     return "".join(parts)
 
 
-def data_uri(data: bytes, kind: str) -> str:
+def data_uri(name: str, data: bytes) -> Markup:
     """A file within the page."""
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}"
-
-
-def assemble(root: Path, page: str, attachments: Mapping[str, bytes]) -> str:
-    """The page numbered, with all printed values and the attached files at its end."""
-    files = "\n".join(
-        f'<li><a download="{name}" href="{data_uri(data, _kind(name))}">{name}</a></li>'
-        for name, data in sorted(attachments.items())
-    )
-    style = (root / "report" / "layout" / "paper.css").read_text("utf-8")
-    text = kept_together(numbered(page))
-    return text.replace("<!-- files -->", files).replace("<!-- style -->", style)
-
-
-def _kind(name: str) -> str:
-    return "application/json" if name.endswith(".json") else "text/csv"
+    kind = MIME[name.rpartition(".")[2]]
+    return Markup(f"data:{kind};charset=utf-8;base64,{base64.b64encode(data).decode()}")

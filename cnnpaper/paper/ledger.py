@@ -1,8 +1,7 @@
 """The ledger: every number that the paper prints, with the way it was computed and its source.
 
 A number enters the paper as a :class:`Value` alone. Templates, claims and tables print its
-``text``; the exact value, the formula and the lines it came from stay with it, so that ``make
-explain``, the links and the attached files can show them.
+``text``; the rest stays with it for ``make explain``, the links and the attached files.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -57,7 +56,6 @@ class Sources:
         return self.file(path, next((lines[key] for key in keys if key in lines), None))
 
     def file(self, path: Path, line: int | None = None) -> Source:
-        """Any file of the repository, or a line of it."""
         digest = self._digest(path) if path.is_file() else ""
         return Source(file=path.relative_to(self.root).as_posix(), line=line, digest=digest)
 
@@ -69,8 +67,7 @@ def lines_of_keys(path: Path) -> dict[str, int]:
     written, ``a.b = 1``, ``[a]`` and ``b = 1``, or ``a = {b = 1}``. Tables of an array have numbers
     from 0: ``run.0.seed``.
     """
-    text = path.read_bytes().decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
-    lines = text.split("\n")
+    lines = path.read_text("utf-8-sig").split("\n")
     found: dict[str, int] = {}
     start = 1
     for number in range(1, len(lines) + 1):
@@ -85,8 +82,7 @@ def lines_of_keys(path: Path) -> dict[str, int]:
 
 
 def _keys(values: Any, prefix: str = "") -> Iterator[str]:
-    items = values.items() if isinstance(values, dict) else enumerate(values)
-    for key, value in items:
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         yield f"{prefix}{key}"
         if isinstance(value, dict | list):
             yield from _keys(value, f"{prefix}{key}.")
@@ -94,10 +90,7 @@ def _keys(values: Any, prefix: str = "") -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """One number (or date, or version) as the paper prints it.
-
-    A value printed in two forms has two keys, so a key has one text.
-    """
+    """One number (or date, or version) as the paper prints it; in two forms it has two keys."""
 
     key: str  # `short.resnet18.test_acc`: lower case, digits, `_`, `.` and `-`
     text: str  # as printed, plain Unicode without markup and without its unit: `77.61`
@@ -135,12 +128,11 @@ Part: TypeAlias = str | Value | Cite
 
 @dataclass(frozen=True)
 class Sentence:
-    """Text with values in it; the paper prints the parts one after the other."""
+    """Text with values in it."""
 
     parts: tuple[Part, ...] = ()
 
     def __str__(self) -> str:
-        """As plain text, for tests and for people."""
         return "".join(map(str, self.parts))
 
     def __bool__(self) -> bool:
@@ -189,25 +181,17 @@ PERCENT = Form(2, 100.0, "fraction")
 POINTS = Form(2, 100.0, "fraction", signed=True)
 
 
-class Ledger:
+class Ledger(dict[str, Value]):
     """All values of one paper, by key, in the order in which they were added."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, Value] = {}
+    def __missing__(self, key: str) -> Value:
+        raise UserError(f"the ledger has no value {key}; nearest: {self.nearest(key)}")
 
     def add(
-        self,
-        key: str,
-        exact: Exact,
-        sources: Iterable[Source],
-        *,
-        text: str | None = None,
-        formula: str = "as recorded",
-        unit: str | None = None,
-        scale: float = 1.0,
-    ) -> Value:
-        """Enter a value, printed as the setting that it is unless a text is given, and return it;
-        the same value may be entered again under its key.
+        self, key: str, exact: Exact, sources: Iterable[Source], *, text: str | None = None,
+        formula: str = "as recorded", unit: str | None = None, scale: float = 1.0,
+    ) -> Value:  # fmt: skip
+        """Enter a value, printed as the setting that it is unless a text is given, once or again.
 
         Raises:
             ValueError: the key is malformed, the text empty, or the key holds something else.
@@ -220,7 +204,7 @@ class Ledger:
             key=key, text=text, exact=exact, unit=unit, scale=scale, formula=formula,
             sources=tuple(dict.fromkeys(sources)),
         )  # fmt: skip
-        known = self._values.setdefault(key, value)
+        known = self.setdefault(key, value)
         if known != value:
             raise ValueError(f"{key} is in the ledger already, as {known.text!r}, now {text!r}")
         return known
@@ -242,40 +226,21 @@ class Ledger:
         if not isinstance(exact, tuple):
             return self.number(key, exact, form, formula, sources)
         sources = tuple(sources)
-        low, high = (
-            self.number(f"{key}.{end}", limit, form, f"{side} limit, {formula}", sources)
-            for end, side, limit in zip(("low", "high"), ("lower", "upper"), exact, strict=True)
+        low, high = exact
+        return Interval(
+            self.number(f"{key}.low", low, form, f"lower limit, {formula}", sources),
+            self.number(f"{key}.high", high, form, f"upper limit, {formula}", sources),
         )
-        return Interval(low, high)
 
-    def __getitem__(self, key: str) -> Value:
-        """The value of ``key``.
-
-        Raises:
-            UserError: there is none; the message has the nearest keys.
-        """
-        if key not in self._values:
-            near = ", ".join(self.nearest(key)) or "none"
-            raise UserError(f"the ledger has no value {key}; nearest: {near}")
-        return self._values[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._values
-
-    def __iter__(self) -> Iterator[Value]:
-        return iter(self._values.values())
-
-    def nearest(self, key: str) -> list[str]:
-        """Up to three keys that look like ``key``."""
-        return difflib.get_close_matches(key, self._values, n=3, cutoff=0.4)
+    def nearest(self, key: str) -> str:
+        """Up to three keys that look like ``key``, for messages."""
+        return ", ".join(difflib.get_close_matches(key, self, n=3, cutoff=0.4)) or "none"
 
     def dump(self) -> list[dict[str, Any]]:
-        """As JSON takes it; a float that is not finite as its name.
-
-        Floats keep twelve significant digits: far more than anything prints, and the same on every
-        processor, where the last bits of a matrix product are not.
+        """As JSON takes it; a float that is not finite as its name, others with twelve significant
+        digits, which are the same on every processor: the last bits of a matrix product are not.
         """
-        found = [asdict(value) for value in self]
+        found = [asdict(value) for value in self.values()]
         for row in found:
             if isinstance(exact := row["exact"], float):
                 row["exact"] = float(f"{exact:.12g}") if math.isfinite(exact) else str(exact)
@@ -291,9 +256,7 @@ def fixed(value: float, decimals: int, *, scale: float = 1.0) -> str:
     '−0.12'
     """
     product = Decimal(repr(float(value))) * Decimal(repr(float(scale)))
-    rounded = product.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN)
-    text = f"{abs(rounded):,f}"
-    return MINUS + text if rounded < 0 else text
+    return f"{product:z,.{decimals}f}".replace("-", MINUS)
 
 
 def setting(value: int | float | str) -> str:

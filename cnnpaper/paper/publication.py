@@ -32,21 +32,19 @@ class Extra(Model):
 
 
 class Titles(Model):
-    """What one study is called, and whose it is, where that is not as of the others."""
+    """What a paper is called, and whose it is."""
 
     title: Languages = Field(default_factory=dict)
     subtitle: Languages = Field(default_factory=dict)
     author: tuple[Author, ...] = ()
 
 
-class Publication(Model):
+class Publication(Titles):
     """What the paper says of itself."""
 
     title: Languages = Field(min_length=1)
     """By language. An edition in another one takes the first; a second abstract stands in each."""
-    subtitle: Languages = Field(default_factory=dict)
-    study: dict[str, Titles] = Field(default_factory=dict)
-    author: tuple[Author, ...] = ()
+    study: dict[str, Titles] = Field(default_factory=dict)  # what is not as of the other studies
     keywords: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     licence: Languages = Field(default_factory=dict)
     acknowledgement: Languages = Field(default_factory=dict)
@@ -104,18 +102,17 @@ def picked(texts: Languages, language: str) -> str:
 def citation(root: Path, publication: Publication, year: str | None) -> str:
     """``CITATION.cff``: the program as ``pyproject.toml`` has it, the paper as this file has it."""
     project = read_toml(root / "pyproject.toml")["project"]
-    paper = {
-        "type": "report", "title": next(iter(publication.title.values())),
-        "authors": [_cff(author) for author in publication.author],
-        "year": int(year) if year else None, "notes": picked(publication.licence, "en"),
-    }  # fmt: skip
     values: dict[str, Any] = {
         "cff-version": "1.2.0",
         "message": "If you use this artifact or its paper, please cite it as below.",
         "type": "software", "title": project["name"], "abstract": project["description"],
         "authors": project["authors"], "version": project["version"],
         "license": project["license"], "keywords": publication.keywords.get("en", ()),
-        "preferred-citation": _given(paper),
+        "preferred-citation": _given({
+            "type": "report", "title": next(iter(publication.title.values())),
+            "authors": [_cff(author) for author in publication.author],
+            "year": int(year) if year else None, "notes": picked(publication.licence, "en"),
+        }),
     }  # fmt: skip
     # JSON is YAML: a line for each key, and what is within it on that line
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]

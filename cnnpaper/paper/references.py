@@ -33,7 +33,7 @@ class Entry:
 
     @property
     def authors(self) -> list[str]:
-        return [name.strip() for name in re.split(r"\s+and\s+", self.get("author"))]
+        return re.split(r"\s+and\s+", self.get("author").strip())
 
     @property
     def korean(self) -> bool:
@@ -61,9 +61,8 @@ def read_bibliography(path: Path) -> dict[str, Entry]:
         key, body = match.groups()
         where = f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {key}"
         fields = {n.lower(): _plain(a or b) for n, a, b in _FIELD.findall(body)}
-        for name in ("author", "title", "year"):
-            if name not in fields:
-                raise UserError(f"{where} has no {name}, or one that cannot be read")
+        if lacking := [name for name in ("author", "title", "year") if name not in fields]:
+            raise UserError(f"{where} has no {lacking[0]}, or one that cannot be read")
         for name, value in fields.items():
             if command := _COMMAND.search(value):
                 raise UserError(f"{where}: {name} has {command[0]!r}: write it in Unicode")
@@ -105,23 +104,22 @@ class Bibliography:
         return families[0]
 
     def label(self, entry: Entry) -> str:
-        """The year, with a letter where another cited work has the same names and year."""
+        """The year, with a letter where another work has the same names and year."""
         who = entry.get("year"), self.names(entry)
         same = [e for e in self.known.values() if (e.get("year"), self.names(e)) == who]
         year = self.words.text("join.no_date") if who[0] == "n.d." else who[0]
         return year + ("abcdefgh"[same.index(entry)] if len(same) > 1 else "")
 
-    def parts(self, cite: Cite) -> Iterator[str | tuple[str, str]]:
-        """``(Guo et al., 2017; He et al., 2016)`` or ``He et al. (2016)`` in pieces."""
+    def parts(self, cite: Cite) -> Iterator[tuple[str, str]]:
+        """``(Guo et al., 2017; He et al., 2016)`` or ``He et al. (2016)`` in pieces: years have
+        the keys that they are to be linked to."""
         opening = self.words.text("join.year") if cite.textual else ", "
-        if not cite.textual:
-            yield "("
-        for index, entry in enumerate(map(self.entry, cite.keys)):
-            if index:
-                yield "; "
-            yield self.names(entry) + opening
+        before = "" if cite.textual else "("
+        for entry in map(self.entry, cite.keys):
+            yield "", before + self.names(entry) + opening
             yield entry.key, self.label(entry)
-        yield ")"
+            before = "; "
+        yield "", ")"
 
     def entries(self) -> list[Entry]:
         """What was cited, by name and year; Korean names last, in a Korean paper first."""
@@ -133,25 +131,24 @@ class Bibliography:
 
         return sorted(self.cited.values(), key=order)
 
-    def reference(self, entry: Entry) -> list[tuple[str, bool]]:
-        """An entry of the list in pieces: text, and whether it is emphasised."""
-        authors = entry.authors
-        if len(authors) > 6:
-            shown = ", ".join(authors[:3]) + self.words.text("join.et_al")
+    def reference(self, entry: Entry) -> tuple[str, str, str]:
+        """An entry of the list: what stands before its emphasised part, that part, and the rest."""
+        *others, last = entry.authors
+        if len(others) > 5:
+            shown = ", ".join(others[:3]) + self.words.text("join.et_al")
+        elif others:
+            joint = ", " if entry.korean else self.words.text("join.and_last")
+            shown = f"{', '.join(others)}{joint}{last}"
         else:
-            last = ", " if entry.korean else self.words.text("join.and_last")
-            shown = last.join(filter(None, (", ".join(authors[:-1]), authors[-1])))
+            shown = last
         where = entry.get("booktitle") or entry.get("journal") or entry.get("institution")
         names = ("note", f"howpublished_{self.words.language}", "howpublished")
         extra = next(filter(None, map(entry.get, names)), "")
         rest = ", ".join(filter(None, [extra, self.label(entry)])).rstrip(".")
-        tail = f"{_volume(entry)}{', ' if where else ''}{rest}."
-        pieces = [(f"{shown.rstrip('.')}. {entry.get('title')}. ", False)]
-        return [*pieces, *([(where, True)] if where else []), (tail, False)]
-
-
-def _volume(entry: Entry) -> str:
-    number = f"({entry.get('number')})" if entry.get("number") else ""
-    volume = f"\N{NO-BREAK SPACE}{entry.get('volume')}{number}" if entry.get("volume") else ""
-    pages = entry.get("pages")
-    return volume + (f"{':' if volume else ', '}{pages}" if pages else "")
+        volume, number, pages = map(entry.get, ("volume", "number", "pages"))
+        if volume:
+            volume = f"\N{NO-BREAK SPACE}{volume}{f'({number})' if number else ''}"
+        if pages:
+            volume += f"{':' if volume else ', '}{pages}"
+        head = f"{shown.rstrip('.')}. {entry.get('title')}. "
+        return head, where, f"{volume}{', ' if where else ''}{rest}."

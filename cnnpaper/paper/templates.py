@@ -1,22 +1,21 @@
 """Templates: prose without markup, that prints nothing by accident.
 
 In a template ``[[ … ]]`` prints, ``[% … %]`` and lines that begin with ``%%`` control, ``[# … #]``
-is a comment. Its own text is plain: it is escaped for the face (TeX or HTML) when the template is
-compiled, and a digit in it is refused, with file and line, unless it belongs to a name of
-:data:`cnnpaper.paper.words.ALLOWED`.
-Structure comes from the macros of ``report/layout/macros.FACE.j2``.
-What ``[[ … ]]`` prints is a string (escaped), a :class:`Value` (its text as a link), a
-:class:`Sentence`, a :class:`Cite`, or what a macro made; a bare number is an error, since its
-source is unknown.
+is a comment. Its own text is escaped for the face (TeX or HTML) when the template is compiled, and
+a digit in it is refused, unless it belongs to a name of :data:`cnnpaper.paper.words.ALLOWED`.
+What ``[[ … ]]`` prints is a text, a :class:`Value`, a :class:`Sentence`, a :class:`Cite`, or what
+a macro of ``report/layout/macros.FACE.j2`` made; a bare number is refused: its source is unknown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jinja2
 from jinja2.ext import Extension
@@ -29,27 +28,74 @@ from cnnpaper.paper.words import without_names
 
 _NUMBER_IN_STRING = r"(?<![\w.:/#-])[\d.,]*\d"
 """A digit of a string in an expression, unless a letter is before it: ``he2016deep`` is a key."""
+MIME = {"json": "application/json", "csv": "text/csv", "png": "image/png"}
+"""Of files that are attached."""
 
 
-class Face(Protocol):
-    """How text, values and links look in one format."""
+def punctuated(text: str) -> list[str]:
+    """A path or a command in pieces that end with its punctuation."""
+    return re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
 
-    name: str
-    """``tex`` or ``html``: of its macros, ``report/layout/macros.NAME.j2``."""
-    break_here: Markup
-    """Where a line may end."""
 
+class Face(ABC):
+    """How one format looks: turns what a template prints into its source, and notes what was
+    printed.
+
+    Args:
+        citations: gives a citation in pieces, (key, text), for a link; without a key for a text.
+        about: puts into the words of the edition how a value was computed.
+    """
+
+    name: str  # `tex` or `html`: of its macros, `report/layout/macros.NAME.j2`
+    break_here: Markup  # where a line may end
+    cited: Markup  # pattern of a key of the bibliography, and the text that links to it
+    entered: Markup  # pattern of a key of the ledger, twice, joined to the links of its value
+
+    def __init__(
+        self, citations: Callable[[Cite], Iterable[tuple[str, str]]],
+        about: Callable[[str], str] = str,
+    ) -> None:  # fmt: skip
+        self.citations, self.about = citations, about
+        self.printed: dict[str, Value] = {}
+        """By key, in the order in which they were first printed."""
+
+    def __call__(self, thing: Any) -> Markup:
+        """``thing`` as source.
+
+        Raises:
+            TypeError: a number or an object that has no text of its own.
+        """
+        match thing:
+            case Markup():
+                return thing
+            case jinja2.Undefined():
+                return Markup(str(thing))  # raises: it is strict
+            case str():
+                return self.escape(thing)
+            case Value():
+                self.printed.setdefault(thing.key, thing)
+                return self.value(thing)
+            case Sentence():
+                return Markup("").join(map(self, thing.parts))
+            case Cite():
+                return Markup("").join(
+                    self.cited.format(key, self.escape(text)) if key else self.escape(text)
+                    for key, text in self.citations(thing)
+                )
+        raise TypeError(
+            f"{thing!r} is no value of the ledger and no text, so the paper does not print it"
+        )
+
+    @abstractmethod
     def escape(self, text: str) -> Markup:
         """Any string as source that prints this string and does nothing else."""
 
+    @abstractmethod
     def value(self, value: Value) -> Markup:
         """A value's text, linked to its provenance."""
 
-    def cite(self, key: str, text: str) -> Markup:
-        """``text``, linked to an entry of the bibliography."""
-
     def target(self, key: str) -> Markup:
-        """A key of the ledger, joined to the links of its value."""
+        return self.entered.format(key, self.breakable(key))
 
     def breakable(self, text: str) -> Markup:
         """A path or a command, which may break after its punctuation."""
@@ -60,50 +106,6 @@ class Face(Protocol):
         return text
 
 
-def punctuated(text: str) -> list[str]:
-    """A path or a command in pieces that end with its punctuation."""
-    return re.findall(r"[^/_.:=-]*[/_.:=-]|[^/_.:=-]+", text)
-
-
-Citations = Callable[[Cite], Iterable[str | tuple[str, str]]]
-"""A citation in pieces: a text, or (key, text) for a link."""
-
-
-class Printer:
-    """Turns what a template prints into source of a face, and notes what was printed."""
-
-    def __init__(self, face: Face, citations: Citations) -> None:
-        self.face, self.citations = face, citations
-        self.printed: dict[str, Value] = {}
-        """By key, in the order in which they were first printed."""
-
-    def __call__(self, thing: Any) -> Markup:
-        """``thing`` as source.
-
-        Raises:
-            TypeError: a number or an object that has no text of its own.
-        """
-        if isinstance(thing, Markup):
-            return thing
-        if isinstance(thing, jinja2.Undefined):
-            return Markup(str(thing))  # raises: it is strict
-        if isinstance(thing, str):
-            return self.face.escape(thing)
-        if isinstance(thing, Value):
-            self.printed.setdefault(thing.key, thing)
-            return self.face.value(thing)
-        if isinstance(thing, Sentence):
-            return Markup("").join(map(self, thing.parts))
-        if isinstance(thing, Cite):
-            return Markup("").join(
-                self.face.escape(piece) if isinstance(piece, str) else self.face.cite(*piece)
-                for piece in self.citations(thing)
-            )
-        raise TypeError(
-            f"{thing!r} is no value of the ledger and no text, so the paper does not print it"
-        )
-
-
 class Prose(Extension):
     """Escapes the text of templates and refuses digits in it; files of ``layout/`` are source."""
 
@@ -112,14 +114,14 @@ class Prose(Extension):
         return re.sub(r"^[ \t]*%%[ \t]*(.*?)[ \t]*$", r"[% \1 %]", source, flags=re.MULTILINE)
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
-        printer: Printer = self.environment.finalize  # type: ignore[assignment]
+        face: Face = self.environment.finalize  # type: ignore[assignment]
         if stream.name is None or stream.name.startswith("layout/"):
             yield from stream
             return
         for token in stream:
             if token.type == "data":
                 _refuse(token, r"\d", stream)
-                token = Token(token.lineno, "data", _escaped(printer.face, token.value))
+                token = Token(token.lineno, "data", _escaped(face, token.value))
             elif token.type == "string":
                 _refuse(token, _NUMBER_IN_STRING, stream)
             elif token.type == "tilde":
@@ -130,16 +132,14 @@ class Prose(Extension):
 
 def _refuse(token: Token, pattern: str, stream: TokenStream) -> None:
     text = without_names(token.value)
-    found = re.search(pattern, text)
-    if found is None:
-        return
-    line = token.lineno + text.count("\n", 0, found.start())
-    shown = " ".join(text[max(0, found.start() - 30) : found.end() + 20].split())
-    raise jinja2.TemplateSyntaxError(
-        f"a number is typed here: “{shown}”; print a value of the ledger, or, for a name, add it "
-        "to ALLOWED in cnnpaper/paper/words.py with the reason",
-        line, stream.name,
-    )  # fmt: skip
+    if found := re.search(pattern, text):
+        shown = " ".join(text[max(0, found.start() - 30) : found.end() + 20].split())
+        raise jinja2.TemplateSyntaxError(
+            f"a number is typed here: “{shown}”; print a value of the ledger, or, for a name, add "
+            "it to ALLOWED in cnnpaper/paper/words.py with the reason",
+            token.lineno + text.count("\n", 0, found.start()),
+            stream.name,
+        )
 
 
 def _escaped(face: Face, text: str) -> str:
@@ -152,36 +152,37 @@ def _escaped(face: Face, text: str) -> str:
     )
 
 
-def environment(folder: Path, printer: Printer, macros: Mapping[str, Any]) -> jinja2.Environment:
-    """Templates of ``folder`` (``report/``), printing through ``printer``; they and the layout's
-    macros may call and read ``macros``."""
+def environment(folder: Path, face: Face, known: Mapping[str, Any]) -> jinja2.Environment:
+    """Templates of ``folder`` (``report/``), printing through ``face``; they and the layout's
+    macros may call and read what is ``known``.
+
+    Raises:
+        UserError: a mistake in the macros.
+    """
     env = jinja2.Environment(
         block_start_string="[%", block_end_string="%]", variable_start_string="[[",
         variable_end_string="]]", comment_start_string="[#", comment_end_string="#]",
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=True,
-        undefined=jinja2.StrictUndefined, finalize=printer,
+        undefined=jinja2.StrictUndefined, finalize=face,
         loader=jinja2.FileSystemLoader(folder), extensions=[Prose],
     )  # fmt: skip
 
     def join(things: Iterable[Any], separator: str = ", ") -> Markup:
-        return Markup(printer(separator)).join(map(printer, things))
+        return Markup(face(separator)).join(map(face, things))
 
     env.filters.clear()  # none is needed, and some make a string of a number
     env.filters.update(join=join, id=_id, raw=Markup, trim=lambda text: text.strip())
     env.globals.clear()
-    env.globals.update(macros)
-    name = f"layout/macros.{printer.face.name}.j2"
-    module = vars(_guarded(name, lambda: env.get_template(name).module))
-    env.globals.update({key: value for key, value in module.items() if not key.startswith("_")})
+    env.globals.update(known)
+    name = f"layout/macros.{face.name}.j2"
+    with _named(name):
+        macros = vars(env.get_template(name).module)
+    env.globals.update({key: value for key, value in macros.items() if not key.startswith("_")})
     return env
 
 
 def _id(text: str) -> Markup:
-    """A label or file name, which needs no escaping.
-
-    Raises:
-        ValueError: it does.
-    """
+    """A label or file name, which needs no escaping; ValueError where it does."""
     if not re.fullmatch(r"[\w.:-]+", text, re.ASCII):
         raise ValueError(f"{text!r} cannot be a label")
     return Markup(text)
@@ -194,13 +195,15 @@ def render(env: jinja2.Environment, name: str, context: Mapping[str, Any]) -> st
         UserError: a mistake in the template, or something printed that has no source: template,
             line and reason.
     """
-    text: str = _guarded(name, lambda: env.get_template(name).render(context))
-    return text
+    with _named(name):
+        return env.get_template(name).render(context)
 
 
-def _guarded(name: str, make: Callable[[], Any]) -> Any:
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """A mistake in a template becomes the user's, by file and line."""
     try:
-        return make()
+        yield
     except jinja2.TemplateNotFound as error:
         raise UserError(f"report/{error.name}: the template is missing") from None
     except jinja2.TemplateSyntaxError as error:
@@ -210,14 +213,11 @@ def _guarded(name: str, make: Callable[[], Any]) -> Any:
         *(UserError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError),
         *(RecursionError, jinja2.UndefinedError),
     ) as error:
-        raise UserError(f"{_place(error, name)}: {error}") from error
-
-
-def _place(error: BaseException, name: str) -> str:
-    """Template and line where ``error`` was raised: Jinja rewrites the traceback to say so."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".j2")]
-    prose = [frame for frame in frames if "/layout/" not in frame.filename] or frames
-    if not prose:
-        return f"report/{name}"
-    path = Path(prose[-1].filename)
-    return f"report/{path.parent.name}/{path.name}:{prose[-1].lineno}"
+        # Jinja rewrites the traceback to name the templates
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename[-3:] == ".j2"]
+        prose = [frame for frame in frames if "/layout/" not in frame.filename] or frames
+        where = f"report/{name}"
+        if prose:
+            path = Path(prose[-1].filename)
+            where = f"report/{path.parent.name}/{path.name}:{prose[-1].lineno}"
+        raise UserError(f"{where}: {error}") from error

@@ -22,19 +22,20 @@ from markupsafe import Markup
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError
 from cnnpaper.paper.ledger import Value
-from cnnpaper.paper.templates import Face, punctuated
+from cnnpaper.paper.templates import MIME, Face, punctuated
 
 SPECIAL = {char: rf"\{char}" for char in "{}$&#%_"} | {
     "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
     "\N{NO-BREAK SPACE}": "~", "\N{THIN SPACE}": r"\,", "\N{NARROW NO-BREAK SPACE}": r"\,",
 }  # fmt: skip
 """No ligatures stand here: the fonts are loaded without TeX's, so ``--`` and quotes stay."""
-MATH = {
+_MATH = {
     "≤": r"\leq", "≥": r"\geq", "≈": r"\approx", "α": r"\alpha", "β": r"\beta", "γ": r"\gamma",
     "δ": r"\delta", "ε": r"\varepsilon", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu",
     "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "χ": r"\chi", "ω": r"\omega",
 }  # fmt: skip
 """Characters that the text faces lack and the mathematical ones have."""
+SPECIAL |= {char: rf"\ensuremath{{{command}}}" for char, command in _MATH.items()}
 LONGEST_WORD, BROKEN_EVERY, LONGEST_LINK = 28, 14, 20
 """Characters: a longer word may break after its punctuation, and where so many have none; a longer
 value is a link in part only, since a link that is broken over two pages confuses the driver."""
@@ -44,6 +45,8 @@ class TexFace(Face):
     """How text, values and citations look in TeX."""
 
     name, break_here = "tex", Markup(r"\allowbreak{}")
+    cited = Markup(r"\hyperlink{{cite.{}}}{{\mbox{{{}}}}}")
+    entered = Markup(r"\target{{ledger.{}}}{}")
 
     def escape(self, text: str) -> Markup:
         r"""What starts like an option, ``[…]`` or ``*``, is kept apart from the command that may
@@ -69,18 +72,9 @@ class TexFace(Face):
         link = rf"\ledger{{{value.key}}}{{{self.escape(head)}}}"
         return Markup(link) + blank + self.escape(tail)  # a plain + would escape it as HTML
 
-    def cite(self, key: str, text: str) -> Markup:
-        return Markup(rf"\hyperlink{{cite.{key}}}{{\mbox{{{self.escape(text)}}}}}")
-
-    def target(self, key: str) -> Markup:
-        return Markup(rf"\target{{ledger.{key}}}") + self.breakable(key)
-
 
 def _escape_word(word: str) -> str:
-    chars = [
-        rf"\ensuremath{{{MATH[char]}}}" if char in MATH else SPECIAL.get(char, char)
-        for char in word
-    ]
+    chars = [SPECIAL.get(char, char) for char in word]
     if len(word) <= LONGEST_WORD:
         return Markup("".join(chars))
     ends = set(itertools.accumulate(map(len, punctuated(word))))
@@ -97,8 +91,6 @@ def pdf_string(text: str) -> str:
     return f"<FEFF{text.encode('utf-16-be').hex().upper()}>"
 
 
-MAIN = "paper"
-"""Name of the main file, without its ending."""
 TIME_LIMIT_S = 300
 MOST_PASSES = 3
 """Times that latexmk is started for one paper."""
@@ -107,23 +99,22 @@ AGAIN = re.compile(r"^(?:LaTeX|Package \S+) Warning: .*\bRerun\b", re.MULTILINE)
 MARK = re.compile(r"^cnnpaper: (.*)$", re.MULTILINE)
 """Written by the macros before each float and section, so that a warning finds its place."""
 REFUSED = (
-    (r"^Overfull \\hbox \((?P<by>[\d.]+)pt too wide\)", "is {by} pt wider than its column"),
-    (r"^Overfull \\vbox \((?P<by>[\d.]+)pt too high\)", "is {by} pt too high for the page"),
-    (r"^LaTeX Warning: Float too large for page by (?P<by>[\d.]+)pt",
-     "is {by} pt too high for a page"),
-    (r"^LaTeX Warning: (?P<by>Reference `[^']*' .*undefined)", "{by}"),
-    (r"^LaTeX Warning: (?P<by>Label `[^']*' multiply defined)", "{by}"),
-    (r"^LaTeX Warning: (?P<by>Float\(s\) lost|.*[Ll]ost some float.*)", "{by}"),
-    (r"^(?P<by>Missing character: .*)", "{by}"),
-    (r"^Package \S+ Warning: (?P<by>.*(?:undefined|multiply).*)", "{by}"),
-)  # fmt: skip
+    (r"^Overfull \\hbox \(([\d.]+)pt too wide\)", "is {} pt wider than its column"),
+    (r"^Overfull \\vbox \(([\d.]+)pt too high\)", "is {} pt too high for the page"),
+    (r"^LaTeX Warning: Float too large for page by ([\d.]+)pt", "is {} pt too high for a page"),
+    (r"^LaTeX Warning: (Reference `[^']*' .*undefined|Label `[^']*' multiply defined)", "{}"),
+    (r"^LaTeX Warning: (Float\(s\) lost|.*[Ll]ost some float.*)", "{}"),
+    (r"^(Missing character: .*)", "{}"),
+    (r"^Package \S+ Warning: (.*(?:undefined|multiply).*)", "{}"),
+)
 CAUSES = (
+    (r"File `(.*?)' not found", "{} is missing: put it into report/, or install its package"),
     (r"Undefined control sequence", "a command that no package defines: misspelt, or not escaped"),
     (r"Missing character", "no face of the paper has this character: use Latin, Hangul or usual "
      "punctuation"),
     (r"font.*(not found|cannot be found)|Font .* not loadable", "a font is missing: the paper "
      "needs Latin Modern (lmodern) and Nanum (fonts-nanum)"),
-    (r"Runaway argument|Paragraph ended before|File ended while", "a '}' is missing"),
+    (r"Runaway argument|Paragraph ended before|File ended while", "a '}}' is missing"),
     (r"No space left", "the disk is full"),
 )  # fmt: skip
 """What TeX says, and what it usually means."""
@@ -143,34 +134,23 @@ def typeset(folder: Path, epoch: int) -> Path:
         raise UserError(f"XeLaTeX or latexmk is missing\ninstall them with: {advice('tex')}")
     # latexmk looks at times in whole seconds and at sizes: a page number that changed within a
     # second, 8 for 9, escapes it, so it is told to go on where TeX still asks for another pass
-    for options in ((), *[("-g",)] * (MOST_PASSES - 1)):
-        done = _latexmk(folder, epoch, *options)
-        log = _read(folder / f"{MAIN}.log")
+    for _ in range(MOST_PASSES):
+        done = _latexmk(folder, epoch)
+        log = _read(folder / "paper.log")
         if done.returncode or not AGAIN.search(log):
             break
-    pdf = folder / f"{MAIN}.pdf"
+    pdf, whole = folder / "paper.pdf", f"the whole log: {folder / 'paper.log'}"
     if done.returncode or not pdf.exists():
-        raise UserError(explain(log, done.stdout, folder))
+        raise UserError(f"{explain(log, done.stdout, folder)}\n{whole}")
     if found := refused(log):
-        raise UserError("\n".join([*found[:5], f"the whole log: {folder / MAIN}.log"]))
+        raise UserError("\n".join([*found[:5], whole]))
     return pdf
 
 
-def refused(log: str) -> list[str]:
-    """What is an error though TeX goes on: where, and what."""
-    found = []
-    for pattern, meaning in REFUSED:
-        for match in re.finditer(pattern, log, re.MULTILINE):
-            marks = MARK.findall(log, 0, match.start())
-            place = marks[-1] if marks else "the first page"
-            found.append(f"{place}: {meaning.format(by=match['by'])}")
-    return list(dict.fromkeys(found))
-
-
-def _latexmk(folder: Path, epoch: int, *options: str) -> subprocess.CompletedProcess[str]:
+def _latexmk(folder: Path, epoch: int) -> subprocess.CompletedProcess[str]:
     command = [
-        "latexmk", "-norc", "-xelatex", "-bibtex-", "-interaction=nonstopmode", "-halt-on-error",
-        "-file-line-error", "-no-shell-escape", *options, f"{MAIN}.tex",
+        "latexmk", "-norc", "-g", "-xelatex", "-bibtex-", "-interaction=nonstopmode",
+        "-halt-on-error", "-file-line-error", "-no-shell-escape", "paper.tex",
     ]  # fmt: skip
     # no user's macros, no shell, no time of its own
     keep = ("PATH", "HOME", "TMPDIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME")
@@ -195,15 +175,24 @@ def _read(path: Path) -> str:
     return path.read_text("utf-8", errors="replace") if path.exists() else ""
 
 
+def refused(log: str) -> list[str]:
+    """What is an error though TeX goes on: where, and what."""
+    found = []
+    for pattern, meaning in REFUSED:
+        for match in re.finditer(pattern, log, re.MULTILINE):
+            place = ["the first page", *MARK.findall(log, 0, match.start())][-1]
+            found.append(f"{place}: {meaning.format(match[1])}")
+    return list(dict.fromkeys(found))
+
+
 def explain(log: str, output: str, folder: Path) -> str:
     """An error of TeX as file, line, what TeX says, the line's text and the likely cause."""
-    end = f"the whole log: {folder / MAIN}.log"
     match = re.search(r"^(?:\./)?([^\s:]+):(\d+): (.*)$", log, re.MULTILINE)
     said = re.search(r"^! (.*)", log, re.MULTILINE)
     if match is None:
         said = said or re.search(r"^(.*(?:fatal|No space left|not found).*)", output, re.MULTILINE)
         message = said[1] if said else "it stopped without saying why"
-        return f"TeX could not set the paper: {message}\n{_cause(message)}\n{end}"
+        return f"TeX could not set the paper: {message}\n{_cause(message)}"
     file, line, message = match[1], int(match[2]), match[3]
     if said and "Emergency stop" in message:  # the reason stands above it
         message = said[1]
@@ -212,20 +201,14 @@ def explain(log: str, output: str, folder: Path) -> str:
         message += f" {undefined[1]}"
     text = "\n".join(_read(folder / file).splitlines()[line - 1 : line]).strip()[:160]
     head = f"{folder / file}:{line}: TeX says: {message}"
-    return "\n".join(filter(None, [head, text and f"  {text}", _cause(message), end]))
+    return "\n".join(filter(None, [head, text and f"  {text}", _cause(message)]))
 
 
 def _cause(message: str) -> str:
-    """What an error of TeX usually means."""
-    if match := re.search(r"File `(.*?)' not found", message):
-        return f"likely cause: {match[1]} is missing: put it into report/, or install its package"
     for pattern, meaning in CAUSES:
-        if re.search(pattern, message, re.IGNORECASE):
-            return f"likely cause: {meaning}"
+        if match := re.search(pattern, message, re.IGNORECASE):
+            return f"likely cause: {meaning.format(*match.groups())}"
     return "likely cause: a mistake in a template of report/ near this line"
-
-
-MIME = {"json": "application/json", "csv": "text/csv"}
 
 
 def finish(pdf: bytes, attachments: Mapping[str, bytes], *, dated: bool) -> bytes:

@@ -48,7 +48,7 @@ def test_drawing_the_figures(benchmark: Any, place: Path) -> None:
 @pytest.mark.tex
 @pytest.mark.skipif(shutil.which("xelatex") is None, reason="no XeLaTeX here")
 def test_typesetting(benchmark: Any, place: Path) -> None:
-    files = build.tex_files(place, compose(place, NAME, "en"))
+    files = build.tex_files(compose(place, NAME, "en"))
     folder = place / "tex"
 
     def fresh() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from cnnpaper.figures import results
 from cnnpaper.figures.results import Accuracies, Sheet
-from cnnpaper.paper.compose import Composer
+from cnnpaper.paper.compose import Document
 from cnnpaper.paper.drawings import Drawing
 from tests import fabricate
 from tests.figures.layout import ENGLISH, check_layout, points, texts
@@ -26,7 +26,7 @@ LONG = "{:d} Some_Network <with> a $long$ name, é, {{x}} & no mercy {:d}"
 def drawings(root: Path, edition: Any = "en", **shape: Any) -> dict[str, Drawing]:
     """Every figure of an invented study."""
     data, found = invent.study(root, invent.Shape(**{"arms": ARMS, **shape}))
-    return dict(Composer(data, found, edition).document().drawings)
+    return Document(data, found, edition).drawings
 
 
 def named(count: int, *, long: bool = False) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnpaper.paper.compose import Composer, Document
+from cnnpaper.paper.compose import Document
 from cnnpaper.study.load import StudyData
 from tests.paper import invent
 
@@ -20,9 +20,8 @@ def compose(tmp_path: Path) -> Callable[..., Composed]:
     """Puts a study of some shape into the templates of an edition."""
 
     def make(edition: str = "en", /, **shape: object) -> Composed:
-        wanted = invent.Shape(**{"arms": ARMS, **shape})  # type: ignore[arg-type]
-        data, found = invent.study(tmp_path, wanted)
-        return data, Composer(data, found, edition).document()  # type: ignore[arg-type]
+        document = invent.paper(tmp_path, edition, **{"arms": ARMS, **shape})
+        return document.data, document
 
     return make
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnpaper.config import load_study, run_specs
+from cnnpaper.paper.compose import Document
 from cnnpaper.study.analysis import Findings, analyse
 from cnnpaper.study.load import StudyData, load
 from tests import fabricate
@@ -72,6 +73,12 @@ def study(root: Path, shape: Shape) -> tuple[StudyData, Findings]:
         fabricate.precision(root, dict.fromkeys(shape.models, (0.7, 0.698)), spread=0.001)
     data = load(root, shape.name)
     return data, analyse(data)
+
+
+def paper(root: Path, edition: Any = "en", *, draw: bool = True, **shape: Any) -> Document:
+    """A study of this shape in the templates of an edition."""
+    data, found = study(root, Shape(**shape))
+    return Document(data, found, edition, draw=draw)
 
 
 def _plan(shape: Shape, extras: bool) -> Plan:

@@ -9,17 +9,17 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pikepdf
 import pytest
 
 from cnnpaper.files import UserError
-from cnnpaper.paper import build, html, tex
-from cnnpaper.paper.compose import Composer, Document
+from cnnpaper.paper import build, tex
+from cnnpaper.paper.compose import Document
 from tests import fabricate, textlogs
 from tests.paper import invent
 from tests.paper.conftest import ARMS
+from tests.paper.invent import paper
 from tests.test_privacy import laid_open
 
 pytestmark = [
@@ -40,18 +40,8 @@ SHAPES = {
 }  # fmt: skip
 
 
-def document(root: Path, edition: str = "en", **shape: Any) -> Document:
-    data, found = invent.study(root, invent.Shape(**shape))
-    return Composer(data, found, edition).document()  # type: ignore[arg-type]
-
-
-def pdf_of(root: Path, made: Document, folder: str = "tex") -> bytes:
-    place = root / folder
-    place.mkdir()
-    for name, data in build.tex_files(root, made).items():
-        (place / name).write_bytes(data)
-    pdf = tex.typeset(place, made.epoch or 0)
-    return tex.finish(pdf.read_bytes(), made.attachments, dated=made.epoch is not None)
+def pdf_of(root: Path, made: Document) -> bytes:
+    return build.typeset(made, root / "tex", build.tex_files(made))
 
 
 def text_of(tmp_path: Path, data: bytes) -> str:
@@ -63,7 +53,7 @@ def text_of(tmp_path: Path, data: bytes) -> str:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_build_within_their_pages(tmp_path: Path, shape: str) -> None:
-    made = document(tmp_path, **SHAPES[shape])
+    made = paper(tmp_path, **SHAPES[shape])
     data = pdf_of(tmp_path, made)
     with pikepdf.open(io.BytesIO(data)) as pdf:
         assert len(pdf.pages) <= (13 if shape == "twelve" else 12)
@@ -71,8 +61,7 @@ def test_shapes_build_within_their_pages(tmp_path: Path, shape: str) -> None:
         assert links(pdf) == set(made.printed)
     text = text_of(tmp_path, data)
     assert "??" not in text
-    if shape == "nothing yet":
-        assert "0 of 44 declared runs have results" in text
+    assert ("0 of 44 declared runs have results" in text) == (shape == "nothing yet")
 
 
 def links(pdf: pikepdf.Pdf) -> set[str]:
@@ -95,10 +84,9 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
         monkeypatch.setattr(socket, "gethostname", lambda name=name: name)
         root = tmp_path / name
         root.mkdir()
-        made.append(pdf_of(root, document(root, arms=ARMS, finished=8)))
+        made.append(pdf_of(root, paper(root, arms=ARMS, finished=8)))
     assert made[0] == made[1]
-    web = document(root, "html", arms=ARMS, finished=8)
-    page = html.assemble(root, web.files["paper.html"], web.attachments)
+    page = paper(root, "html", arms=ARMS, finished=8).files["paper.html"]
     everything = laid_open(made[0]) + page.encode()
     assert b"cnnpaper" in everything
     names = ("some-user", "another place", os.fspath(tmp_path), f"{Path.home()}/")
@@ -135,7 +123,7 @@ HOSTILE = [
 
 def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
     models = {f"net{i}": name for i, name in enumerate(HOSTILE)}
-    made = document(tmp_path, models=models, arms={"": (3, 2)}, contrast=False, extras=False)
+    made = paper(tmp_path, models=models, arms={"": (3, 2)}, contrast=False, extras=False)
     text = re.sub(r"\s", "", text_of(tmp_path, pdf_of(tmp_path, made)))
     for name in HOSTILE:
         assert re.sub(r"\s", "", name) in text, name
@@ -146,23 +134,23 @@ def test_hostile_names_are_printed_as_they_are(tmp_path: Path) -> None:
 def test_imported_logs_of_any_number(tmp_path: Path, logs: int) -> None:
     fabricate.repository(tmp_path)
     data, found = textlogs.study(tmp_path, logs, "cards")
-    text = text_of(tmp_path, pdf_of(tmp_path, Composer(data, found, "en").document()))
+    text = text_of(tmp_path, pdf_of(tmp_path, Document(data, found, "en")))
     rows = re.findall(r"^\s*(?:ResNet-18|VGG-16)[ \w]*\s[13]\s+3\s", text, re.MULTILINE)
     assert len(rows) == 2 * logs
     assert "CIFAR" not in text
     assert "accurate than" not in text
 
 
-def test_stale_runs_are_named_and_marked(tmp_path: Path) -> None:
+def test_stale_runs_are_named(tmp_path: Path) -> None:
     data, found = invent.study(tmp_path, invent.Shape(arms=ARMS))
     data.stale["reference/short/vgg16-s0"] = ["engine/augment.py: crop changed"]
-    text = text_of(tmp_path, pdf_of(tmp_path, Composer(data, found, "en").document()))
+    text = Document(data, found, "en").files["paper.tex"]
     assert "Stale runs" in text
     assert "engine/augment.py: crop changed" in text
 
 
 def test_a_missing_glyph_is_an_error_with_its_name(tmp_path: Path) -> None:
-    made = document(tmp_path, models={"net0": "Net ❦"}, arms={"": (3, 1)}, contrast=False,
+    made = paper(tmp_path, models={"net0": "Net ❦"}, arms={"": (3, 1)}, contrast=False,
                     extras=False)  # fmt: skip
     with pytest.raises(UserError, match=r"(?s)U\+2766.*no face of the paper has this character"):
         pdf_of(tmp_path, made)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cnnpaper.paper.compose import Composer
+from cnnpaper.paper.compose import Document
 from cnnpaper.study.analysis import Contrast, Distance, Gain, Trial
 from tests.paper import invent
 from tests.paper.conftest import ARMS
@@ -22,7 +22,7 @@ MORE = Contrast(
 def claims(root: Path, change: dict[str, Any] | None = None, **shape: Any) -> Any:
     """What is said of a study, with some of what was found replaced."""
     data, found = invent.study(root, invent.Shape(**{"arms": ARMS, **shape}))
-    return Composer(data, replace(found, **change or {}), "en", draw=False).claims
+    return Document(data, replace(found, **change or {}), "en", draw=False).claims
 
 
 def text(sentence: Any) -> str:

@@ -27,49 +27,34 @@ def paper(path: Path, attachments: dict[str, bytes], figures: dict[str, str]) ->
     return path
 
 
-def edited(attachments: dict[str, bytes], change: Callable[[Any], None]) -> dict[str, bytes]:
-    ledger = json.loads(attachments["ledger.json"])
-    change(ledger)
-    return {**attachments, "ledger.json": json.dumps(ledger).encode()}
-
-
-def test_two_papers_of_the_same_logs_do_not_differ(
+def test_only_what_changed_is_said(
     tmp_path: Path, compose: Callable[..., Any], cnnpaper: Cnnpaper
 ) -> None:
     made = compose(arms=ARMS)[1].attachments
-    old, new = (paper(tmp_path / f"{n}.pdf", made, {"tuning.pdf": "0"}) for n in "ab")
-    answer = cnnpaper("diff", str(old), str(new))
+    old = paper(tmp_path / "a.pdf", made, {"accuracy.pdf": "0", "tuning.pdf": "0"})
+    same = paper(tmp_path / "b.pdf", made, {"accuracy.pdf": "0", "tuning.pdf": "0"})
+    answer = cnnpaper("diff", str(old), str(same))
     assert (answer.code, answer.out) == (0, "No value, claim, table or figure differs.\n")
 
-
-def test_a_value_a_claim_a_table_and_a_figure_that_changed(
-    tmp_path: Path, compose: Callable[..., Any], cnnpaper: Cnnpaper
-) -> None:
-    made = compose(arms=ARMS)[1].attachments
-
-    def change(ledger: Any) -> None:
-        value = next(v for v in ledger["values"] if v["key"] == "short.alexnet.test_acc")
-        shown = float(value["text"])
-        value["exact"] += 0.0125
-        value["text"] = f"{shown + 1.25:.2f}"
-        for claim in ledger["claims"]:
-            if claim[0] == "contrast_less" and "AlexNet" in claim[1]:
-                claim[0], claim[2] = "contrast_open", "AlexNet and ResNet-18: not resolved."
-
-    old = paper(tmp_path / "a.pdf", made, {"accuracy.pdf": "0", "tuning.pdf": "0"})
-    now = edited(made, change) | {"runs.csv": b"path"}
-    new = paper(tmp_path / "b.pdf", now, {"accuracy.pdf": "1", "tuning.pdf": "0"})
+    ledger = json.loads(made["ledger.json"])
+    value = next(v for v in ledger["values"] if v["key"] == "short.alexnet.test_acc")
+    value["exact"] += 0.0125
+    value["text"] = f"{float(value['text']) + 1.25:.2f}"
+    for claim in ledger["claims"]:
+        if claim[0] == "contrast_less" and "AlexNet" in claim[1]:
+            claim[0], claim[2] = "contrast_open", "AlexNet and ResNet-18: not resolved."
+    now = {**made, "ledger.json": json.dumps(ledger).encode(), "runs.csv": b"path"}
+    new = paper(tmp_path / "c.pdf", now, {"accuracy.pdf": "1", "tuning.pdf": "0"})
     answer = cnnpaper("diff", str(old), str(new))
     assert answer.code == 1
     rows = [line for line in answer.out.splitlines() if line.startswith("| ") and "---" not in line]
-    (value,) = (row for row in rows if row.startswith("| `"))
-    assert value.startswith("| `short.alexnet.test_acc` |")
-    assert value.endswith("| +1.25 |")
+    (row,) = (row for row in rows if row.startswith("| `"))
+    assert row.startswith("| `short.alexnet.test_acc` |")
+    assert row.endswith("| +1.25 |")
     (changed,) = (row for row in rows if row.startswith(("| changed", "| vanished", "| appeared")))
     assert changed.startswith("| changed | AlexNet is less accurate than ResNet-18")
     assert "not resolved" in changed
-    assert "| figure accuracy | differs |" in rows
-    assert "| table runs | differs |" in rows
+    assert {"| figure accuracy | differs |", "| table runs | differs |"} <= set(rows)
     assert "tuning" not in answer.out
 
 

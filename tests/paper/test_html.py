@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from lxml import html as lxml_html
 
 from cnnpaper.files import UserError
-from cnnpaper.paper.html import assemble, inline_svg, numbered
+from cnnpaper.paper.html import inline_svg, numbered
+from tests.paper.conftest import ARMS
+from tests.paper.invent import paper
 
 
-@pytest.fixture
-def page(compose: Callable[..., Any]) -> str:
-    data, document = compose("html")
-    return assemble(data.root, document.files["paper.html"], document.attachments)
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return paper(tmp_path_factory.mktemp("web"), "html", arms=ARMS).files["paper.html"]
 
 
-def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:
+def test_it_is_whole_and_needs_no_network(page: str) -> None:
+    assert re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|url\((?!#)', page) == []
+    assert "<script" not in page
     tree = lxml_html.fromstring(page)
     ids = tree.xpath("//@id")
     assert len(ids) == len(set(ids))
@@ -32,33 +32,18 @@ def test_every_link_has_its_target_and_every_id_is_one(page: str) -> None:
     assert set(links) <= set(ids)
 
 
-def test_it_needs_no_network(page: str) -> None:
-    loaded = re.findall(r'(?:src|href)="(?!#|data:)[^"]*"|url\((?!#)', page)
-    assert loaded == []
-    assert "<script" not in page
-
-
-def test_tables_have_captions_and_headers(page: str) -> None:
-    tables = lxml_html.fromstring(page).xpath("//figure//table")
-    assert len(tables) > 10
-    for item, wanted in itertools.product(tables, ("./caption", ".//th[@scope='col']",
-                                                   ".//th[@scope='row']")):  # fmt: skip
-        assert item.xpath(wanted), wanted
-
-
-def test_sections_and_tables_are_numbered_in_order(page: str) -> None:
+def test_parts_are_numbered_in_order_with_headers_and_languages(page: str) -> None:
     tree = lxml_html.fromstring(page)
     assert [e.text for e in tree.xpath("//h2/span[@class='n']")][:10] == [*"123456789A"]
     captions = [c.text_content() for c in tree.xpath("//figure//caption")]
     shown = [re.match(r"Table\s(\d+)", c) for c in captions]
     assert [int(m[1]) for m in shown if m] == list(range(1, len(captions) + 1))
-
-
-def test_languages_are_marked(page: str) -> None:
-    tree = lxml_html.fromstring(page)
+    tables = tree.xpath("//figure//table")
+    assert len(tables) > 10
+    for wanted in ("./caption", ".//th[@scope='col']", ".//th[@scope='row']"):
+        assert all(item.xpath(wanted) for item in tables), wanted
     assert tree.get("lang") == "en"
-    assert "초록" in page
-    assert tree.xpath("//p[@lang='ko']")
+    assert "초록" in "".join(tree.xpath("//p[@lang='ko']//text()"))
 
 
 def test_a_reference_to_nothing_is_refused() -> None:

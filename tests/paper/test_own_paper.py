@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shutil
-import tomllib
 from pathlib import Path
 
 import pikepdf
@@ -13,12 +12,11 @@ import pytest
 
 from cnnpaper.config import load_study
 from cnnpaper.files import UserError
-from cnnpaper.paper.compose import Composer, Document
-from cnnpaper.paper.html import assemble
+from cnnpaper.paper.compose import Document
 from cnnpaper.paper.publication import citation, read_publication
 from tests import fabricate, textlogs
-from tests.paper import invent
 from tests.paper.conftest import ARMS
+from tests.paper.invent import paper
 from tests.paper.test_build import pdf_of, text_of
 
 HERE = Path(__file__).resolve().parents[2]
@@ -76,11 +74,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def composed(root: Path, edition: str = "en") -> Document:
-    data, found = invent.study(root, invent.Shape(arms=ARMS))
-    return Composer(data, found, edition).document()  # type: ignore[arg-type]
-
-
 @needs_tex
 @pytest.mark.tex
 def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
@@ -89,7 +82,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
     )
     (root / "report" / "helper.sty").write_text("\\ProvidesPackage{helper}\n", "utf-8")
     (root / "report" / "paper.toml").write_text(f'class_file = "own.cls"\n{PAPER}', "utf-8")
-    made = composed(root)
+    made = paper(root, arms=ARMS)
     pdf = pdf_of(root, made)
     with pikepdf.open(io.BytesIO(pdf)) as opened:
         assert len(opened.pages) <= 12  # floats leave no page nearly empty
@@ -106,8 +99,7 @@ def test_a_paper_of_two_authors_in_two_columns(root: Path) -> None:
 
 
 def test_the_html_edition_has_it_too(root: Path) -> None:
-    made = composed(root, "html")
-    page = assemble(root, made.files["paper.html"], made.attachments)
+    page = paper(root, "html", arms=ARMS).files["paper.html"]
     assert '<title id="fig-costs-title">Costs</title>' in page
     assert "author = {First Author and {A Working Group}}" in page
 
@@ -115,59 +107,51 @@ def test_the_html_edition_has_it_too(root: Path) -> None:
 @pytest.mark.parametrize(
     "file,old,new,message",
     [
-        ("costs.j2", "Costs rise.", "Costs rise by 3 %.",
+        ("extra/costs.j2", "Costs rise.", "Costs rise by 3 %.",
          r"report/extra/costs\.j2:8: a number is typed"),
-        ("costs.j2", "short.resnet18", "short.resnet19",
+        ("extra/costs.j2", "short.resnet18", "short.resnet19",
          r"report/extra/costs\.j2:3: the ledger has no value short\.resnet19.*nearest: short\.res"),
-        ("costs.j2", 'own_figure("costs"', 'own_figure("curve"',
+        ("extra/costs.j2", 'own_figure("costs"', 'own_figure("curve"',
          r"costs\.j2:7: own_figure: neither report/extra/curve\.pdf nor .*curve\.png is there"),
-        ("costs.j2", 'own_table("costs"', 'own_table("recipe"', r"costs\.j2:4: 'recipe' is taken"),
-        ("costs.csv", "best", "best by 2.5",
+        ("extra/costs.j2", 'own_table("costs"', 'own_table("recipe"',
+         r"costs\.j2:4: 'recipe' is taken"),
+        ("extra/costs.csv", "best", "best by 2.5",
          r"report/extra/costs\.csv:2: a number is typed here: “best by 2\.5”"),
-        ("costs.csv", "VGG-16,", "", r"report/extra/costs\.csv:3: 2 cells under 3 headings"),
+        ("extra/costs.csv", "VGG-16,", "", r"report/extra/costs\.csv:3: 2 cells under 3 headings"),
+        ("paper.toml", 'after = "results"', 'after = "result"',
+         r"paper\.toml: section 'costs': after = 'result'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_by_file_and_line(
     root: Path, file: str, old: str, new: str, message: str
 ) -> None:
-    path = root / "report" / "extra" / file
+    path = root / "report" / file
     path.write_text(path.read_text("utf-8").replace(old, new, 1), "utf-8")
     with pytest.raises(UserError, match=message):
-        composed(root)
-
-
-def test_a_place_that_is_not_there_is_named(root: Path) -> None:
-    path = root / "report" / "paper.toml"
-    path.write_text(PAPER.replace('after = "results"', 'after = "result"', 1), "utf-8")
-    with pytest.raises(UserError, match=r"paper\.toml: section 'costs': after = 'result'"):
-        composed(root)
+        paper(root, draw=False, arms=ARMS)
 
 
 def test_an_imported_study_has_no_author_unless_the_file_names_one(root: Path) -> None:
     data, found = textlogs.study(root, 1)
-    page = Composer(data, found, "html").document().files["paper.html"]
+    page = Document(data, found, "html").files["paper.html"]
     assert "Author" not in page
     assert "@misc" not in page
     path = root / "report" / "paper.toml"
     path.write_text(PAPER + '[[study.tutorial.author]]\nname = "Its Maker"\n', "utf-8")
-    page = Composer(data, found, "html").document().files["paper.html"]
+    page = Document(data, found, "html").files["paper.html"]
     assert "author = {{Its Maker}}" in page
 
 
 def test_the_citation_is_made_from_the_file(root: Path) -> None:
-    publication = read_publication(root, load_study(root, "reference"))
-    text = citation(root, publication, "2026")
-    paper = text.partition("preferred-citation: ")[2]
-    assert '"title": "Small networks on small computers"' in paper
-    assert '{"family-names": "Author", "given-names": "First", "affiliation": "An Institute", ' \
-           '"email": "first@example.org"}, {"name": "A Working Group"' in paper  # fmt: skip
-    assert '"year": 2026' in paper
-
-
-def test_the_committed_citation_is_that_of_the_committed_file() -> None:
+    text = citation(root, read_publication(root, load_study(root, "reference")), "2026")
+    cited = text.partition("preferred-citation: ")[2]
+    for said in (
+        '"title": "Small networks on small computers"', '"year": 2026',
+        '{"family-names": "Author", "given-names": "First", "affiliation": "An Institute", '
+        '"email": "first@example.org"}, {"name": "A Working Group"',
+    ):  # fmt: skip
+        assert said in cited
     committed = (HERE / "CITATION.cff").read_text("utf-8")
     year = re.search(r'"year": (\d+)', committed)
     publication = read_publication(HERE, load_study(HERE, "reference"))
     assert committed == citation(HERE, publication, year[1] if year else None)
-    version = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert f'version: "{version}"' in committed

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cnnpaper.paper.compose import Composer
+from cnnpaper.paper.compose import Document
 from cnnpaper.study.analysis import Findings
 from cnnpaper.study.load import StudyData
 from tests.paper import invent
@@ -62,10 +62,10 @@ def test_no_sentence_is_false(examples: int) -> None:
     def run(shape: invent.Shape) -> None:
         with tempfile.TemporaryDirectory() as folder:
             data, found = invent.study(Path(folder), shape)
-            document = Composer(data, found, "en", draw=False).document()
+            document = Document(data, found, "en", draw=False)
             shown = plain(document.files["paper.tex"]).replace("\N{NO-BREAK SPACE}", " ")
             check_runs(data, shown)
-            check_ranking(found, document.claims, shown)
+            check_ranking(found, document.claims.record, shown)
             check_subjects(shape, data, shown)
 
     run()
@@ -91,10 +91,10 @@ def check_runs(data: StudyData, shown: str) -> None:
     assert {text: text in shown for text in conditions} == conditions
 
 
-def check_ranking(found: Findings, claims: tuple[str, ...], shown: str) -> None:
+def check_ranking(found: Findings, claims: list[tuple[str, str, str]], shown: str) -> None:
     """Words that rank stand only with a significant contrast."""
     ranked = {row.model for row in found.contrasts if row.significant}
-    named = {kind for kind in claims if kind.startswith(("contrast_more", "contrast_less"))}
+    named = {kind for kind, _, _ in claims if kind.startswith(("contrast_more", "contrast_less"))}
     assert bool(RANKING.search(shown)) <= bool(ranked)
     if len(found.contrasts) <= 6:
         assert bool(named) == bool(ranked)
