@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from cnnpaper.paper.ledger import COUNT, PERCENT, POINTS, Cite, Form, Sentence, Value
@@ -101,7 +102,22 @@ class Claims:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
             return self.say(kind, done=self.values.done, declared=self.values.declared)
         return sentences(self.accuracies(arm, long=True), self.differences(), self.answer(),
-                         self.accuracies(self.study.equal_epochs, long=True))  # fmt: skip
+                         self.others())  # fmt: skip
+
+    def others(self) -> Sentence:
+        """The estimated differences of the arms that are not tested, in one sentence."""
+        found = []
+        for arm in self.values.arms:
+            said = [
+                self.words.say("other_of", name=self.name(row.model),
+                               difference=self.values.of(row)["difference"])
+                for row in self._distant(arm.key)
+            ]  # fmt: skip
+            suffix, parts = self._length(arm.key)
+            if entries := self.listing(said):
+                found.append(self.words.say(f"other{suffix}", **parts, entries=entries))
+        entries = sentences(*found, separator=self.words.text("sentence.others_and"))
+        return self.say("others", entries=entries)
 
     def means(self, arm: str | None) -> dict[str, dict[str, Any]]:
         """Networks of an arm that have a mean test accuracy, with it."""
@@ -123,16 +139,17 @@ class Claims:
         if not entries:
             low, *_, high = sorted((mean["mean"] for mean in means.values()), key=lambda v: v.exact)
             entries = self.words.say("range", low=low, high=high)
-        parts: dict[str, Phrase] = {}
-        suffix = ""
-        if long and arm in self.found.budget_s:
-            suffix, parts = "_in_time", {"minutes": self._minutes(arm)}
-        elif long and arm and (epochs := self.values.arm(arm).epochs):
-            suffix, parts = "_after", {"epochs": epochs}
-        elif arm:
-            suffix, parts = "_of_arm", {"arm": self.label(arm)}
+        suffix, parts = self._length(arm) if long else ("_of_arm", {"arm": self.label(arm)})
         one = "_one" if n.exact == 1 else ""
-        return self.say(f"accuracies{one}{suffix}", n=n, **parts, entries=entries)
+        return self.say(f"accuracies{one}{suffix if arm else ''}", n=n, **parts, entries=entries)
+
+    def _length(self, arm: str) -> tuple[str, dict[str, Phrase]]:
+        """How long the runs of an arm are: the end of a sentence's kind, and its part."""
+        if arm in self.found.budget_s:
+            return "_in_time", {"minutes": self._minutes(arm)}
+        if arm and (epochs := self.values.arm(arm).epochs):
+            return "_after", {"epochs": epochs}
+        return "_of_arm", {"arm": self.label(arm)}
 
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
@@ -140,20 +157,57 @@ class Claims:
         return sentences(self._arm_state(arm), said, self._clock(arm.key),
                          self._lost(arm), self._mixed(arm))  # fmt: skip
 
+    def _distant(self, arm: str | None) -> list[analysis.Distance]:
+        """How far networks are from the baseline where no test is made."""
+        return [r for r in self.found.distances if (r.arm, r.other) == (arm, self.baseline)]
+
     def _distances(self, arm: str) -> Sentence:
-        """Estimated differences from the baseline where no test is made."""
-        rows = [r for r in self.found.distances if (r.arm, r.other) == (arm, self.baseline)]
-        return self.say("distances", baseline=self.contrast_baseline(),
-                        entries=self._estimates(rows))  # fmt: skip
+        suffix, parts = self._length(arm)
+        return self.say(f"distances{suffix}", **parts, baseline=self.contrast_baseline(),
+                        entries=self._estimates(self._distant(arm)))  # fmt: skip
 
     def _clock(self, arm: str) -> Sentence:
-        """How long each network's runs of an arm of equal time took where they were made."""
-        times = {
-            self.values.entry_name(entry): self.values.mean(arm, entry, "train_s").get("mean")
-            for entry in self.values.entries(arm)
-        }
-        entries = self.phrases("minutes_for", times) if arm in self.found.budget_s else None
-        return self.say("clock", entries=entries)
+        """How long a step took in the runs of the first arm of equal time."""
+        if arm != self.timed_arm:
+            return Sentence()
+        ratios = {self.name(model): value for model, value in self._run_ratios.items()}
+        entries = self.phrases("ratio_of", ratios)
+        return sentences(self.say("clock", like=self.budget_like(), entries=entries),
+                         self.say("clock_uneven") if self.uneven() else Sentence())  # fmt: skip
+
+    @property
+    def timed_arm(self) -> str | None:
+        return next(iter(self.found.budget_s), None)
+
+    @cached_property
+    def _run_ratios(self) -> dict[str, Value]:
+        """Time of a step in the runs, relative to the network of the budget; by network."""
+        arm, like = self.timed_arm or "", self.study.budget.like if self.study.budget else ""
+        step_s, paths = {}, {}
+        for spec in self.values.specs(arm):
+            run = self.data.logs.get(spec.path)
+            if run and run.result and run.result.status == "finished" and run.result.train_s:
+                key = spec.model, spec.seed
+                step_s[key], paths[key] = run.result.train_s / spec.steps, spec.path
+        found = {}
+        for model in self.study.networks:
+            pairs = [((model, s), (like, s)) for m, s in step_s if m == model != like]
+            pairs = [(own, base) for own, base in pairs if base in step_s]
+            if pairs:
+                found[model] = self.number(
+                    f"{arm}.{model}.run_ratio",
+                    statistics.median(step_s[own] / step_s[base] for own, base in pairs), RATIO,
+                    "median over seeds of the ratio of train_s per step",
+                    [self.values.result(paths[key]) for pair in pairs for key in pair],
+                )  # fmt: skip
+        return found
+
+    def uneven(self) -> bool:
+        """Were networks, in the runs, slower or faster than the budgets take them to be?"""
+        timed = {row.model: ratio for row, ratio in self._others()}
+        pairs = [(_exact(value), timed[model])
+                 for model, value in self._run_ratios.items() if model in timed]  # fmt: skip
+        return any(max(pair) > ALIKE * min(pair) for pair in pairs)
 
     def accuracy_caption(self) -> Sentence:
         timed = "timed" if self.found.timing else "untimed"
@@ -191,10 +245,12 @@ class Claims:
     def few_seeds(self) -> Sentence:
         """How little the seeds say, where they are few."""
         counts = [arm.complete for arm in self.values.arms if arm.complete.exact]
-        least = min(counts, key=lambda count: int(count.exact or 0), default=None)
-        if least is None or int(least.exact or 0) >= ENOUGH_SEEDS:
+        least, *_, most = sorted([*counts, *counts], key=_exact) or (None, None)
+        if least is None or most is None or _exact(least) >= ENOUGH_SEEDS:
             return Sentence()
-        return self.say("few_seeds_one" if least.exact == 1 else "few_seeds", n=least)
+        kind = "few_seeds_range" if _exact(least) < _exact(most) else "few_seeds"
+        return self.say("few_seeds_one" if least.exact == most.exact == 1 else kind, n=least,
+                        most=most)  # fmt: skip
 
     # ------------------------------------------------------------------------- contrast
 
@@ -553,27 +609,27 @@ class Claims:
             entries.append(self.words.say(form, **parts))
         return self.listing(entries)
 
-    def favours(self) -> Sentence:
-        """Which networks stand better beside the baseline in equal time than after equal epochs."""
-        return self._compared("favours", self.study.equal_epochs, lambda here, there: here > there)
+    def equal_time(self) -> Sentence:
+        """Where networks stand beside the baseline after equal epochs, and in equal time."""
+        return self._moves(self.study.equal_epochs, self.tested_arm)
 
-    def reversed(self) -> Sentence:
-        """Which networks are on the other side of the baseline when there is more time."""
+    def longer(self) -> Sentence:
+        """The same of the contrast's arm and a longer one."""
         arms = self.found.gains[0].arms if self.found.gains else (None, None)
-        arm = arms[1] if arms[0] == self.tested_arm else None
-        return self._compared("reversed", arm, lambda here, there: here * there < 0)
+        return self._moves(*arms) if arms[0] == self.tested_arm else Sentence()
 
-    def _compared(
-        self, kind: str, arm: str | None, holds: Callable[[float, float], bool]
-    ) -> Sentence:
-        """Networks whose differences from the baseline, in the contrast and in an arm, stand so."""
-        there = {row.model: row.difference for row in self.found.distances if row.arm == arm}
-        rows = [row for row in self.found.contrasts if row.model in there]
-        if not rows or len(rows) > LISTED:
-            return Sentence()
-        names = self.names(row for row in rows if holds(row.difference, there[row.model]))
-        kind = kind if names else f"{kind}_none"
-        return self.say(kind, baseline=self.contrast_baseline(), names=names)
+    def _moves(self, first: str | None, second: str | None) -> Sentence:
+        """The difference of each network from the baseline in two arms."""
+        rows: dict[str | None, dict[str, Value]] = {
+            arm: self.named(self._distant(arm), "difference") for arm in (first, second)
+        }
+        rows[self.tested_arm] = self.named(self.found.contrasts, "difference")
+        said = [
+            self.words.say("move_for", name=name, first=value, second=rows[second][name])
+            for name, value in rows[first].items() if name in rows[second]
+        ]  # fmt: skip
+        return self.say("moves", first=self.label(first), second=self.label(second),
+                        baseline=self.contrast_baseline(), entries=self.listing(said))  # fmt: skip
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""
@@ -626,3 +682,7 @@ class Claims:
             return Sentence()
         return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),
                          self.say("history_readings", readings=readings))  # fmt: skip
+
+
+def _exact(value: Value) -> float:
+    return float(value.exact or 0)
