@@ -47,9 +47,8 @@ def time_session(
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
     with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(Worker(timed, root, spec, data_dir, device)) for spec in specs
-        ]
+        started = (Worker(timed, root, spec, data_dir, device) for spec in specs)
+        workers = [stack.enter_context(worker) for worker in started]
         for number, _ in enumerate(rounds(workers, ROUNDS), start=1):
             say(f"round {number} of {ROUNDS}")
         # all or none: a session lacks no network
@@ -60,16 +59,14 @@ def time_session(
 
 def summary(line: Timing) -> str:
     """One line for people."""
-    parts = ", ".join(
-        f"{name} {1000 * statistics.fmean(each):.0f}" for name, each in line.sections.items()
-    )
-    low, high = min(line.rounds), max(line.rounds)
+    parts = {name: 1000 * statistics.fmean(each) for name, each in line.sections.items()}
+    shared = "; the machine was shared" if line.contended else ""
     return (
         f"{line.model}: {1000 * line.step_s:.1f} ms a step of {line.batch_size} images "
-        f"(rounds {1000 * low:.1f} to {1000 * high:.1f}; {parts}), "
+        f"(rounds {1000 * min(line.rounds):.1f} to {1000 * max(line.rounds):.1f}; "
+        f"{', '.join(f'{name} {ms:.0f}' for name, ms in parts.items())}), "
         f"{line.batch_size / line.step_s:.0f} images/s, "
-        f"peak memory {line.peak_memory / 2**30:.2f} GiB"
-        + ("; the machine was shared" if line.contended else "")
+        f"peak memory {line.peak_memory / 2**30:.2f} GiB{shared}"
     )
 
 
@@ -208,26 +205,25 @@ class _Clock(Listener):
 def _timed(training: Training, steps: int, *, hooks: bool = False) -> dict[str, list[float]]:
     """Seconds of ``steps`` steps of the real loop, after one that does not count.
 
-    Args:
-        training: whose counters are turned back where an epoch has too few steps.
-        steps: how many.
-        hooks: divide each step into its sections, which costs a little time.
+    Counters are turned back where an epoch has too few steps. With ``hooks`` each step is divided
+    into its sections, which costs a little time.
     """
     if training.steps_of(0) < 2:
         raise UserError("an epoch of one step cannot be timed: use more images, or smaller batches")
     clock, net, optimizer = _Clock(training.device, steps), training.net, training.optimizer
-    with contextlib.ExitStack() as stack:
-        if hooks:
-            for hook in (
-                net.register_forward_pre_hook(lambda *_: clock.mark("data")),
-                net.register_forward_hook(lambda *_: clock.mark("forward")),
-                optimizer.register_step_pre_hook(lambda *_: clock.mark("backward")),
-                optimizer.register_step_post_hook(lambda *_: clock.mark("optimizer")),
-            ):
-                stack.callback(hook.remove)
-        with contextlib.suppress(_Enough):
-            while True:
-                if training.at.step in (0, training.steps_of(0)):
-                    training.at = Counters(step=1)
-                training.train_epoch(clock)
+    handles = []
+    if hooks:
+        handles = [
+            net.register_forward_pre_hook(lambda *_: clock.mark("data")),
+            net.register_forward_hook(lambda *_: clock.mark("forward")),
+            optimizer.register_step_pre_hook(lambda *_: clock.mark("backward")),
+            optimizer.register_step_post_hook(lambda *_: clock.mark("optimizer")),
+        ]
+    with contextlib.suppress(_Enough):
+        while True:
+            if training.at.step in (0, training.steps_of(0)):
+                training.at = Counters(step=1)
+            training.train_epoch(clock)
+    for handle in handles:
+        handle.remove()
     return clock.seconds
