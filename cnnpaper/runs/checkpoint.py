@@ -30,10 +30,7 @@ def save(folder: Path, state: dict[str, Any], *, epoch: int, step: int) -> None:
 
 
 def keep(folder: Path, count: int) -> None:
-    """Remove all but the newest ``count`` checkpoints, and what killed writers left.
-
-    The caller holds the run's lock.
-    """
+    """Remove all but the newest ``count`` checkpoints, and what killed writers left."""
     for path in [*_newest_first(folder)[count:], *folder.glob(".*.tmp")]:
         path.unlink()
 

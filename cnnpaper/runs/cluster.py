@@ -68,11 +68,7 @@ class Job(NamedTuple):
 
 
 def settings(root: Path) -> Cluster:
-    """What ``experiments/cluster.toml`` says; the defaults where there is none.
-
-    Raises:
-        UserError: a mistake in the file.
-    """
+    """What ``experiments/cluster.toml`` says; the defaults where there is none."""
     path = root / SETTINGS
     return config.validated(Cluster, config.read_toml(path), path) if path.exists() else Cluster()
 
@@ -87,13 +83,8 @@ def submit(
 ) -> str:
     """Submit the runs that are not in the queue already as one array; returns what is to be said.
 
-    Args:
-        root: of the repository, on a disk that all nodes see.
-        study, missing, data_dir, force: the runs, as for ``train``.
-        dry_run: submit nothing; return the command, the lines and the script.
-
-    Raises:
-        UserError: Slurm is not there, or refused.
+    With ``dry_run`` that is the command, the lines and the script, and nothing is submitted. The
+    repository lies on a disk that all nodes see.
     """
     alive = set() if dry_run else _alive(root, study)
     new = [spec for spec in missing if spec.path not in alive]
@@ -133,11 +124,7 @@ def _places(root: Path, study: str) -> dict[str, tuple[str, str]]:
 
 
 def queue(root: Path, study: str) -> dict[str, Job]:
-    """The newest job of each run of a study: waiting, running or recently ended.
-
-    Raises:
-        UserError: Slurm is not there, or does not answer.
-    """
+    """The newest job of each run of a study: waiting, running or recently ended."""
     call = ["squeue", "--noheader", "--array", "--states=all", f"--name={job_name(root, study)}"]
     rows = [line.split("|") for line in _slurm([*call, "--format=%F|%K|%T|%k"], root).splitlines()]
     jobs = {
@@ -192,6 +179,7 @@ def cancel(root: Path, study: str) -> str:
 
 
 def _slurm(call: list[str], root: Path) -> str:
+    """The output of one of Slurm's commands; a :class:`UserError` where that fails."""
     if shutil.which(call[0]) is None:
         raise UserError(
             f"Slurm's {call[0]} is not on this machine\n"

@@ -42,10 +42,7 @@ POLL_S = 0.1
 def devices_of(gpus: str) -> list[str]:
     """The devices that ``--gpus`` names: ``auto``, ``cpu``, ``0``, ``0,1``.
 
-    ``cpu:0,cpu:1`` lets two runs share the one CPU.
-
-    Raises:
-        UserError: not such a list, or a name twice.
+    ``cpu:0,cpu:1`` lets two runs share the one CPU. A :class:`UserError` refuses anything else.
     """
     names = [part.strip() for part in gpus.split(",")]
     for name in names:
@@ -58,11 +55,7 @@ def devices_of(gpus: str) -> list[str]:
 
 
 def torch_device(name: str) -> torch.device:
-    """The device behind a name of :func:`devices_of`.
-
-    Raises:
-        UserError: there is no such GPU.
-    """
+    """The device behind a name of :func:`devices_of`; a :class:`UserError` where there is none."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -82,16 +75,9 @@ def unfinished(root: Path, specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 def need_torch() -> None:
-    """Refuse before several processes do so each for itself.
-
-    Raises:
-        ModuleNotFoundError: torch is missing; the command line says what to do.
-    """
+    """Refuse before several processes do so each for itself; the command line has the remedy."""
     if importlib.util.find_spec("torch") is None:
         raise ModuleNotFoundError(name="torch")
-
-
-# ------------------------------------------------------------------------------------- one run
 
 
 def train_run(
@@ -159,9 +145,6 @@ def device_lock(name: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-# ----------------------------------------------------------------------------------- all of them
-
-
 def train_study(
     missing: Sequence[RunSpec],
     *,
@@ -173,14 +156,12 @@ def train_study(
     estimate: Estimate = lambda _: None,
     more: Callable[[], Sequence[RunSpec]] = tuple,
 ) -> None:
-    """Do the runs of a study that are missing, each on the first device that is free.
+    """Do the runs that are missing, in order, each on the first device that is free.
 
     Args:
-        missing: the runs, in order.
-        root, data_dir, force: as for :func:`train_run`.
-        devices: names of :func:`devices_of`.
+        missing, root, data_dir, devices, force: as for :func:`train_run`.
         until: time (as ``time.time``) after which no run may end, by its estimate.
-        estimate: of a run's seconds.
+        estimate: of a run.
         more: asked for more runs when all are done, as a tuning study decides by what is there.
 
     Raises:

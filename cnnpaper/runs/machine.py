@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 LINUX = sys.platform == "linux"
 
-# ------------------------------------------------------------------------------- the process
-
 
 def prepare_process() -> None:
     """Everything of the process that is set before torch computes.
@@ -61,9 +59,6 @@ def stopped_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-# -------------------------------------------------------------------------------------- cores
 
 
 def physical_cores() -> int:
@@ -106,9 +101,6 @@ def _numbers(*files: Path) -> list[int]:
     return found
 
 
-# ---------------------------------------------------------------------------------- what it is
-
-
 def describe_machine(device: torch.device) -> Machine:
     """The hardware that a run uses; no name of a host or a user."""
     import torch
@@ -136,16 +128,13 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-# --------------------------------------------------------------------------------- how long
-
-
 def _busy_s() -> float | None:
     """CPU seconds that all processes of the machine have used, from /proc/stat."""
     numbers = _numbers(Path("/proc/stat"))
     if len(numbers) < 8:
         return None
-    user, nice, system, _, _, irq, softirq, steal = numbers[:8]
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    idle, waiting = numbers[3:5]
+    return (sum(numbers[:8]) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
 def _clocks() -> tuple[float, float, float]:
@@ -166,12 +155,9 @@ SUSPENDED_CPU = 0.1
 class Stopwatch:
     """Adds up the spans between :meth:`start` and :meth:`stop`, in seconds."""
 
-    wall_s: float = 0.0
-    """Suspension left out."""
-    cpu_s: float = 0.0
-    """CPU seconds of this process, all threads."""
-    other_cpu_s: float | None = 0.0
-    """CPU seconds of all other processes; None where the system does not tell."""
+    wall_s: float = 0.0  # suspension left out
+    cpu_s: float = 0.0  # of this process, all threads
+    other_cpu_s: float | None = 0.0  # of all other processes; None where the system does not tell
     suspended_s: float = 0.0
 
     def start(self) -> None:

@@ -65,7 +65,7 @@ def record(
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
         recorder = Recorder(folder, spec, Training(spec, images, device), again)
-        with machine.stopped_by(recorder.asked_to_stop):
+        with machine.stopped_by(lambda number, _: recorder.asked.append(number)):
             if force or not recorder.resume(root, today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
@@ -91,10 +91,9 @@ class Recorder(Listener):
         """Of all finished epochs."""
         self._path = folder / log.LOG_NAME
         self._saved = time.monotonic()
-        self._signal = 0
+        self.asked: list[int] = []
+        """The signals that asked to stop."""
         self._progress = Progress(spec)
-
-    # ----------------------------------------------------------------------------- starting
 
     def start(self, root: Path, today: Fingerprint, images: DataSet) -> None:
         """Save an old log, write the header, execute the miniature and write it."""
@@ -178,21 +177,12 @@ class Recorder(Listener):
         say(f"{self.spec.run}: resuming at epoch {at.epoch + 1}, step {at.step}")
         return True
 
-    # ------------------------------------------------------------------------------- signals
-
-    def asked_to_stop(self, number: int, _frame: object) -> None:
-        """The handler of signals; :meth:`tick` stops, once a step is done."""
-        self._signal = number
-
     def tick(self) -> None:
         """Between two steps or two batches of an evaluation: save and stop if asked to."""
-        if not self._signal:
-            return
-        self._save(None)
-        message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
-        raise Interrupted(self._signal, message)
-
-    # -------------------------------------------------------------------------------- events
+        if self.asked:
+            self._save()
+            message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
+            raise Interrupted(self.asked[-1], message)
 
     def before_epoch(self, training: Training) -> None:
         self.watch.start()
@@ -201,13 +191,13 @@ class Recorder(Listener):
         self.watch.lap()
         due = time.monotonic() - self._saved > CHECKPOINT_EVERY_S
         line = miniature.step_line(training, loss)
-        if line is not None or due or self._signal:  # work that is not training
+        if line is not None or due or self.asked:  # work that is not training
             self.watch.stop()
             if line is not None:
                 log.append(self._path, line)
             self.tick()
             if due:
-                self._save(None)
+                self._save()
             self.watch.start()
         self._progress.step(training, self.watch)
 
@@ -239,7 +229,7 @@ class Recorder(Listener):
         """Every reading of the test images is a line of the log, also of a run given up later."""
         images = len(training.data.test.labels)
         log.append(self._path, log.Reading(at=provenance.now_utc(), images=images))
-        self._save(None)  # else a run that is killed now would forget the line when it resumes
+        self._save()  # else a run that is killed now would forget the line when it resumes
 
     def finish(self, outcome: Outcome | None) -> None:
         """Write predictions and weights, then the result line, and say what came out.
@@ -256,12 +246,11 @@ class Recorder(Listener):
                 values[f"{part}_acc"] = metrics.accuracy(*both)
             state = self.training.net.state_dict().items()
             weights = {name: value.detach().cpu().contiguous() for name, value in state}
-            digests = {
-                "predictions_sha256": self._write(
-                    log.PREDICTIONS_NAME, Predictions(**predicted).to_bytes()
-                ),
-                "weights_sha256": self._write(log.WEIGHTS_NAME, safetensors.torch.save(weights)),
+            files = {
+                log.PREDICTIONS_NAME: Predictions(**predicted).to_bytes(),
+                log.WEIGHTS_NAME: safetensors.torch.save(weights),
             }
+            digests = dict(zip(digests, map(self._write, files, files.values()), strict=True))
         result = Result(
             status="finished" if outcome is not None else "diverged",
             train_s=self.train_s,
@@ -283,7 +272,7 @@ class Recorder(Listener):
         write_atomic(self.folder / name, data)
         return hashlib.sha256(data).hexdigest()
 
-    def _save(self, line: Epoch | None) -> None:
+    def _save(self, line: Epoch | None = None) -> None:
         at = self.training.at
         state = {
             "training": self.training.state(),

@@ -39,20 +39,16 @@ WARMUP = 5
 def time_session(
     root: Path, specs: list[RunSpec], *, data_dir: Path, device: str, say: Callable[[str], None]
 ) -> None:
-    """Measure one session and append a line for each network to the study's file.
-
-    Raises:
-        UserError: some network could not be measured.
-    """
+    """Measure one session and append a line for each network to the study's file."""
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
     with contextlib.ExitStack() as stack:
-        started = (Worker(timed, root, spec, data_dir, device) for spec in specs)
+        started = (Worker(timed, root, spec, data_dir, device, session) for spec in specs)
         workers = [stack.enter_context(worker) for worker in started]
         for number, _ in enumerate(rounds(workers, ROUNDS), start=1):
             say(f"round {number} of {ROUNDS}")
         # all or none: a session lacks no network
-        for line in [finished(worker, session) for worker in workers]:
+        for line in [worker.ask("finish") for worker in workers]:
             append_line(path, line.model_dump_json())
             say(summary(line))
 
@@ -68,9 +64,6 @@ def summary(line: Timing) -> str:
         f"{line.batch_size / line.step_s:.0f} images/s, "
         f"peak memory {line.peak_memory / 2**30:.2f} GiB{shared}"
     )
-
-
-# ----------------------------------------------------------------------------- the processes
 
 
 Answers = Generator[Any, str, None]
@@ -114,13 +107,8 @@ def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]
         yield [found[place] for place in range(len(workers))]
 
 
-def finished(worker: Worker, session: int) -> Timing:
-    """The line of a process of :func:`timed` after its rounds."""
-    return Timing(session=session, **worker.ask("finish"))
-
-
-def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str) -> Answers:
-    """The real training loop of one network: rounds, then what else its line has."""
+def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str, session: int) -> Answers:
+    """The real training loop of one network: the seconds of each round, then its whole line."""
     started = time.monotonic()
     machine.prepare_process()
     device = torch_device(device_name)
@@ -144,31 +132,29 @@ def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str) -> Answer
     eval_s, start = time.monotonic() - start, time.monotonic()
     peak = machine.peak_memory(device)
     miniature.miniature(spec, data, device)
-    yield {
-        "study": spec.study,
-        "model": spec.model,
-        "started": at,
-        "commit": provenance.commit(root),
-        "fingerprint": fingerprint.short(fingerprint.of_spec(root, spec)),
-        "machine": machine.describe_machine(device),
-        "packages": provenance.packages(),
-        "batch_size": spec.recipe.batch_size,
-        "precision": spec.recipe.precision,
-        "memory_format": spec.recipe.memory_format,
-        "warmup": WARMUP,
-        "round_s": tuple(each),
-        "sections": {name: (statistics.fmean(seconds[name]),) for name in SECTIONS},
-        "startup_s": startup_s,
-        "eval_s": eval_s,
-        "miniature_s": time.monotonic() - start,
-        "cpu_s": watch.cpu_s,
-        "other_cpu_s": watch.other_cpu_s,
-        "peak_memory": peak,
-        "macs": describe(training.net).macs,
-    }
-
-
-# ------------------------------------------------------------------------------- the clock
+    yield Timing(
+        session=session,
+        study=spec.study,
+        model=spec.model,
+        started=at,
+        commit=provenance.commit(root),
+        fingerprint=fingerprint.short(fingerprint.of_spec(root, spec)),
+        machine=machine.describe_machine(device),
+        packages=provenance.packages(),
+        batch_size=spec.recipe.batch_size,
+        precision=spec.recipe.precision,
+        memory_format=spec.recipe.memory_format,
+        warmup=WARMUP,
+        round_s=tuple(each),
+        sections={name: (statistics.fmean(seconds[name]),) for name in SECTIONS},
+        startup_s=startup_s,
+        eval_s=eval_s,
+        miniature_s=time.monotonic() - start,
+        cpu_s=watch.cpu_s,
+        other_cpu_s=watch.other_cpu_s,
+        peak_memory=peak,
+        macs=describe(training.net).macs or 0,
+    )
 
 
 class _Enough(Exception):
