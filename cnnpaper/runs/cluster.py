@@ -43,11 +43,9 @@ class Cluster(config.Model):
     constraint: str | None = None
     memory: str | None = None
     gpus: int = Field(default=0, ge=0, le=16)
-    threads: int = Field(default=1, ge=1, le=1024)
-    """Cores of each job."""
+    threads: int = Field(default=1, ge=1, le=1024)  # cores of each job
     at_once: int = Field(default=8, ge=1, le=10_000)
-    setup: tuple[str, ...] = ()
-    """Lines of shell that each job runs first."""
+    setup: tuple[str, ...] = ()  # lines of shell that each job runs first
 
     def options(self) -> list[str]:
         """For ``sbatch``."""
@@ -156,10 +154,9 @@ def jobs_text(root: Path, study: str) -> str:
     lines = [f"Slurm: {waiting} waiting, {running} running"]
     for run, output in sorted(files.items()):
         job = jobs.get(run)
-        if (job and job.alive) or tuning.finished(root / "results" / "log" / run):
-            continue
-        state = f"{job.id} {job.state}" if job else "ended without a result"
-        lines.append(f"  {run}: {state}; {output}{_last_words(output)}")
+        if not (job and job.alive) and not tuning.finished(root / "results" / "log" / run):
+            state = f"{job.id} {job.state}" if job else "ended without a result"
+            lines.append(f"  {run}: {state}; {output}{_last_words(output)}")
     return "\n".join(lines)
 
 

@@ -159,7 +159,8 @@ def train_study(
     """Do the runs that are missing, in order, each on the first device that is free.
 
     Args:
-        missing, root, data_dir, devices, force: as for :func:`train_run`.
+        missing, root, data_dir, force: as for :func:`train_run`.
+        devices: names of :func:`devices_of`.
         until: time (as ``time.time``) after which no run may end, by its estimate.
         estimate: of a run.
         more: asked for more runs when all are done, as a tuning study decides by what is there.

@@ -71,12 +71,11 @@ class Progress:
 
     def epoch(self, line: Epoch) -> None:
         """An epoch is evaluated."""
-        shown = []
+        text = f"{self._spec.run}: epoch {line.epoch + 1}/{self._spec.epochs}"
         for name in ("train_loss", "train_acc", "val_loss", "val_acc"):
             value = line.exact(name)
-            shown.append(f"{name.replace('_', ' ')} {'–' if value is None else f'{value:.4f}'}")
-        where = f"{self._spec.run}: epoch {line.epoch + 1}/{self._spec.epochs}"
-        say(f"{where} {' '.join(shown)} {line.train_s:.0f} s")
+            text += f" {name.replace('_', ' ')} {'–' if value is None else f'{value:.4f}'}"
+        say(f"{text} {line.train_s:.0f} s")
 
     def result(self, result: Result) -> None:
         """The run is over."""

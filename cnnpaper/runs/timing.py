@@ -12,7 +12,7 @@ import multiprocessing
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,13 @@ def time_session(
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
     with contextlib.ExitStack() as stack:
-        started = (Worker(timed, root, spec, data_dir, device, session) for spec in specs)
+        given = root, data_dir, device, session, ROUNDS
+        started = (Worker(timed, spec, *given) for spec in specs)
         workers = [stack.enter_context(worker) for worker in started]
         for number, _ in enumerate(rounds(workers, ROUNDS), start=1):
             say(f"round {number} of {ROUNDS}")
         # all or none: a session lacks no network
-        for line in [worker.ask("finish") for worker in workers]:
+        for line in [worker.answer() for worker in workers]:
             append_line(path, line.model_dump_json())
             say(summary(line))
 
@@ -66,32 +67,33 @@ def summary(line: Timing) -> str:
     )
 
 
-Answers = Generator[Any, str, None]
-"""A job: ready at its first ``yield``, it is sent each question and yields the answer."""
-_job: Answers
+_job: Iterator[Any]
 """Of this process, where it is a worker's."""
 
 
 class Worker(ProcessPoolExecutor):
-    """One process that holds a job ready; its errors are raised where it is asked."""
+    """One process that holds a job ready: a generator, ready at its first ``yield``.
 
-    def __init__(self, job: Callable[..., Answers], *arguments: Any) -> None:
+    Its errors are raised where it is asked.
+    """
+
+    def __init__(self, job: Callable[..., Iterator[Any]], *arguments: Any) -> None:
         super().__init__(1, multiprocessing.get_context("spawn"))
         self.submit(_hold, job, arguments).result()
 
-    def ask(self, question: str) -> Any:
-        """The answer of the job."""
-        return self.submit(_ask, question).result()
+    def answer(self) -> Any:
+        """What the job yields next."""
+        return self.submit(_answer).result()
 
 
-def _hold(job: Callable[..., Answers], arguments: tuple[Any, ...]) -> None:
+def _hold(job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
     global _job
     _job = job(*arguments)
     next(_job)
 
 
-def _ask(question: str) -> Any:
-    return _job.send(question)
+def _answer() -> Any:
+    return next(_job)
 
 
 def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]:
@@ -103,11 +105,13 @@ def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]
         turn = number % len(workers)
         order = [*range(turn, len(workers)), *range(turn)]
         order = order if number // len(workers) % 2 == 0 else order[::-1]
-        found = {place: workers[place].ask("round") for place in order}
+        found = {place: workers[place].answer() for place in order}
         yield [found[place] for place in range(len(workers))]
 
 
-def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str, session: int) -> Answers:
+def timed(
+    spec: RunSpec, root: Path, data_dir: Path, device_name: str, session: int, count: int
+) -> Iterator[Any]:
     """The real training loop of one network: the seconds of each round, then its whole line."""
     started = time.monotonic()
     machine.prepare_process()
@@ -119,13 +123,13 @@ def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str, session: 
     startup_s, watch = time.monotonic() - started, machine.Stopwatch()
     at = provenance.now_utc()
     each: list[tuple[float, ...]] = []
-    asked = yield None
-    while asked == "round":
+    yield "ready"
+    for _ in range(count):
         _timed(training, WARMUP)
         watch.start()
         each.append(tuple(_timed(training, STEPS)["other"]))
         watch.stop()
-        asked = yield each[-1]
+        yield each[-1]
     seconds = _timed(training, STEPS, hooks=True)
     start = time.monotonic()
     training.finish_epoch(Listener())
