@@ -178,16 +178,18 @@ def trapped(_: bytes) -> bytes:
 
 
 def compressed(data: bytes) -> bytes:
-    """The same state, packed: torch writes none, but would read it, however large it is then."""
-    buffer = io.BytesIO()
+    """The same state and many zeros, packed: torch writes none, but would read it."""
+    state = torch.load(io.BytesIO(data.partition(b"\n")[2]), weights_only=True)
+    saved, packed = io.BytesIO(), io.BytesIO()
+    torch.save(state | {"zeros": torch.zeros(1_000_000)}, saved)
     with (
-        zipfile.ZipFile(io.BytesIO(data.partition(b"\n")[2])) as source,
-        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target,
+        zipfile.ZipFile(saved) as source,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target,
     ):
         for name in source.namelist():
             target.writestr(name, source.read(name))
-    assert torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)["training"]
-    return sealed(buffer.getvalue())
+    assert torch.load(io.BytesIO(packed.getvalue()), weights_only=True)["training"]
+    return sealed(packed.getvalue())
 
 
 def sealed(payload: bytes) -> bytes:
