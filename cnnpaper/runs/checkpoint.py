@@ -14,7 +14,6 @@ import torch
 from cnnpaper.files import write_atomic
 
 MAGIC = b"cnnpaper checkpoint 2 sha256 "
-KEPT = 2
 
 
 def save(folder: Path, state: dict[str, Any], *, epoch: int, step: int) -> None:
@@ -27,14 +26,11 @@ def save(folder: Path, state: dict[str, Any], *, epoch: int, step: int) -> None:
     payload = buffer.getvalue()
     head = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
     write_atomic(folder / f"checkpoint-{epoch:06d}-{step:07d}.pt", head + payload)
-    keep(folder, KEPT)
+    keep(folder, 2)
 
 
 def keep(folder: Path, count: int) -> None:
-    """Remove all but the newest ``count`` checkpoints, and what killed writers left.
-
-    The caller holds the run's lock.
-    """
+    """Remove all but the newest ``count`` checkpoints, and what killed writers left."""
     for path in [*_newest_first(folder)[count:], *folder.glob(".*.tmp")]:
         path.unlink()
 

@@ -11,9 +11,9 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -27,6 +27,10 @@ SETTINGS = Path("experiments") / "cluster.toml"
 SCRIPT = Path("experiments") / "job.sh"
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "PREEMPTED"}
 RUNNING = {"RUNNING", "COMPLETING", "CONFIGURING", "SIGNALING", "STAGE_OUT"}
+NO_CONSTRAINT = (
+    f"no constraint in {SETTINGS}: a job that is queued again and gets another type of processor "
+    "or GPU cannot resume its run, and fails with a message that says so"
+)
 SLURM_SAYS = re.compile("(srun|slurmstepd|sbatch|scontrol)[^ ]*: ")
 
 
@@ -39,11 +43,9 @@ class Cluster(config.Model):
     constraint: str | None = None
     memory: str | None = None
     gpus: int = Field(default=0, ge=0, le=16)
-    threads: int = Field(default=1, ge=1, le=1024)
-    """Cores of each job."""
+    threads: int = Field(default=1, ge=1, le=1024)  # cores of each job
     at_once: int = Field(default=8, ge=1, le=10_000)
-    setup: tuple[str, ...] = ()
-    """Lines of shell that each job runs first."""
+    setup: tuple[str, ...] = ()  # lines of shell that each job runs first
 
     def options(self) -> list[str]:
         """For ``sbatch``."""
@@ -52,13 +54,11 @@ class Cluster(config.Model):
         return [f"--{name}={value}" for name, value in asked.items() if value]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(NamedTuple):
     """A job of the queue, which knows recently ended ones too."""
 
     id: str
-    state: str
-    """``PENDING``, ``RUNNING``, ``COMPLETED``, ``FAILED``, ..."""
+    state: str  # `PENDING`, `RUNNING`, `COMPLETED`, `FAILED`, ...
 
     @property
     def alive(self) -> bool:
@@ -66,11 +66,7 @@ class Job:
 
 
 def settings(root: Path) -> Cluster:
-    """What ``experiments/cluster.toml`` says; the defaults where there is none.
-
-    Raises:
-        UserError: a mistake in the file.
-    """
+    """What ``experiments/cluster.toml`` says; the defaults where there is none."""
     path = root / SETTINGS
     return config.validated(Cluster, config.read_toml(path), path) if path.exists() else Cluster()
 
@@ -85,22 +81,15 @@ def submit(
 ) -> str:
     """Submit the runs that are not in the queue already as one array; returns what is to be said.
 
-    Args:
-        root: of the repository, on a disk that all nodes see.
-        study, missing: the runs.
-        data_dir, force: as for ``train``.
-        dry_run: submit nothing; return the command, the lines and the script.
-
-    Raises:
-        UserError: Slurm is not there, or refused.
+    With ``dry_run`` that is the command, the lines and the script, and nothing is submitted. The
+    repository lies on a disk that all nodes see.
     """
-    jobs = {} if dry_run else queue(root, study)
-    alive = {run for run, job in jobs.items() if job.alive}
+    alive = set() if dry_run else _alive(root, study)
     new = [spec for spec in missing if spec.path not in alive]
     if not new:
         return f"{study}: nothing to submit; {len(alive)} runs are in the queue"
     cluster = settings(root)
-    number = 1 + max((number for number, _ in _submitted(root, study)), default=0)
+    number = 1 + max((int(number) for number, _ in _places(root, study).values()), default=0)
     folder = (root / "build" / "cluster" / study / str(number)).resolve()
     calls = ((spec.path, command(spec, data_dir, "auto", force)) for spec in new)
     lines = "".join(f"{shlex.join(call)} # {run}\n" for run, call in calls)
@@ -119,47 +108,40 @@ def submit(
     job = _slurm(call, root).strip().partition(";")[0]
     more = advice("status", STUDY=study)
     said = f"job {job}: {len(new)} runs submitted; what becomes of them: {more}"
-    if cluster.constraint:
-        return said
-    return (
-        f"{said}\nno constraint in {SETTINGS}: a job that is queued again and gets another type of "
-        "processor or GPU cannot resume its run, and fails with a message that says so"
-    )
+    return said if cluster.constraint else f"{said}\n{NO_CONSTRAINT}"
 
 
-def _submitted(root: Path, study: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and runs of each array that was submitted, in order."""
-    base = root / "build" / "cluster" / study
-    for number in sorted(int(path.parent.name) for path in base.glob("*/commands")):
-        lines = (base / str(number) / "commands").read_text("utf-8").splitlines()
-        yield number, [line.rpartition(" # ")[2] for line in lines]
+def _places(root: Path, study: str) -> dict[str, tuple[str, str]]:
+    """Run → number of the array with which it was submitted last, and its task there."""
+    files = (root / "build" / "cluster" / study).glob("*/commands")
+    return {
+        line.rpartition(" # ")[2]: (path.parent.name, str(task))
+        for path in sorted(files, key=lambda path: int(path.parent.name))
+        for task, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+    }
 
 
 def queue(root: Path, study: str) -> dict[str, Job]:
-    """The newest job of each run of a study: waiting, running or recently ended.
-
-    Raises:
-        UserError: Slurm is not there, or does not answer.
-    """
+    """The newest job of each run of a study: waiting, running or recently ended."""
     call = ["squeue", "--noheader", "--array", "--states=all", f"--name={job_name(root, study)}"]
     rows = [line.split("|") for line in _slurm([*call, "--format=%F|%K|%T|%k"], root).splitlines()]
-    runs = {str(number): names for number, names in _submitted(root, study)}
-    found: dict[str, Job] = {}
-    for job, task, state, number in sorted(rows, key=lambda row: int(row[0])):
-        names = runs.get(number.strip(), [])
-        if task.isdigit() and 0 < int(task) <= len(names):
-            found[names[int(task) - 1]] = Job(id=f"{job}_{task}", state=state)
-    return found
+    jobs = {
+        (number.strip(), task): Job(id=f"{job}_{task}", state=state)
+        for job, task, state, number in sorted(rows, key=lambda row: int(row[0]))
+    }
+    return {run: jobs[place] for run, place in _places(root, study).items() if place in jobs}
+
+
+def _alive(root: Path, study: str) -> set[str]:
+    """Runs whose jobs wait or run."""
+    return {run for run, job in queue(root, study).items() if job.alive}
 
 
 def outputs(root: Path, study: str) -> dict[str, Path]:
     """Each run's newest output file."""
     base = root / "build" / "cluster" / study
-    return {
-        run: base / str(number) / f"{task}.out"
-        for number, runs in _submitted(root, study)
-        for task, run in enumerate(runs, start=1)
-    }
+    places = _places(root, study).items()
+    return {run: base / number / f"{task}.out" for run, (number, task) in places}
 
 
 def jobs_text(root: Path, study: str) -> str:
@@ -172,10 +154,9 @@ def jobs_text(root: Path, study: str) -> str:
     lines = [f"Slurm: {waiting} waiting, {running} running"]
     for run, output in sorted(files.items()):
         job = jobs.get(run)
-        if (job and job.alive) or tuning.finished(root / "results" / "log" / run):
-            continue
-        state = f"{job.id} {job.state}" if job else "ended without a result"
-        lines.append(f"  {run}: {state}; {output}{_last_words(output)}")
+        if not (job and job.alive) and not tuning.finished(root / "results" / "log" / run):
+            state = f"{job.id} {job.state}" if job else "ended without a result"
+            lines.append(f"  {run}: {state}; {output}{_last_words(output)}")
     return "\n".join(lines)
 
 
@@ -188,13 +169,14 @@ def _last_words(output: Path) -> str:
 
 def cancel(root: Path, study: str) -> str:
     """Cancel all jobs of a study; running ones save their state."""
-    alive = sum(job.alive for job in queue(root, study).values())
+    alive = _alive(root, study)
     if alive:
         _slurm(["scancel", f"--name={job_name(root, study)}"], root)
-    return f"{study}: {alive} jobs cancelled; running ones save their state first"
+    return f"{study}: {len(alive)} jobs cancelled; running ones save their state first"
 
 
 def _slurm(call: list[str], root: Path) -> str:
+    """The output of one of Slurm's commands; a :class:`UserError` where that fails."""
     if shutil.which(call[0]) is None:
         raise UserError(
             f"Slurm's {call[0]} is not on this machine\n"

@@ -16,10 +16,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,34 +34,28 @@ if TYPE_CHECKING:
 
 Estimate = Callable[[RunSpec], float | None]
 """Seconds that a run takes; None where that is not known."""
+Running = dict[str, tuple[RunSpec, subprocess.Popen[bytes]]]
+"""Device → the run that it does, and its process."""
+POLL_S = 0.1
 
 
 def devices_of(gpus: str) -> list[str]:
     """The devices that ``--gpus`` names: ``auto``, ``cpu``, ``0``, ``0,1``.
 
-    ``cpu:0,cpu:1`` lets two runs share the one CPU.
-
-    Raises:
-        UserError: not such a list, or a name twice.
+    ``cpu:0,cpu:1`` lets two runs share the one CPU. A :class:`UserError` refuses anything else.
     """
     names = [part.strip() for part in gpus.split(",")]
     for name in names:
         if not re.fullmatch("auto|(cpu|[0-9]+)(:[0-9]+)?", name):
-            raise UserError(
-                f"--gpus {gpus}: {name!r} is no device; "
-                "give auto, cpu, the number of a GPU, or several numbers as 0,1"
-            )
+            remedy = "give auto, cpu, the number of a GPU, or several numbers as 0,1"
+            raise UserError(f"--gpus {gpus}: {name!r} is no device; {remedy}")
     if len(set(names)) < len(names) or ("auto" in names and len(names) > 1):
         raise UserError(f"--gpus {gpus}: each device is named once, and auto stands alone")
     return names
 
 
 def torch_device(name: str) -> torch.device:
-    """The device behind a name of :func:`devices_of`.
-
-    Raises:
-        UserError: there is no such GPU.
-    """
+    """The device behind a name of :func:`devices_of`; a :class:`UserError` where there is none."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -71,9 +64,8 @@ def torch_device(name: str) -> torch.device:
     if name.startswith("cpu"):
         return torch.device("cpu")
     if int(name) >= count:
-        raise UserError(
-            f"--gpus {name}: there is no GPU {name} ({count} found); use --gpus cpu or auto"
-        )
+        found = f"there is no GPU {name} ({count} found)"
+        raise UserError(f"--gpus {name}: {found}; use --gpus cpu or auto")
     return torch.device(f"cuda:{int(name)}")
 
 
@@ -83,16 +75,9 @@ def unfinished(root: Path, specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 def need_torch() -> None:
-    """Refuse before several processes do so each for itself.
-
-    Raises:
-        ModuleNotFoundError: torch is missing; the command line says what to do.
-    """
+    """Refuse before several processes do so each for itself; the command line has the remedy."""
     if importlib.util.find_spec("torch") is None:
         raise ModuleNotFoundError(name="torch")
-
-
-# ------------------------------------------------------------------------------------- one run
 
 
 def train_run(
@@ -101,9 +86,7 @@ def train_run(
     """Do one run: start it, resume it, or say that it is finished.
 
     Args:
-        spec: what to train.
-        root: of the repository.
-        data_dir: where the images are.
+        spec, root, data_dir: what to train, in which repository, with which images.
         device: a name of :func:`devices_of`.
         force: start over; the old log is kept as ``run.jsonl.N``.
 
@@ -152,17 +135,14 @@ def device_lock(name: str, device: torch.device) -> Iterator[None]:
         return
     slot = f"gpu{device.index}" if device.type == "cuda" else name.replace("auto", "cpu")
     folder = Path(tempfile.gettempdir()) / f"cnnpaper-{os.getuid()}-{socket.gethostname()}"
-    path, what = folder / f"{slot.replace(':', '-')}.lock", f"device {slot}"
+    lock = partial(files.lock, folder / f"{slot.replace(':', '-')}.lock", what=f"device {slot}")
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(files.lock(path, what=what))
+            stack.enter_context(lock())
         except InUse as busy:
             _say(f"{str(busy).splitlines()[0]}; waiting for it")
-            stack.enter_context(files.lock(path, what=what, wait=True))
+            stack.enter_context(lock(wait=True))
         yield
-
-
-# ----------------------------------------------------------------------------------- all of them
 
 
 def train_study(
@@ -176,14 +156,13 @@ def train_study(
     estimate: Estimate = lambda _: None,
     more: Callable[[], Sequence[RunSpec]] = tuple,
 ) -> None:
-    """Do the runs of a study that are missing, each on the first device that is free.
+    """Do the runs that are missing, in order, each on the first device that is free.
 
     Args:
-        missing: the runs, in order.
-        root, data_dir, force: as for :func:`train_run`.
+        missing, root, data_dir, force: as for :func:`train_run`.
         devices: names of :func:`devices_of`.
         until: time (as ``time.time``) after which no run may end, by its estimate.
-        estimate: of a run's seconds.
+        estimate: of a run.
         more: asked for more runs when all are done, as a tuning study decides by what is there.
 
     Raises:
@@ -191,11 +170,14 @@ def train_study(
         Interrupted: a signal asked to stop; every run under way saved its state.
     """
     need_torch()
-    waiting = list(missing)
-    known: set[str] = set()
+    waiting, known = list(missing), {spec.path for spec in missing}
+    running: Running = {}
     failed: list[str] = []
+    asked: list[int] = []
+    """The signals that asked to stop."""
+    told = 0
 
-    def one(spec: RunSpec, device: str) -> None:
+    def start(spec: RunSpec, device: str) -> None:
         needs = estimate(spec)
         if until is not None and time.time() + (needs or 0) > until:
             _say(f"{spec.path}: not started, since it would end too late")
@@ -203,34 +185,43 @@ def train_study(
         number, total = len(known) - len(waiting), len(known)
         cost = f", about {needs / 60:.0f} minutes" if needs else ""
         _say(f"run {number} of {total}: {spec.path}{cost}")
-        after = work_after(spec, list(waiting), estimate) / len(devices)
-        place = f"{number} {total} {after:.3f}"
-        status = group.run(command(spec, data_dir, device, force), root, **{PLACE: place})
-        if status and not group.stopped:
-            failed.append(f"{spec.path}: {why_ended(status)}")
+        after = work_after(spec, waiting, estimate) / len(devices)
+        place = {PLACE: f"{number} {total} {after:.3f}"}
+        call = command(spec, data_dir, device, force)
+        running[device] = spec, subprocess.Popen(call, cwd=root, env=os.environ | place)
 
-    def serve(device: str) -> None:
-        """Do one run after the other, until the last one is taken."""
-        while not group.stopped:
-            try:
-                spec = waiting.pop(0)
-            except IndexError:
-                return
-            try:
-                one(spec, device)
-            except (UserError, OSError) as error:  # the other runs are done all the same
-                failed.append(f"{spec.path}: {error}")
-
-    group = ProcessGroup()
-    with machine.stopped_by(group.stop), ThreadPoolExecutor(len(devices)) as pool:
-        while waiting and not group.stopped and not failed:
-            known |= {spec.path for spec in waiting}
-            list(pool.map(serve, devices))
-            waiting += [spec for spec in more() if spec.path not in known]
-    if group.stopped:
-        raise Interrupted(group.stopped, "stopped; the same command resumes")
+    with machine.stopped_by(lambda number, _: asked.append(number)):
+        while running or (waiting and not asked):
+            for device in devices:
+                while waiting and not asked and device not in running:
+                    spec = waiting.pop(0)
+                    try:
+                        start(spec, device)
+                    except (UserError, OSError) as error:  # the other runs are done all the same
+                        failed.append(f"{spec.path}: {error}")
+            stop, told = told < len(asked), len(asked)
+            for spec, status in _ended(running, stop):
+                if status and not asked:
+                    failed.append(f"{spec.path}: {why_ended(status)}")
+            if not (running or waiting or asked or failed):
+                waiting = [spec for spec in more() if spec.path not in known]
+                known |= {spec.path for spec in waiting}
+    if asked:
+        raise Interrupted(asked[-1], "stopped; the same command resumes")
     if failed:
         raise UserError("\n".join([f"{len(failed)} runs not finished:", *failed[:4]]))
+
+
+def _ended(running: Running, stop: bool) -> Iterator[tuple[RunSpec, int]]:
+    """Wait a moment; the runs that have ended leave ``running``, with their exit status."""
+    for _, child in running.values() if stop else ():
+        # Ctrl-C reaches the whole foreground group; a second signal does no harm
+        child.send_signal(signal.SIGTERM)
+    time.sleep(POLL_S)
+    for device, (spec, child) in list(running.items()):
+        if (status := child.poll()) is not None:
+            del running[device]
+            yield spec, status
 
 
 def work_after(spec: RunSpec, later: Sequence[RunSpec], estimate: Estimate) -> float:
@@ -267,32 +258,3 @@ def command(spec: RunSpec, data_dir: Path, device: str, force: bool) -> list[str
         *(("--variant", spec.variant) if spec.variant else ()),
         *(("--force",) if force else ()),
     ]
-
-
-class ProcessGroup:
-    """Processes that are told to stop when :meth:`stop`, a handler of signals, is called."""
-
-    def __init__(self) -> None:
-        self.stopped = 0
-        """The signal that asked to stop, or 0."""
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._lock = threading.RLock()  # the handler may come while the main thread holds it
-
-    def stop(self, number: int, _frame: object) -> None:
-        self.stopped = number
-        with self._lock:
-            for child in self._running:
-                # Ctrl-C reaches the whole foreground group; a second signal does no harm
-                child.send_signal(signal.SIGTERM)
-
-    def run(self, call: list[str], cwd: Path, **variables: str) -> int:
-        """Start a process, wait for it, and return its exit status."""
-        with self._lock:
-            if self.stopped:
-                return 0
-            child = subprocess.Popen(call, cwd=cwd, env=os.environ | variables)
-            self._running.add(child)
-        status = child.wait()
-        with self._lock:
-            self._running.discard(child)
-        return status

@@ -24,16 +24,13 @@ if TYPE_CHECKING:
 
 LINUX = sys.platform == "linux"
 
-# ------------------------------------------------------------------------------- the process
-
 
 def prepare_process() -> None:
     """Everything of the process that is set before torch computes.
 
-    The C library keeps what tensors give back, instead of returning it to the system: a step frees
-    and asks for the same hundreds of megabytes; glibc maps each large block again, and the system
-    clears every page of it. Kept, AlexNet's step takes 0.87 of the time and GoogLeNet's 0.88 (one
-    thread, Linux 6, glibc 2.36); the bits are the same.
+    The C library keeps what tensors give back: returned to the system, the hundreds of megabytes of
+    a step are mapped and cleared again in the next one. Kept, AlexNet's step takes 0.87 of the time
+    and GoogLeNet's 0.88 (one thread, Linux 6, glibc 2.36); the bits are the same.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if LINUX else None
@@ -64,9 +61,6 @@ def stopped_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
             signal.signal(number, old)
 
 
-# -------------------------------------------------------------------------------------- cores
-
-
 def physical_cores() -> int:
     """Physical cores that this process may use: affinity and cgroup quota respected."""
     siblings = set()
@@ -88,10 +82,10 @@ def cgroup_cores(
     found: list[float] = []
     for line in proc.read_text().splitlines() if proc.is_file() else ():
         _, controllers, path = line.split(":", 2)
-        parts = [part for part in path.split("/") if part not in ("", "..")]
+        parts = (part for part in path.split("/") if part not in ("", ".."))
         for controller in QUOTA.keys() & set(controllers.split(",")):
-            for depth in range(len(parts) + 1):
-                folder = mount.joinpath(controller, *parts[:depth])
+            group = mount.joinpath(controller, *parts)
+            for folder in (group, *group.parents):
                 quota = _numbers(*(folder / name for name in QUOTA[controller]))
                 if len(quota) == 2 and quota[0] > 0:
                     found.append(quota[0] / quota[1])
@@ -105,9 +99,6 @@ def _numbers(*files: Path) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, re.findall(r"(?<!\S)-?\d+(?!\S)", path.read_text()))
     return found
-
-
-# ---------------------------------------------------------------------------------- what it is
 
 
 def describe_machine(device: torch.device) -> Machine:
@@ -137,16 +128,21 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-# --------------------------------------------------------------------------------- how long
-
-
 def _busy_s() -> float | None:
     """CPU seconds that all processes of the machine have used, from /proc/stat."""
     numbers = _numbers(Path("/proc/stat"))
     if len(numbers) < 8:
         return None
-    user, nice, system, _, _, irq, softirq, steal = numbers[:8]
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    idle, waiting = numbers[3:5]
+    return (sum(numbers[:8]) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+
+
+def _clocks() -> tuple[float, float, float]:
+    """Seconds of the wall, of this process's CPU, and of the machine's sleep."""
+    wall = time.monotonic()
+    # CLOCK_MONOTONIC stands still while the machine sleeps, CLOCK_BOOTTIME does not
+    asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - wall if LINUX else 0.0
+    return wall, time.process_time(), asleep
 
 
 SUSPENDED_S = 2.0
@@ -159,45 +155,33 @@ SUSPENDED_CPU = 0.1
 class Stopwatch:
     """Adds up the spans between :meth:`start` and :meth:`stop`, in seconds."""
 
-    wall_s: float = 0.0
-    """Suspension left out."""
-    cpu_s: float = 0.0
-    """CPU seconds of this process, all threads."""
-    other_cpu_s: float | None = 0.0
-    """CPU seconds of all other processes; None where the system does not tell."""
+    wall_s: float = 0.0  # suspension left out
+    cpu_s: float = 0.0  # of this process, all threads
+    other_cpu_s: float | None = 0.0  # of all other processes; None where the system does not tell
     suspended_s: float = 0.0
 
     def start(self) -> None:
         """A span starts."""
-        self._busy = _busy_s()
-        self._lap()
-        self._cpu = self._last_cpu
-
-    def _lap(self) -> None:
-        # CLOCK_MONOTONIC stands still while the machine sleeps, CLOCK_BOOTTIME does not
-        self._last, self._last_cpu = time.monotonic(), time.process_time()
-        self._asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - self._last if LINUX else 0.0
+        self._busy, self._cpu, self._last = _busy_s(), self.cpu_s, _clocks()
 
     def lap(self) -> None:
         """A step of the span ends; called often, so that a suspension shows."""
-        last, cpu, before = self._last, self._last_cpu, self._asleep
-        self._lap()
-        wall, used = self._last - last, self._last_cpu - cpu
-        asleep = self._asleep - before
+        before, self._last = self._last, _clocks()
+        wall, used, asleep = (now - then for now, then in zip(self._last, before, strict=True))
         stopped = wall - used if wall > SUSPENDED_S and used < SUSPENDED_CPU * wall else 0.0
         self.wall_s += wall - stopped
+        self.cpu_s += used
         self.suspended_s += stopped + (asleep if asleep > 0.1 else 0.0)
 
     def stop(self) -> None:
         """The span ends."""
         self.lap()
-        self.cpu_s += (cpu := self._last_cpu - self._cpu)
         busy = _busy_s()
         if busy is None or self._busy is None or self.other_cpu_s is None:
             self.other_cpu_s = None
         else:
             # clock ticks are coarse, so a single span may come out a little below zero
-            self.other_cpu_s += (busy - self._busy) - cpu
+            self.other_cpu_s += busy - self._busy - (self.cpu_s - self._cpu)
 
     @property
     def contended(self) -> bool:

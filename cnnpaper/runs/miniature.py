@@ -36,52 +36,52 @@ class _Stop(Exception):
 
 
 class _Notes(Listener):
-    """Keeps each epoch's metrics; stops once, after the first step of the middle epoch."""
+    """Keeps each epoch's metrics; stops after the first step of epoch ``middle``."""
 
-    def __init__(self, stop_at: tuple[int, int]) -> None:
+    def __init__(self, middle: int) -> None:
         self.epochs: list[dict[str, Any]] = []
-        self._stop_at: tuple[int, int] | None = stop_at
+        self._middle = middle
 
     def after_step(self, training: Training, loss: Tensor) -> None:
-        if (training.at.epoch, training.at.step) == self._stop_at:
-            self._stop_at = None
+        if (training.at.epoch, training.at.step) == (self._middle, 1):
             raise _Stop
 
     def after_epoch(self, training: Training, epoch: EpochMetrics) -> None:
         values = asdict(epoch)
-        numbers = {name: values.pop(name) for name in ("train_loss", "val_loss")}
-        self.epochs.append(values | finite(**numbers))
+        losses = {name: values.pop(name) for name in ("train_loss", "val_loss")}
+        self.epochs.append(values | finite(**losses))
 
 
 def small(spec: RunSpec) -> RunSpec:
     """The miniature of ``spec``: as many epochs, each with two steps on few images."""
     batch = min(BATCH, spec.recipe.batch_size)
-    counts = {"train_images": STEPS * batch, "validation_images": 2 * batch}
-    data = spec.data.model_copy(
-        update=counts | {"test_images": min(2 * batch, spec.data.test_images)}
-    )
+    counts = {
+        "train_images": STEPS * batch,
+        "validation_images": 2 * batch,
+        "test_images": min(2 * batch, spec.data.test_images),
+    }
     recipe = spec.recipe.model_copy(update={"batch_size": batch})
+    data = spec.data.model_copy(update=counts)
     return spec.model_copy(update={"steps": STEPS * spec.epochs, "recipe": recipe, "data": data})
 
 
 def miniature(spec: RunSpec, data: DataSet, device: torch.device) -> Miniature:
     """Execute the miniature of ``spec`` and record what came out; ``data``: all its images."""
-    mini = small(spec)
-    few = replace(
-        data,
-        train=_first(data.train, mini.data.train_images),
-        validation=_first(data.validation, mini.data.validation_images),
-        test=_first(data.test, mini.data.test_images),
-    )
-    notes = _Notes(stop_at=(spec.epochs // 2, 1))
-    training = Training(mini, few, device)
-    try:
-        outcome = fit(training, notes)
-    except _Stop:
-        state = training.state()
-        training = Training(mini, few, device)
-        training.restore(state)
-        outcome = fit(training, notes)
+    mini, total = small(spec), hashlib.sha256()
+    few: dict[str, Any] = {}
+    for part in ("train", "validation", "test"):
+        images, count = getattr(data, part), getattr(mini.data, f"{part}_images")
+        few[part] = Images(pixels=images.pixels[:count], labels=images.labels[:count])
+        total.update(images.labels.tobytes())
+        total.update(images.pixels.data)
+    notes = _Notes(middle=spec.epochs // 2)
+    training = Training(mini, replace(data, **few), device)
+    with suppress(_Stop):
+        fit(training, notes)
+    state = training.state()
+    training = Training(mini, replace(data, **few), device)
+    training.restore(state)
+    outcome = fit(training, notes)
     found: dict[str, Any] = {"epochs": notes.epochs, "diverged": training.at.diverged}
     if outcome is not None:
         predicted = Predictions(**vars(outcome)).to_bytes()
@@ -92,24 +92,12 @@ def miniature(spec: RunSpec, data: DataSet, device: torch.device) -> Miniature:
     return Miniature(
         metrics=found,
         state_digest=training.digest(),
-        images_sha256=_images_digest(data),
-        schedule_sha256=schedule_digest(spec),
+        images_sha256=total.hexdigest(),
+        schedule_sha256=_schedule_digest(spec),
     )
 
 
-def _first(images: Images, count: int) -> Images:
-    return Images(pixels=images.pixels[:count], labels=images.labels[:count])
-
-
-def _images_digest(data: DataSet) -> str:
-    total = hashlib.sha256()
-    for images in (data.train, data.validation, data.test):
-        total.update(images.labels.tobytes())
-        total.update(images.pixels.data)
-    return total.hexdigest()
-
-
-def schedule_digest(spec: RunSpec) -> str:
+def _schedule_digest(spec: RunSpec) -> str:
     """SHA-256 over what the whole run is going to do, known without doing it.
 
     Learning rate of every step; order, crops and mirrored images of every epoch. So a change that

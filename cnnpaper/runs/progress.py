@@ -45,44 +45,37 @@ class Progress:
     def step(self, training: Training, watch: Stopwatch) -> None:
         """A step is done."""
         at, spec, now = training.at, self._spec, time.monotonic()
-        if self._done == 0:  # set-up and miniature are no measure of what is left
-            self._began = now
         self._done += 1
+        if self._done == 1:  # set-up and miniature are no measure of what is left
+            self._began = now
         terminal = sys.stderr.isatty()
-        if now - self._said <= EVERY_S[terminal]:
+        if self._done == 1 or now - self._said <= EVERY_S[terminal]:
             return
         self._said = now
-        done, seen = at.epoch * spec.steps_per_epoch + at.step, max(at.seen, 1)
+        each_s = (now - self._began) / (self._done - 1)
+        steps = spec.steps - at.epoch * spec.steps_per_epoch - at.step
         text = (
             f"{self._name}: epoch {at.epoch + 1}/{spec.epochs}, "
             f"step {at.step}/{training.steps_of(at.epoch)}, "
-            f"loss {at.loss_sum / seen:.3f}, acc {at.correct / seen:.3f}, "
-            f"{at.seen / max(watch.wall_s, 1e-9):.0f} images/s, {self._left(spec.steps - done)}"
+            f"loss {at.loss_sum / max(at.seen, 1):.3f}, acc {at.correct / max(at.seen, 1):.3f}, "
+            f"{at.seen / max(watch.wall_s, 1e-9):.0f} images/s, "
+            f"{tqdm.format_interval(steps * each_s)} left"
         )
+        if self._after:  # the machine's measured speed holds for what comes later, too
+            study_s = (steps + self._after * spec.steps) * each_s
+            text += f", study {tqdm.format_interval(study_s)}"
         if terminal:
             say(text[: shutil.get_terminal_size().columns - 1], end="")
         else:
             say(text)
 
-    def _left(self, steps: int) -> str:
-        if self._done < 2:
-            return "time left not known yet"
-        each = (time.monotonic() - self._began) / (self._done - 1)
-        run = f"{tqdm.format_interval(steps * each)} left"
-        if not self._after:
-            return run
-        # the machine's measured speed holds for what comes later, too
-        study_s = (steps + self._after * self._spec.steps) * each
-        return f"{run}, study {tqdm.format_interval(study_s)}"
-
     def epoch(self, line: Epoch) -> None:
         """An epoch is evaluated."""
-        shown = []
+        text = f"{self._spec.run}: epoch {line.epoch + 1}/{self._spec.epochs}"
         for name in ("train_loss", "train_acc", "val_loss", "val_acc"):
             value = line.exact(name)
-            shown.append(f"{name.replace('_', ' ')} {'–' if value is None else f'{value:.4f}'}")
-        where = f"{self._spec.run}: epoch {line.epoch + 1}/{self._spec.epochs}"
-        say(f"{where} {' '.join(shown)} {line.train_s:.0f} s")
+            text += f" {name.replace('_', ' ')} {'–' if value is None else f'{value:.4f}'}"
+        say(f"{text} {line.train_s:.0f} s")
 
     def result(self, result: Result) -> None:
         """The run is over."""

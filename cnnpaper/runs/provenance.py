@@ -27,9 +27,7 @@ def packages() -> dict[str, str]:
 def elsewhere(header: Header, here: Mapping[str, Any]) -> str:
     """What decides bits and is not as it was when the run was started; empty where all is.
 
-    Args:
-        header: of the run.
-        here: machine and packages of now, as its own two fields.
+    ``here`` are the fields of the machine and the packages of now.
     """
     then = header.machine.model_dump() | header.packages
     names = ("processor", "isa", "threads", "gpu", "torch", "torchvision", "numpy")

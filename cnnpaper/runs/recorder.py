@@ -35,6 +35,11 @@ from cnnpaper.runs.progress import Progress, say
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints; so much is lost at most when a run is killed."""
 
+NO_BFLOAT16 = (
+    "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take about 1.4 to 2 "
+    "times as long as in float32; the study's precision is kept"
+)
+
 
 def record(
     spec: RunSpec,
@@ -50,8 +55,8 @@ def record(
 
     Args:
         spec, root, data_dir, device, force: as for :func:`cnnpaper.runs.launch.train_run`.
-        folder: where to write; without it that of the run below ``results/log``.
-        again: the command that resumes it; without it the one that trains the run.
+        folder: where to write; by default that of the run below ``results/log``.
+        again: the command that resumes it; by default the one that trains the run.
     """
     folder = folder or spec.folder(root)
     again = again or log.again(spec)
@@ -60,7 +65,7 @@ def record(
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
         recorder = Recorder(folder, spec, Training(spec, images, device), again)
-        with machine.stopped_by(recorder.asked_to_stop):
+        with machine.stopped_by(lambda number, _: recorder.asked.append(number)):
             if force or not recorder.resume(root, today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
@@ -86,10 +91,9 @@ class Recorder(Listener):
         """Of all finished epochs."""
         self._path = folder / log.LOG_NAME
         self._saved = time.monotonic()
-        self._signal = 0
+        self.asked: list[int] = []
+        """The signals that asked to stop."""
         self._progress = Progress(spec)
-
-    # ----------------------------------------------------------------------------- starting
 
     def start(self, root: Path, today: Fingerprint, images: DataSet) -> None:
         """Save an old log, write the header, execute the miniature and write it."""
@@ -99,6 +103,7 @@ class Recorder(Listener):
         if saved is not None:
             say(f"{self.spec.run}: starting over; previous log saved as {saved.name}")
         device = self.training.device
+        here = machine.describe_machine(device)
         header = Header(
             schema=log.SCHEMA,
             origin="trained",
@@ -106,7 +111,7 @@ class Recorder(Listener):
             spec=self.spec.model_dump(mode="json"),
             fingerprint=today,
             data=log.Data(name=images.name, digest=images.digest, address=images.address),
-            machine=machine.describe_machine(device),
+            machine=here,
             precision=self.spec.recipe.precision,
             packages=provenance.packages(),
             commit=provenance.commit(root),
@@ -114,14 +119,10 @@ class Recorder(Listener):
             network=describe(self.training.net),
         )
         log.append(self._path, header)
-        here = header.machine
         where = here.gpu or f"the CPU ({here.processor}, {here.threads} threads)"
         say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
         if header.precision == "bfloat16" and not here.gpu and not here.native_bfloat16:
-            say(
-                "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take "
-                "about 1.4 to 2 times as long as in float32; the study's precision is kept"
-            )
+            say(NO_BFLOAT16)
         log.append(self._path, miniature.miniature(self.spec, images, device))
 
     def resume(self, root: Path, today: Fingerprint) -> bool:
@@ -163,34 +164,25 @@ class Recorder(Listener):
 
     def _restore(self, state: dict[str, Any]) -> bool:
         """Bring training and log to where ``state`` was saved, if it belongs to this log."""
-        lines, header = log.whole_lines(self._path), _first_line(self._path)
-        if lines < state["log_lines"] or header != state["header"]:
+        path, lines = self._path, state["log_lines"]
+        if log.whole_lines(path) < lines or _first_line(path) != state["header"]:
             return False
         self.training.restore(state["training"])
         self.watch = Stopwatch(**state["watch"])
         self.train_s, self.total_s = state["train_s"], state["total_s"]
-        log.cut_to(self._path, state["log_lines"])
+        log.cut_to(path, lines)
         if state["pending"] is not None:
-            log.append(self._path, Epoch.model_validate_json(state["pending"]))
+            log.append(path, Epoch.model_validate_json(state["pending"]))
         at = self.training.at
         say(f"{self.spec.run}: resuming at epoch {at.epoch + 1}, step {at.step}")
         return True
 
-    # ------------------------------------------------------------------------------- signals
-
-    def asked_to_stop(self, number: int, _frame: object) -> None:
-        """The handler of signals; :meth:`tick` stops, once a step is done."""
-        self._signal = number
-
     def tick(self) -> None:
         """Between two steps or two batches of an evaluation: save and stop if asked to."""
-        if not self._signal:
-            return
-        self._save(None)
-        message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
-        raise Interrupted(self._signal, message)
-
-    # -------------------------------------------------------------------------------- events
+        if self.asked:
+            self._save()
+            message = f"{self.spec.run}: stopped, its state is saved; resume: {self.again}"
+            raise Interrupted(self.asked[-1], message)
 
     def before_epoch(self, training: Training) -> None:
         self.watch.start()
@@ -199,13 +191,13 @@ class Recorder(Listener):
         self.watch.lap()
         due = time.monotonic() - self._saved > CHECKPOINT_EVERY_S
         line = miniature.step_line(training, loss)
-        if line is not None or due or self._signal:  # work that is not training
+        if line is not None or due or self.asked:  # work that is not training
             self.watch.stop()
             if line is not None:
                 log.append(self._path, line)
             self.tick()
             if due:
-                self._save(None)
+                self._save()
             self.watch.start()
         self._progress.step(training, self.watch)
 
@@ -217,18 +209,13 @@ class Recorder(Listener):
         self.evaluation.stop()
         watch, evaluation = self.watch, self.evaluation
         line = Epoch(
-            epoch=epoch.epoch,
-            steps=epoch.steps,
-            train_acc=epoch.train_acc,
-            val_acc=epoch.val_acc,
-            learning_rate=epoch.learning_rate,
+            **log.finite(**vars(epoch)),
             train_s=watch.wall_s,
             train_cpu_s=watch.cpu_s,
             other_cpu_s=watch.other_cpu_s,
             eval_s=evaluation.wall_s,
             suspended_s=watch.suspended_s + evaluation.suspended_s,
             contended=watch.contended,
-            **log.finite(train_loss=epoch.train_loss, val_loss=epoch.val_loss),
         )
         self.train_s += watch.wall_s
         self.total_s += watch.wall_s + evaluation.wall_s
@@ -242,7 +229,7 @@ class Recorder(Listener):
         """Every reading of the test images is a line of the log, also of a run given up later."""
         images = len(training.data.test.labels)
         log.append(self._path, log.Reading(at=provenance.now_utc(), images=images))
-        self._save(None)  # else a run that is killed now would forget the line when it resumes
+        self._save()  # else a run that is killed now would forget the line when it resumes
 
     def finish(self, outcome: Outcome | None) -> None:
         """Write predictions and weights, then the result line, and say what came out.
@@ -250,24 +237,20 @@ class Recorder(Listener):
         That line comes last: once the log has it, the run is finished and nothing more is done.
         """
         values: dict[str, Any] = dict.fromkeys(("val_loss", "val_acc", "test_loss", "test_acc"))
-        digests: dict[str, Any] = {"predictions_sha256": None, "weights_sha256": None}
+        digests: dict[str, Any] = dict.fromkeys(("predictions_sha256", "weights_sha256"))
         if outcome is not None:
+            predicted = vars(outcome)
             for part in ("val", "test") if len(outcome.test_labels) else ("val",):
-                labels, logits = (
-                    getattr(outcome, f"{part}_{kind}") for kind in ("labels", "logits")
-                )
-                values[f"{part}_loss"] = metrics.cross_entropy(labels, logits)
-                values[f"{part}_acc"] = metrics.accuracy(labels, logits)
-            weights = self.training.net.state_dict().items()
+                both = predicted[f"{part}_labels"], predicted[f"{part}_logits"]
+                values[f"{part}_loss"] = metrics.cross_entropy(*both)
+                values[f"{part}_acc"] = metrics.accuracy(*both)
+            state = self.training.net.state_dict().items()
+            weights = {name: value.detach().cpu().contiguous() for name, value in state}
             files = {
-                log.PREDICTIONS_NAME: Predictions(**vars(outcome)).to_bytes(),
-                log.WEIGHTS_NAME: safetensors.torch.save(
-                    {name: value.detach().cpu().contiguous() for name, value in weights}
-                ),
+                log.PREDICTIONS_NAME: Predictions(**predicted).to_bytes(),
+                log.WEIGHTS_NAME: safetensors.torch.save(weights),
             }
-            for key, (name, data) in zip(digests, files.items(), strict=True):
-                write_atomic(self.folder / name, data)
-                digests[key] = hashlib.sha256(data).hexdigest()
+            digests = dict(zip(digests, map(self._write, files, files.values()), strict=True))
         result = Result(
             status="finished" if outcome is not None else "diverged",
             train_s=self.train_s,
@@ -281,10 +264,15 @@ class Recorder(Listener):
         checkpoint.keep(self.folder, 0)
         if outcome is not None:
             card = predict.model_card(log.read_run(self._path))
-            write_atomic(self.folder / predict.CARD_NAME, card.encode())
+            self._write(predict.CARD_NAME, card.encode())
         self._progress.result(result)
 
-    def _save(self, line: Epoch | None) -> None:
+    def _write(self, name: str, data: bytes) -> str:
+        """Write a file of the run; returns its SHA-256."""
+        write_atomic(self.folder / name, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def _save(self, line: Epoch | None = None) -> None:
         at = self.training.at
         state = {
             "training": self.training.state(),
@@ -300,7 +288,7 @@ class Recorder(Listener):
 
     def _write_text(self, result: Result | None = None) -> None:
         run = replace(log.read_run(self._path), result=result)
-        write_atomic(self.folder / log.TEXT_NAME, log.text_log(run).encode())
+        self._write(log.TEXT_NAME, log.text_log(run).encode())
 
 
 def _first_line(path: Path) -> str:

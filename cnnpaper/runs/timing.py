@@ -12,7 +12,7 @@ import multiprocessing
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,69 +39,61 @@ WARMUP = 5
 def time_session(
     root: Path, specs: list[RunSpec], *, data_dir: Path, device: str, say: Callable[[str], None]
 ) -> None:
-    """Measure one session and append a line for each network to the study's file.
-
-    Raises:
-        UserError: some network could not be measured.
-    """
+    """Measure one session and append a line for each network to the study's file."""
     path = root / "results" / "log" / specs[0].study / TIMING_NAME
     session = max(timings.read(path), default=0) + 1
     with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(Worker(timed, root, spec, data_dir, device)) for spec in specs
-        ]
+        given = root, data_dir, device, session, ROUNDS
+        started = (Worker(timed, spec, *given) for spec in specs)
+        workers = [stack.enter_context(worker) for worker in started]
         for number, _ in enumerate(rounds(workers, ROUNDS), start=1):
             say(f"round {number} of {ROUNDS}")
         # all or none: a session lacks no network
-        for line in [finished(worker, session) for worker in workers]:
+        for line in [worker.answer() for worker in workers]:
             append_line(path, line.model_dump_json())
             say(summary(line))
 
 
 def summary(line: Timing) -> str:
     """One line for people."""
-    parts = ", ".join(
-        f"{name} {1000 * statistics.fmean(each):.0f}" for name, each in line.sections.items()
-    )
-    low, high = min(line.rounds), max(line.rounds)
+    parts = {name: 1000 * statistics.fmean(each) for name, each in line.sections.items()}
+    shared = "; the machine was shared" if line.contended else ""
     return (
         f"{line.model}: {1000 * line.step_s:.1f} ms a step of {line.batch_size} images "
-        f"(rounds {1000 * low:.1f} to {1000 * high:.1f}; {parts}), "
+        f"(rounds {1000 * min(line.rounds):.1f} to {1000 * max(line.rounds):.1f}; "
+        f"{', '.join(f'{name} {ms:.0f}' for name, ms in parts.items())}), "
         f"{line.batch_size / line.step_s:.0f} images/s, "
-        f"peak memory {line.peak_memory / 2**30:.2f} GiB"
-        + ("; the machine was shared" if line.contended else "")
+        f"peak memory {line.peak_memory / 2**30:.2f} GiB{shared}"
     )
 
 
-# ----------------------------------------------------------------------------- the processes
-
-
-Answers = Generator[Any, str, None]
-"""A job: ready at its first ``yield``, it is sent each question and yields the answer."""
-_job: Answers
+_job: Iterator[Any]
 """Of this process, where it is a worker's."""
 
 
 class Worker(ProcessPoolExecutor):
-    """One process that holds a job ready; its errors are raised where it is asked."""
+    """One process that holds a job ready: a generator, ready at its first ``yield``.
 
-    def __init__(self, job: Callable[..., Answers], *arguments: Any) -> None:
+    Its errors are raised where it is asked.
+    """
+
+    def __init__(self, job: Callable[..., Iterator[Any]], *arguments: Any) -> None:
         super().__init__(1, multiprocessing.get_context("spawn"))
         self.submit(_hold, job, arguments).result()
 
-    def ask(self, question: str) -> Any:
-        """The answer of the job."""
-        return self.submit(_ask, question).result()
+    def answer(self) -> Any:
+        """What the job yields next."""
+        return self.submit(_answer).result()
 
 
-def _hold(job: Callable[..., Answers], arguments: tuple[Any, ...]) -> None:
+def _hold(job: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
     global _job
     _job = job(*arguments)
     next(_job)
 
 
-def _ask(question: str) -> Any:
-    return _job.send(question)
+def _answer() -> Any:
+    return next(_job)
 
 
 def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]:
@@ -113,17 +105,14 @@ def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]
         turn = number % len(workers)
         order = [*range(turn, len(workers)), *range(turn)]
         order = order if number // len(workers) % 2 == 0 else order[::-1]
-        found = {place: workers[place].ask("round") for place in order}
+        found = {place: workers[place].answer() for place in order}
         yield [found[place] for place in range(len(workers))]
 
 
-def finished(worker: Worker, session: int) -> Timing:
-    """The line of a process of :func:`timed` after its rounds."""
-    return Timing(session=session, **worker.ask("finish"))
-
-
-def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str) -> Answers:
-    """The real training loop of one network: rounds, then what else its line has."""
+def timed(
+    spec: RunSpec, root: Path, data_dir: Path, device_name: str, session: int, count: int
+) -> Iterator[Any]:
+    """The real training loop of one network: the seconds of each round, then its whole line."""
     started = time.monotonic()
     machine.prepare_process()
     device = torch_device(device_name)
@@ -134,44 +123,42 @@ def timed(root: Path, spec: RunSpec, data_dir: Path, device_name: str) -> Answer
     startup_s, watch = time.monotonic() - started, machine.Stopwatch()
     at = provenance.now_utc()
     each: list[tuple[float, ...]] = []
-    asked = yield None
-    while asked == "round":
+    yield "ready"
+    for _ in range(count):
         _timed(training, WARMUP)
         watch.start()
         each.append(tuple(_timed(training, STEPS)["other"]))
         watch.stop()
-        asked = yield each[-1]
+        yield each[-1]
     seconds = _timed(training, STEPS, hooks=True)
     start = time.monotonic()
     training.finish_epoch(Listener())
     eval_s, start = time.monotonic() - start, time.monotonic()
     peak = machine.peak_memory(device)
     miniature.miniature(spec, data, device)
-    yield {
-        "study": spec.study,
-        "model": spec.model,
-        "started": at,
-        "commit": provenance.commit(root),
-        "fingerprint": fingerprint.short(fingerprint.of_spec(root, spec)),
-        "machine": machine.describe_machine(device),
-        "packages": provenance.packages(),
-        "batch_size": spec.recipe.batch_size,
-        "precision": spec.recipe.precision,
-        "memory_format": spec.recipe.memory_format,
-        "warmup": WARMUP,
-        "round_s": tuple(each),
-        "sections": {name: (statistics.fmean(seconds[name]),) for name in SECTIONS},
-        "startup_s": startup_s,
-        "eval_s": eval_s,
-        "miniature_s": time.monotonic() - start,
-        "cpu_s": watch.cpu_s,
-        "other_cpu_s": watch.other_cpu_s,
-        "peak_memory": peak,
-        "macs": describe(training.net).macs,
-    }
-
-
-# ------------------------------------------------------------------------------- the clock
+    yield Timing(
+        session=session,
+        study=spec.study,
+        model=spec.model,
+        started=at,
+        commit=provenance.commit(root),
+        fingerprint=fingerprint.short(fingerprint.of_spec(root, spec)),
+        machine=machine.describe_machine(device),
+        packages=provenance.packages(),
+        batch_size=spec.recipe.batch_size,
+        precision=spec.recipe.precision,
+        memory_format=spec.recipe.memory_format,
+        warmup=WARMUP,
+        round_s=tuple(each),
+        sections={name: (statistics.fmean(seconds[name]),) for name in SECTIONS},
+        startup_s=startup_s,
+        eval_s=eval_s,
+        miniature_s=time.monotonic() - start,
+        cpu_s=watch.cpu_s,
+        other_cpu_s=watch.other_cpu_s,
+        peak_memory=peak,
+        macs=describe(training.net).macs or 0,
+    )
 
 
 class _Enough(Exception):
@@ -208,26 +195,25 @@ class _Clock(Listener):
 def _timed(training: Training, steps: int, *, hooks: bool = False) -> dict[str, list[float]]:
     """Seconds of ``steps`` steps of the real loop, after one that does not count.
 
-    Args:
-        training: whose counters are turned back where an epoch has too few steps.
-        steps: how many.
-        hooks: divide each step into its sections, which costs a little time.
+    Counters are turned back where an epoch has too few steps. With ``hooks`` each step is divided
+    into its sections, which costs a little time.
     """
     if training.steps_of(0) < 2:
         raise UserError("an epoch of one step cannot be timed: use more images, or smaller batches")
     clock, net, optimizer = _Clock(training.device, steps), training.net, training.optimizer
-    with contextlib.ExitStack() as stack:
-        if hooks:
-            for hook in (
-                net.register_forward_pre_hook(lambda *_: clock.mark("data")),
-                net.register_forward_hook(lambda *_: clock.mark("forward")),
-                optimizer.register_step_pre_hook(lambda *_: clock.mark("backward")),
-                optimizer.register_step_post_hook(lambda *_: clock.mark("optimizer")),
-            ):
-                stack.callback(hook.remove)
-        with contextlib.suppress(_Enough):
-            while True:
-                if training.at.step in (0, training.steps_of(0)):
-                    training.at = Counters(step=1)
-                training.train_epoch(clock)
+    handles = []
+    if hooks:
+        handles = [
+            net.register_forward_pre_hook(lambda *_: clock.mark("data")),
+            net.register_forward_hook(lambda *_: clock.mark("forward")),
+            optimizer.register_step_pre_hook(lambda *_: clock.mark("backward")),
+            optimizer.register_step_post_hook(lambda *_: clock.mark("optimizer")),
+        ]
+    with contextlib.suppress(_Enough):
+        while True:
+            if training.at.step in (0, training.steps_of(0)):
+                training.at = Counters(step=1)
+            training.train_epoch(clock)
+    for handle in handles:
+        handle.remove()
     return clock.seconds

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ import torch
 from tabulate import tabulate
 
 from cnnpaper import cli, tuning
-from cnnpaper.config import Arm, RunSpec, Study, load_study, run_spec
+from cnnpaper.config import RunSpec, Study, load_study, run_spec
 from cnnpaper.files import UserError, append_line
 from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
-from cnnpaper.runs.timing import ROUNDS, STEPS, Worker, finished, rounds, timed
+from cnnpaper.runs.timing import ROUNDS, STEPS, Worker, rounds, timed
 from cnnpaper.study.stats import median_interval
 from tests.bench import plain
 from tests.bench.plain import CELLS, Cell
@@ -74,10 +73,10 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
         seconds = dict(zip(each, map(statistics.median, found), strict=True))
         best.append(min(each, key=lambda one, seconds=seconds: seconds[one]))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(Worker(timed, ROOT, spec, data_dir, "cpu"))
+        ours = stack.enter_context(Worker(timed, spec, ROOT, data_dir, "cpu", 1, ROUNDS))
         others = [stack.enter_context(_process(spec, data_dir, cell)) for cell in best]
         found = medians([ours, *others], ROUNDS, f"{spec.model}, all beside ours")
-        timing = finished(ours, session=1)
+        timing = ours.answer()
     kept = {"model", "started", "commit", "machine", "packages", "batch_size", "warmup"}
     return {
         **timing.model_dump(mode="json", include=kept | {"precision", "memory_format"}),
@@ -129,25 +128,23 @@ def planned(study: Study, model: str, speed: Line) -> list[Line]:
     done = {line["run"]: line for line in lines("accuracy")}
     cell = fastest(speed)
 
-    def run(name: str | None, arm: Arm, rate: float, seed: int) -> Line:
-        assert isinstance(arm.steps, dict)
-        steps = max(1, round(arm.steps[model] / ratio(speed, cell.name)[0]))
-        run = f"{model}/{name}/rate{rate:g}-s{seed}, {steps} steps, {cell.name}"
-        values = {"run": run, "model": model, "stage": name, "rate": rate, "seed": seed}
-        return done.get(run, {**values, "steps": steps})
-
-    def score(name: str | None, arm: Arm, rate: float) -> float | None:
-        return _score(run(name, arm, rate, arm.seeds[0]))
-
     search = load_study(ROOT, str(study.tuning))
-    (first, stage1), (second, stage2) = search.arms.items()
+    arms = {**search.arms, ARM: study.arms[ARM]}
+
+    def run(name: str | None, rate: float, seed: int | None = None) -> Line:
+        steps, seed = arms[name].steps, arms[name].seeds[0] if seed is None else seed
+        assert isinstance(steps, dict)
+        count = max(1, round(steps[model] / ratio(speed, cell.name)[0]))
+        run = f"{model}/{name}/rate{rate:g}-s{seed}, {count} steps, {cell.name}"
+        values = {"run": run, "model": model, "stage": name, "rate": rate, "seed": seed}
+        return done.get(run, {**values, "steps": count})
+
+    stage1, stage2 = search.arms
+    scores = [lambda rate, stage=stage: _score(run(stage, rate)) for stage in (stage1, stage2)]
     grid = [float(rate) for rate in search.grid["peak_learning_rate"]]
-    near, won = tuning.plan(grid, partial(score, first, stage1), partial(score, second, stage2))
-    found = [run(first, stage1, rate, stage1.seeds[0]) for rate in grid]
-    found += [run(second, stage2, rate, stage2.seeds[0]) for rate in near]
-    if won is not None:
-        found += [run(ARM, study.arms[ARM], won, seed) for seed in study.arms[ARM].seeds[:SEEDS]]
-    return found
+    near, won = tuning.plan(grid, *scores)
+    found = [*(run(stage1, rate) for rate in grid), *(run(stage2, rate) for rate in near)]
+    return found + [run(ARM, won, s) for s in arms[ARM].seeds[:SEEDS] if won is not None]
 
 
 def _score(line: Line) -> float | None:
@@ -240,8 +237,8 @@ def _mean(scores: list[float | None]) -> str:
 def commands() -> None:
     """A plain PyTorch loop beside ours: how fast, and how accurate in the same minutes.
 
-    Results are JSON lines in results/bench. What is there is not measured again; to repeat
-    something, remove its line. Start in the root of the repository, in this order:
+    Results are JSON lines in results/bench; to repeat a measurement, remove its line. Start in the
+    root of the repository, in this order:
 
     \b
       python -m tests.bench.plain speed       # on an idle machine

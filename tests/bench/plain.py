@@ -11,7 +11,7 @@ are cells of the comparison, so that what they give is not called ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -136,7 +136,7 @@ def validation_accuracy(
     return float(metrics.accuracy(data.validation.labels, logits))
 
 
-def timed(spec: RunSpec, data_dir: Path, cell: Cell) -> Generator[list[float] | None, str, None]:
+def timed(spec: RunSpec, data_dir: Path, cell: Cell) -> Iterator[list[float]]:
     """Rounds of one loop, in a process as :func:`cnnpaper.runs.timing.timed` is for ours."""
     torch.set_num_threads(spec.threads or physical_cores())
     data = load_images(spec.data, data_dir)
@@ -144,7 +144,7 @@ def timed(spec: RunSpec, data_dir: Path, cell: Cell) -> Generator[list[float] | 
     net = new_network(spec, spec.seed)
     losses = train(net, data.train, rate=rate, steps=10**9, batch_size=size, cell=cell)
     next(losses)
-    yield None
+    yield []
     while True:
         for _ in islice(losses, WARMUP):
             pass

@@ -17,7 +17,6 @@ from tests.paper import invent
 from tests.paper.conftest import ARMS
 
 NAME = "reference"
-STEPS = 8
 
 
 @pytest.fixture(autouse=True)
@@ -69,19 +68,16 @@ def test_eight_training_steps(benchmark: Any, model: str) -> None:
     from cnnpaper.engine.images import synthetic
     from cnnpaper.engine.training import Counters, Listener, Training
 
-    spec = config.run_spec(
-        REPOSITORY, config.load_study(REPOSITORY, "reference"), model, 0, arm="short"
-    )
-    images = STEPS * spec.recipe.batch_size
+    study = config.load_study(REPOSITORY, NAME)
+    spec = config.run_spec(REPOSITORY, study, model, 0, arm="short")
+    images = 8 * spec.recipe.batch_size
     data = config.DataSpec(set="synthetic", train_images=images, validation_images=10)
-    training = Training(
-        spec.model_copy(update={"data": data}), synthetic(data), torch.device("cpu")
-    )
+    spec = spec.model_copy(update={"data": data})
+    training = Training(spec, synthetic(data), torch.device("cpu"))
 
-    def first() -> None:
+    def epoch() -> None:
         training.at = Counters()
+        training.train_epoch(Listener())
 
-    benchmark.pedantic(
-        lambda: training.train_epoch(Listener()), setup=first, rounds=5, warmup_rounds=1
-    )
-    assert training.at.step == STEPS
+    benchmark.pedantic(epoch, rounds=5, warmup_rounds=1)
+    assert training.at.step == 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -62,12 +61,6 @@ def place(root: Path) -> Path:
     return root
 
 
-def write(root: Path, kind: str, *lines: dict[str, Any]) -> None:
-    path = root / "results" / "bench" / f"{kind}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-
-
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_the_loop_learns_in_every_cell(cell: plain.Cell) -> None:
     data = synthetic(config.DataSpec(set="synthetic", train_images=100, validation_images=100))
@@ -112,9 +105,8 @@ def test_speed_is_measured_in_processes_beside_ours(
     assert "all beside ours: round 2 of 2" in done.stdout
     (line,) = compare.lines("speed")
     assert {name: len(each) for name, each in line["round_s"].items()} == {
-        "ours": 2,
-        "bfloat16 contiguous": 2,
-    }
+        "ours": 2, "bfloat16 contiguous": 2,
+    }  # fmt: skip
     assert line["workers"] == {"bfloat16 contiguous": 1}
     monkeypatch.setattr(compare, "CELLS", CELLS[2:3])
     compare.commands.main(["speed", "--study", "equal"], standalone_mode=False)
@@ -128,12 +120,14 @@ def test_two_stages_and_three_seeds_then_the_table(
     fastest = "float32 channels_last"
     times = {cell.name: [0.5, 0.25, 0.75] for cell in CELLS}
     times |= {fastest: [0.4, 0.2, 0.6], "ours": [0.2, 0.1, 0.3]}
-    where = {"cpu": "a", "processor": "b", "isa": "c", "threads": 1}
-    line = {"machine": where, "packages": dict.fromkeys(("python", "torch", "torchvision"), "1")}
-    line |= {"model": "tiny", "batch_size": 16, "steps": 20, "contended": False}
-    line |= {"precision": "float32", "memory_format": "contiguous"}
-    workers = {cell.name: 0 for cell in CELLS}
-    write(place, "speed", line | {"round_s": times, "workers": workers})
+    line = {
+        "machine": {"cpu": "a", "processor": "b", "isa": "c", "threads": 1},
+        "packages": dict.fromkeys(("python", "torch", "torchvision"), "1"),
+        **{"model": "tiny", "batch_size": 16, "steps": 20, "contended": False},
+        **{"precision": "float32", "memory_format": "contiguous", "round_s": times},
+        "workers": {cell.name: 0 for cell in CELLS},
+    }
+    compare.write("speed", line)
     module = types.ModuleType("tiny")
     exec(tiny.BUILDER, module.__dict__)  # noqa: S102
     monkeypatch.setitem(sys.modules, "cnnpaper.engine.networks.tiny", module)

@@ -9,16 +9,20 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from cnnpaper import timings
+from cnnpaper import config, timings
+from cnnpaper.config import RunSpec
 from cnnpaper.engine.initialise import build
-from cnnpaper.files import UserError
-from cnnpaper.runs import launch, machine
+from cnnpaper.files import Interrupted, UserError
+from cnnpaper.runs import launch, machine, progress
 from cnnpaper.runs.describe import describe
+from cnnpaper.runs.machine import Stopwatch
 from tests import tiny
 from tests.tiny import call
 
@@ -68,24 +72,19 @@ def test_a_network_that_cannot_be_traced_has_no_edges() -> None:
     assert len(describe(net).layers) == 1
 
 
-def test_residual_and_inception_edges() -> None:
+@pytest.mark.parametrize(
+    "model,join,count,branches", [("resnet18", "add", 8, 2), ("googlenet", "cat", 9, 4)]
+)
+def test_edges_into_joins(model: str, join: str, count: int, branches: int) -> None:
     """ResNet-18: two blocks in each of four stages add; GoogLeNet: nine blocks of four branches."""
-    torch.manual_seed(0)
-    resnet, googlenet = describe(build("resnet18")), describe(build("googlenet"))
-    into = [target for _, target in resnet.edges]
-    joins = {target for target in into if target.startswith("add")}
-    assert len(joins) == 8
-    assert all(into.count(join) == 2 for join in joins)
-    assert ("layer2.0.downsample.1", "add 3") in resnet.edges
-    into = [target for _, target in googlenet.edges]
-    assert sorted(into.count(join) for join in set(into) if join.startswith("cat")) == [4] * 9
+    into = [target for _, target in describe(build(model)).edges]
+    found = [into.count(target) for target in set(into) if target.startswith(join)]
+    assert found == [branches] * count
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_describing_changes_neither_network_nor_generator(training: bool) -> None:
-    torch.manual_seed(0)
-    net = build("mobilenet_v2").train(training)
-    net.get_submodule("features.3").train(not training)
+def test_describing_changes_neither_network_nor_generator() -> None:
+    net = build("mobilenet_v2")
+    net.get_submodule("features.3").eval()
     flags = {name: module.training for name, module in net.named_modules()}
     weights = {name: weight.clone() for name, weight in net.state_dict().items()}
     generator = torch.get_rng_state()
@@ -121,28 +120,44 @@ def test_devices() -> None:
         launch.torch_device("99")
 
 
-def test_no_run_starts_that_would_end_too_late(root: Path, capfd) -> None:
-    spec = tiny.add_to(root, steps=10)
+@pytest.fixture
+def specs(root: Path) -> list[RunSpec]:
+    """Three runs."""
+    tiny.add_to(root, steps=10, seeds="[0, 1, 2]")
+    return config.run_specs(root, config.load_study(root, "small"))
+
+
+def test_no_run_starts_that_would_end_too_late(root: Path, specs: list[RunSpec], capfd) -> None:
     until = time.time() + 60
-    launch.train_study(
-        [spec], root=root, data_dir=root / "data", until=until, estimate=lambda _: 3600.0
-    )
-    assert "small/tiny-s0: not started, since it would end too late" in capfd.readouterr().out
+    launch.train_study(specs, root=root, data_dir=root, until=until, estimate=lambda _: 3600.0)
+    assert "small/tiny-s2: not started, since it would end too late" in capfd.readouterr().out
 
 
-def test_a_signal_stops_the_processes_of_a_group(tmp_path: Path) -> None:
-    group = launch.ProcessGroup()
-    with machine.stopped_by(group.stop):
-        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
-        worker = threading.Thread(
-            target=group.run, args=([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
-        )
-        worker.start()
-        worker.join(timeout=30)
-        assert not worker.is_alive()
-        assert group.stopped == signal.SIGTERM
-        assert group.run([sys.executable, "-c", "print('no')"], tmp_path) == 0
+def test_a_signal_stops_the_runs_under_way_and_starts_no_other(
+    root: Path, specs: list[RunSpec], monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(launch, "command", lambda *_: sleep)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    start = time.monotonic()
+    with pytest.raises(Interrupted, match="the same command resumes"):
+        launch.train_study(specs, root=root, data_dir=root, devices=["cpu:0", "cpu:1"])
+    assert time.monotonic() - start < 30
+    assert capfd.readouterr().out.splitlines() == [
+        f"run {number} of 3: small/tiny-s{number - 1}" for number in (1, 2)
+    ]
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_done(
+    root: Path, specs: list[RunSpec], monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    def command(spec: RunSpec, *_: object) -> list[str]:
+        return [sys.executable, "-c", f"print('done'); raise SystemExit({spec.seed} == 1)"]
+
+    monkeypatch.setattr(launch, "command", command)
+    with pytest.raises(UserError, match=r"^1 runs not finished:\nsmall/tiny-s1: exit status 1; "):
+        launch.train_study(specs, root=root, data_dir=root)
+    assert capfd.readouterr().out.count("done") == 3
 
 
 def test_two_devices_give_the_bits_of_two_runs_in_a_row(root: Path) -> None:
@@ -159,6 +174,25 @@ def test_two_devices_give_the_bits_of_two_runs_in_a_row(root: Path) -> None:
     assert found[0] == found[1]
 
 
+def test_the_line_of_progress(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Steps of 3 s: 88 are left of this run, and four and a half runs of 100 come after it."""
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setenv(progress.PLACE, "7 42 4.5")
+    spec: Any = SimpleNamespace(run="vgg16-s3", epochs=2, steps=100, steps_per_epoch=50)
+    at = SimpleNamespace(epoch=0)
+    training: Any = SimpleNamespace(at=at, steps_of=lambda _: 50)
+    bar = progress.Progress(spec)
+    for step in range(1, 13):
+        at.step, at.seen, at.loss_sum, at.correct = step, 64 * step, 32.0 * step, 16 * step
+        bar.step(training, Stopwatch(wall_s=step * 3.2))
+        now += 3.0
+    assert capsys.readouterr().err == (
+        "run 7 of 42, vgg16-s3: epoch 1/2, step 12/50, loss 0.500, acc 0.250, 20 images/s, "
+        "04:24 left, study 26:54\n"
+    )
+
+
 # ------------------------------------------------------------------------------ timing
 
 
@@ -172,16 +206,12 @@ def test_a_session_times_every_network_and_changes_nothing(root: Path) -> None:
         found = timings.read(root / "results" / "log" / "small" / "timing.jsonl")
         line = found[session]["tiny"][1]
         assert [len(steps) for steps in line.round_s] == [4] * 3
-        assert line.macs == describe_tiny_macs()
+        # 16 x 16 and 8 x 8 outputs of 3 x 3 windows, then 16 x 10
+        assert line.macs == 16 * 16 * 8 * 27 + 8 * 8 * 16 * 72 + 160
         assert (line.batch_size, line.precision, line.warmup) == (16, "float32", 1)
         assert all(seconds >= 0 for values in line.sections.values() for seconds in values)
         assert line.startup_s > 0
     assert not list((root / "results" / "log" / "small").glob("tiny-*"))
-
-
-def describe_tiny_macs() -> int:
-    """16 x 16 and 8 x 8 outputs of 3 x 3 windows, then 16 x 10."""
-    return 16 * 16 * 8 * 27 + 8 * 8 * 16 * 72 + 160
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 
 from cnnpaper import log
 from cnnpaper.engine import networks
-from cnnpaper.runs import checkpoint, recorder
+from cnnpaper.runs import checkpoint, machine, recorder
 from tests import tiny
 from tests.tiny import TRAIN, edit, wait_for
 
@@ -32,34 +32,19 @@ MEASURED = {
 IMAGES = 960
 STEPS = 145
 """Of 60 an epoch: the third one is partial."""
-_WHOLE: dict[str, tuple[Any, bytes, bytes]] = {}
-
-
-@pytest.fixture(params=["float32", "bfloat16"])
-def small(root: Path, request: pytest.FixtureRequest, patched: None) -> Path:
-    """A repository with the tiny network."""
-    tiny.add_to(root, steps=STEPS, images=IMAGES, precision=request.param)
-    return root
+_WHOLE: dict[str, tuple[Any, ...]] = {}
 
 
 @pytest.fixture
-def plain(root: Path, patched: None) -> Path:
-    """The same in float32 alone."""
-    tiny.add_to(root, steps=STEPS, images=IMAGES)
-    return root
-
-
-@pytest.fixture
-def patched(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checkpoints after every twentieth of a second; the network is found in the copy."""
+def plain(root: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with the tiny network, which is found there; checkpoints come every 50 ms."""
     monkeypatch.setattr(recorder, "CHECKPOINT_EVERY_S", 0.05)
     folders = [*networks.__path__, os.fspath(root / "cnnpaper" / "engine" / "networks")]
     monkeypatch.setattr(networks, "__path__", folders)
     monkeypatch.delitem(sys.modules, "cnnpaper.engine.networks.tiny", raising=False)
-
-
-def start(root: Path) -> tiny.Forked:
-    return tiny.Forked(root, TRAIN)
+    precision = getattr(request, "param", "float32")
+    tiny.add_to(root, steps=STEPS, images=IMAGES, precision=precision)
+    return root
 
 
 def train(root: Path, *arguments: str) -> tuple[int, str]:
@@ -70,30 +55,23 @@ def folder(root: Path) -> Path:
     return root / "results" / "log" / "small" / "tiny-s0"
 
 
-def content(root: Path) -> tuple[list[dict[str, Any]], bytes, bytes]:
+def content(root: Path) -> tuple[Any, ...]:
     """The lines of the log without what was measured, and the files of the result."""
     lines = [json.loads(line) for line in (folder(root) / "run.jsonl").read_text().splitlines()]
     kept = [{k: v for k, v in line.items() if k not in MEASURED} for line in lines]
-    files = [
-        (folder(root) / name).read_bytes() for name in (log.PREDICTIONS_NAME, log.WEIGHTS_NAME)
-    ]
-    return kept, files[0], files[1]
+    files = (log.PREDICTIONS_NAME, log.WEIGHTS_NAME)
+    return kept, *((folder(root) / name).read_bytes() for name in files)
 
 
-def whole(root: Path) -> tuple[list[dict[str, Any]], bytes, bytes]:
+def whole(root: Path) -> tuple[Any, ...]:
     """What a run gives that nothing disturbed; made once for each precision."""
-    precision = (
-        "bfloat16"
-        if "bfloat16" in (root / "experiments/study/small.toml").read_text()
-        else "float32"
-    )
-    if precision not in _WHOLE:
-        code, output = train(root)
-        assert code == 0, output
-        _WHOLE[precision] = content(root)
+    study = (root / "experiments" / "study" / "small.toml").read_text()
+    if study not in _WHOLE:
+        finish(root)
+        _WHOLE[study] = content(root)
         for path in folder(root).iterdir():
             path.unlink()
-    return _WHOLE[precision]
+    return _WHOLE[study]
 
 
 def finish(root: Path) -> str:
@@ -102,13 +80,25 @@ def finish(root: Path) -> str:
     return output
 
 
-def stopped(root: Path, number: int = signal.SIGTERM) -> str:
-    """Stop a run by a signal once it has two checkpoints, in its first or second epoch."""
-    child = start(root)
-    wait_for(lambda: len(list(folder(root).glob("checkpoint-*.pt"))) == 2, child)
+def has_two_checkpoints(run: Path) -> bool:
+    """That is so in its first or second epoch."""
+    return len(list(run.glob("checkpoint-*.pt"))) == 2
+
+
+def has_an_epoch(run: Path) -> bool:
+    path = run / "run.jsonl"
+    return path.exists() and b'"kind":"epoch"' in path.read_bytes()
+
+
+def interrupted(
+    root: Path, number: int, until: Callable[[Path], bool] = has_two_checkpoints
+) -> str:
+    """Send a signal to a run; its output."""
+    child = tiny.Forked(root, TRAIN)
+    wait_for(lambda: until(folder(root)), child)
     child.send_signal(number)
     code, output = child.wait()
-    assert code == 128 + number, output
+    assert number == signal.SIGKILL or code == 128 + number, output
     return output
 
 
@@ -137,27 +127,22 @@ def test_log_text_and_predictions(plain: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
 def test_signals_save_and_the_same_command_resumes(plain: Path, number: int) -> None:
     expected = whole(plain)
-    output = stopped(plain, number)
+    output = interrupted(plain, number)
     assert "its state is saved; resume: make tiny GPUS=cpu STUDY=small SEEDS=0" in output
     assert "Traceback" not in output
     assert "resuming at epoch" in finish(plain)
     assert content(plain) == expected
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.soak)])
-def test_killed_at_any_moment_it_ends_with_the_same_bits(small: Path, kills: int) -> None:
-    expected, landed = whole(small), 0
-    while landed < kills:
-        child = start(small)
-        if landed % 2:
-            wait_for(lambda: any(folder(small).glob(".checkpoint*.tmp")), child)
-        else:
-            wait_for(lambda: any(folder(small).glob("checkpoint-*-0000*.pt")), child)
-        child.kill()
-        child.wait()
-        landed += 1
-    finish(small)
-    assert content(small) == expected
+@pytest.mark.parametrize("kills", [1, pytest.param(15, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("plain", ["float32", "bfloat16"], indirect=True)
+def test_killed_at_any_moment_it_ends_with_the_same_bits(plain: Path, kills: int) -> None:
+    """Between two checkpoints, and while one is written."""
+    expected = whole(plain)
+    for pattern in ("checkpoint-*-0000*.pt", ".checkpoint*.tmp") * kills:
+        interrupted(plain, signal.SIGKILL, lambda run, which=pattern: any(run.glob(which)))
+    finish(plain)
+    assert content(plain) == expected
 
 
 def test_a_reading_of_the_test_images_survives_a_kill(
@@ -174,67 +159,67 @@ def test_a_reading_of_the_test_images_survives_a_kill(
     assert content(plain)[1:] == expected[1:]
 
 
-def test_damage_falls_back_and_says_so(plain: Path) -> None:
-    expected = whole(plain)
-    stopped(plain)
-    newest = max(folder(plain).glob("checkpoint-*.pt"))
-    damaged = bytearray(newest.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    newest.write_bytes(damaged)
-    with (folder(plain) / "run.jsonl").open("ab") as file:
-        file.write(b'{"kind":"epoch","epo')
-    output = finish(plain)
-    assert f"{newest.name}: damaged" in output
-    assert "the last line was cut off" in output
-    assert content(plain) == expected
+def flipped(data: bytes) -> bytes:
+    """One bit is wrong."""
+    place = len(data) // 2
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-def test_a_checkpoint_executes_nothing(plain: Path) -> None:
-    """One with a valid digest that would call a function is passed over."""
-    expected = whole(plain)
-    stopped(plain)
-    code = (
-        "import hashlib, io, os, sys, torch\n"
-        "class Trap:\n    def __reduce__(self):\n        return os.mkdir, ('sprung',)\n"
-        "b = io.BytesIO(); torch.save({'net': Trap()}, b); p = b.getvalue()\n"
-        "h = b'cnnpaper checkpoint 2 sha256 ' + hashlib.sha256(p).hexdigest().encode()\n"
-        "open(sys.argv[1], 'wb').write(h + b'\\n' + p)\n"
-    )
-    newest = max(folder(plain).glob("checkpoint-*.pt"))
-    subprocess.run([sys.executable, "-c", code, os.fspath(newest)], check=True)
-    assert "damaged" in finish(plain)
-    assert not (plain / "sprung").exists()
-    assert content(plain) == expected
+def trapped(_: bytes) -> bytes:
+    """A valid digest of something that would make a folder when it is read."""
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return os.mkdir, ("sprung",)
+
+    buffer = io.BytesIO()
+    torch.save({"net": Trap()}, buffer)
+    return sealed(buffer.getvalue())
 
 
-def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """torch writes none, but would read it, however large it is when unpacked."""
-    saved, packed, said = io.BytesIO(), io.BytesIO(), []
-    torch.save({"net": torch.zeros(1_000_000)}, saved)
+def compressed(data: bytes) -> bytes:
+    """The same state and many zeros, packed: torch writes none, but would read it."""
+    state = torch.load(io.BytesIO(data.partition(b"\n")[2]), weights_only=True)
+    saved, packed = io.BytesIO(), io.BytesIO()
+    torch.save(state | {"zeros": torch.zeros(1_000_000)}, saved)
     with (
         zipfile.ZipFile(saved) as source,
         zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target,
     ):
         for name in source.namelist():
             target.writestr(name, source.read(name))
-    for epoch, payload in enumerate((saved.getvalue(), packed.getvalue())):
-        head = checkpoint.MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
-        (tmp_path / f"checkpoint-{epoch:06d}-0000000.pt").write_bytes(head + payload)
-    assert torch.load(io.BytesIO(packed.getvalue()), weights_only=True)["net"].shape == (1_000_000,)
-    found = list(checkpoint.load_newest(tmp_path, torch.device("cpu"), said.append))
-    assert len(found) == 1
-    assert ["checkpoint-000001-0000000.pt: damaged" in line for line in said] == [True]
+    assert torch.load(io.BytesIO(packed.getvalue()), weights_only=True)["training"]
+    return sealed(packed.getvalue())
+
+
+def sealed(payload: bytes) -> bytes:
+    return checkpoint.MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+
+
+@pytest.mark.parametrize("tamper", [flipped, trapped, compressed])
+def test_a_bad_checkpoint_is_named_not_executed_and_the_one_before_it_taken(
+    plain: Path, tamper: Callable[[bytes], bytes]
+) -> None:
+    expected = whole(plain)
+    interrupted(plain, signal.SIGTERM)
+    newest = max(folder(plain).glob("checkpoint-*.pt"))
+    newest.write_bytes(tamper(newest.read_bytes()))
+    with (folder(plain) / "run.jsonl").open("ab") as file:
+        file.write(b'{"kind":"epoch","epo')
+    output = finish(plain)
+    assert f"{newest.name}: damaged" in output
+    assert "the last line was cut off" in output
+    assert "resuming at epoch" in output
+    assert not (plain / "sprung").exists()
+    assert content(plain) == expected
 
 
 def test_without_a_checkpoint_a_log_that_has_epochs_is_kept(plain: Path) -> None:
     expected = whole(plain)
     path = folder(plain) / "run.jsonl"
-    child = start(plain)
-    wait_for(lambda: path.exists() and b'"kind":"epoch"' in path.read_bytes(), child)
-    child.kill()
-    child.wait()
-    for path_of_state in folder(plain).glob("checkpoint-*"):
-        path_of_state.unlink()
+    interrupted(plain, signal.SIGKILL, has_an_epoch)
+    for state in folder(plain).glob("checkpoint-*"):
+        state.unlink()
     old = path.read_bytes()
     finish(plain)
     assert path.with_name("run.jsonl.1").read_bytes() == old
@@ -244,11 +229,7 @@ def test_without_a_checkpoint_a_log_that_has_epochs_is_kept(plain: Path) -> None
 def test_a_run_of_another_recipe_or_processor_is_not_resumed(
     plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = folder(plain) / "run.jsonl"
-    child = start(plain)
-    wait_for(lambda: path.exists() and b'"kind":"epoch"' in path.read_bytes(), child)
-    child.send_signal(signal.SIGTERM)
-    assert child.wait()[0] == 143
+    interrupted(plain, signal.SIGTERM, has_an_epoch)
     before = (folder(plain) / "run.jsonl").read_bytes()
     recipe = plain / "experiments" / "recipe.toml"
     edit(recipe, "momentum = 0.9", "momentum = 0.8")
@@ -257,11 +238,9 @@ def test_a_run_of_another_recipe_or_processor_is_not_resumed(
     assert "started with different code or settings: recipe.momentum: 0.9 -> 0.8" in output
     assert "FORCE=1" in output
     edit(recipe, "momentum = 0.8", "momentum = 0.9")
-    here = recorder.machine.describe_machine
-    other = {"processor": "Other 1-2"}
-    monkeypatch.setattr(
-        recorder.machine, "describe_machine", lambda d: here(d).model_copy(update=other)
-    )
+    here = machine.describe_machine(torch.device("cpu"))
+    other = here.model_copy(update={"processor": "Other 1-2"})
+    monkeypatch.setattr(machine, "describe_machine", lambda _: other)
     code, output = train(plain)
     assert code == 2
     assert "started on different hardware: processor: " in output
@@ -306,12 +285,9 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
 
 
 def test_a_run_that_diverges_says_so_and_reads_no_test_image(plain: Path) -> None:
-    edit(
-        plain / "experiments" / "recipe.toml",
-        "peak_learning_rate = 0.05",
-        "peak_learning_rate = 1e30",
-    )
-    edit(plain / "experiments" / "recipe.toml", "clip_norm = 1.0", "clip_norm = 0.0")
+    recipe = plain / "experiments" / "recipe.toml"
+    edit(recipe, "peak_learning_rate = 0.05", "peak_learning_rate = 1e30")
+    edit(recipe, "clip_norm = 1.0", "clip_norm = 0.0")
     assert "diverged" in finish(plain)
     run = log.read_run(folder(plain) / "run.jsonl")
     assert run.result is not None

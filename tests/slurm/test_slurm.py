@@ -26,7 +26,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge"
 PROGRAM = [sys.executable, "-m", "cnnpaper"]
 _LOCAL: list[object] = []
-"""The content of seed 0 without Slurm; the tests share it, since they train the same run."""
+"""The content of seed 0 without Slurm, made once."""
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,7 @@ class Jobs:
                 key = job.id, restarts(job.id)
                 if job.state == "PENDING" and key[1] != "0" and key not in self.released:
                     self.released.add(key)
-                    call = ["scontrol", "update", f"JobId={job.id}", "StartTime=now+10"]
-                    subprocess.run(call, check=False, capture_output=True)
+                    scontrol("update", f"JobId={job.id}", "StartTime=now+10")
             time.sleep(0.5)
 
     def completed(self) -> bool:
@@ -101,15 +100,14 @@ class Jobs:
         return state == "COMPLETED"
 
 
-def shown(job: str) -> str:
-    """What Slurm knows about a job."""
-    call = ["scontrol", "show", "job", job]
+def scontrol(*arguments: str) -> str:
+    call = ["scontrol", *arguments]
     return subprocess.run(call, check=False, capture_output=True, text=True).stdout
 
 
 def restarts(job: str) -> str:
     """How often Slurm has queued it again."""
-    number = re.search(r"Restarts=(\d+)", shown(job))
+    number = re.search(r"Restarts=(\d+)", scontrol("show", "job", job))
     return number[1] if number else "0"
 
 
@@ -214,20 +212,16 @@ def test_time_limit(jobs: Jobs) -> None:
     command("submit", "--study", "small", "--seeds", "0")
     jobs.until(lambda: lines(jobs.root, "step") > 3)
     job = cluster.queue(jobs.root, "small")["small/tiny-s0"].id
-    hours, minutes = map(int, re.findall(r"RunTime=(\d+):(\d+):", shown(job))[0])
-    limit(job, minutes=60 * hours + minutes + 2)
+    (time_run,) = re.findall(r"RunTime=(\d+):(\d+):", scontrol("show", "job", job))
+    hours, minutes = map(int, time_run)
+    scontrol("update", f"JobId={job}", f"TimeLimit={60 * hours + minutes + 2}")
     jobs.until(lambda: "stopped, its state is saved" in output(jobs.root))
     jobs.slow.unlink()
     jobs.until(lambda: restarts(job) == "1")
-    limit(job, minutes=60)
+    scontrol("update", f"JobId={job}", "TimeLimit=60")
     jobs.until(jobs.completed)
     assert "resuming at epoch" in output(jobs.root)
     assert same_bits(jobs.root)
-
-
-def limit(job: str, minutes: int) -> None:
-    call = ["scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}"]
-    subprocess.run(call, check=True)
 
 
 def test_cancelled(jobs: Jobs) -> None:
