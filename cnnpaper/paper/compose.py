@@ -191,7 +191,9 @@ class Document:
         if len(where) > most:
             where[most - 1] += f" (+{len(where) - most})"
         formula = self.words.formula(value.formula)
-        return value.key, value.text, f"{str(value.exact)[:24]} {unit}", formula, where[:most]
+        # twelve digits: the last ones differ between processors
+        exact = f"{value.exact:.12g}" if isinstance(value.exact, float) else str(value.exact)[:24]
+        return value.key, value.text, f"{exact} {unit}", formula, where[:most]
 
     def _samples(self, shown: list[Value]) -> Table:
         """Rows of the ledger, evenly spread over the values that the text prints."""

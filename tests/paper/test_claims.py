@@ -59,8 +59,8 @@ def test_networks_above_the_baseline_have_an_estimate_between_them(
     row = Distance(arm="short", model="googlenet", other="vgg16", difference=-0.0053,
                    interval=(-0.01, -0.0006))  # fmt: skip
     made = claims(tmp_path, {"contrasts": (MORE, second), "distances": (row,)})
-    said = ("The estimated difference from VGG-16, which has the highest mean, is "
-            "−0.53 points for GoogLeNet [−1.00, −0.06]; it was not tested.")  # fmt: skip
+    said = ("Beside VGG-16, which has the highest mean of those that are more accurate, the "
+            "estimated difference is −0.53 points for GoogLeNet [−1.00, −0.06]; this comp")  # fmt: skip
     assert (said in text(made.primary())) is significant
 
 
@@ -97,30 +97,38 @@ def test_what_equal_time_changes(tmp_path: Path) -> None:
     )
 
 
-def test_distances_and_hours_of_an_arm(tmp_path: Path) -> None:
-    """Six epochs of 704 steps of 0.15 and 0.27 s."""
+def test_distances_and_speeds_of_an_arm(tmp_path: Path) -> None:
+    """A step of the made-up runs takes 0.15, 0.27, 0.40 and 0.32 s; the budgets are of others."""
     rows = (Distance(arm="long", model="vgg16", other="resnet18", difference=0.0125,
                      interval=(0.001, 0.024)),
             Distance(arm="equal", model="vgg16", other="resnet18", difference=-0.5,
                      interval=None))  # fmt: skip
     made = claims(tmp_path, {"distances": rows, "budget_s": {"long": 1500.0}})
     said = text(made.arm(made.values.arm("long")))
-    assert "Relative to ResNet-18, mean test accuracy differs by +1.25 points for VGG-16 " in said
+    assert "In 25.0 minutes, mean test accuracy differs from that of ResNet-18 by +1.25 po" in said
     assert "[0.10, 2.40]" in said
-    assert "the runs took 10.6 minutes for AlexNet, 19.0 minutes for VGG-16" in said
-    assert "the runs took" not in str(made.arm(made.values.arm("equal")))
+    assert (
+        "a step took, relative to ResNet-18, 0.47 times as long for AlexNet, 0.84 times as long "
+        "for VGG-16 and 1.25 times as long for GoogLeNet (medians" in said
+    )
+    assert made.uneven() and "equal time on the reference processor only" in said
+    equal = text(made.arm(made.values.arm("equal")))
+    assert "After 2 epochs each, mean test accuracy differs" in equal and "a step took" not in equal
+    assert text(made.others()) == (
+        "Estimates of these differences that were not tested: after 2 epochs each, −50.00 for "
+        "VGG-16; in 25.0 minutes, +1.25 for VGG-16."
+    )
 
 
-@pytest.mark.parametrize(
-    "later,said",
-    [(-0.01, "the estimated difference from ResNet-18 changes sign for VGG-16."),
-     (0.01, "has the same sign in both arms for every network.")],
-)  # fmt: skip
-def test_a_longer_budget_may_reverse_a_difference(tmp_path: Path, later: float, said: str) -> None:
+def test_where_a_difference_goes_from_arm_to_arm(tmp_path: Path) -> None:
     gain = Gain(arms=("short", "long"), model="vgg16", difference=0.05, interval=None)
-    rows = (Distance(arm="long", model="vgg16", other="resnet18", difference=later, interval=None),)
+    rows = (Distance(arm="long", model="vgg16", other="resnet18", difference=-0.01, interval=None),)
     made = claims(tmp_path, {"contrasts": (MORE,), "distances": rows, "gains": (gain,)})
-    assert str(made.reversed()).endswith(said)
+    assert text(made.longer()) == (
+        "From “short” to “long”, the estimated difference from ResNet-18 goes from +1.53 to −1.00 "
+        "points for VGG-16."
+    )
+    assert not made.equal_time()
 
 
 def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
