@@ -107,24 +107,25 @@ until_option = click.option(
 
 def declared(plan: Study, arm: str | None, seeds: Seeds, model: str | None = None) -> list[RunSpec]:
     """The runs of a study that are asked for, by now: a tuning study decides by what is there."""
-    from cnnpaper import config, tuning
+    from cnnpaper import tuning
 
     if plan.origin == "imported":
         raise UserError(
             f"study {plan.name!r} was imported from logs of another program; it has no training"
         )
-    if model not in (None, *plan.networks):
-        raise config.missing_network(plan.name, str(model), plan.networks)
-    if arm is not None and arm not in plan.arms:
-        known = ", ".join(name for name in plan.arms if name) or "none"
-        raise UserError(f"study {plan.name!r} has no arm {arm!r}; its arms: {known}")
     arms = {name: one for name, one in plan.arms.items() if arm in (None, name)}
-    has = {seed for one in arms.values() for seed in one.seeds}
-    for seed in set(seeds or ()) - has:
-        raise UserError(
-            f"study {plan.name!r} has no seed {seed}; it has {', '.join(map(str, sorted(has)))}\n"
-            f"add it to experiments/study/{plan.name}.toml: the paper is about all of them"
-        )
+    all_seeds = sorted({seed for one in arms.values() for seed in one.seeds})
+    add = f"add it to experiments/study/{plan.name}.toml: the paper is about all of them"
+    for what, asked, known, remedy in (
+        ("network", {model}, plan.networks,
+         f"train it in a study of your own: {advice(model or '', EPOCHS=10)}"),
+        ("arm", {arm}, [name for name in plan.arms if name], add),
+        ("seed", {*(seeds or ())}, all_seeds, add),
+    ):  # fmt: skip
+        if unknown := asked - {None, *known}:
+            has = ", ".join(map(str, known)) or "none"
+            text = f"study {plan.name!r} has no {what} {unknown.pop()!r}; it has {has}"
+            raise UserError(f"{text}\n{remedy}")
     return [
         spec
         for spec in tuning.declared(ROOT, plan)

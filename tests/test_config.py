@@ -219,7 +219,7 @@ MISTAKES = {
     "epoch": ("trial", "epochs =", "epoch =", "unknown key 'epoch'; did you mean 'epochs'?"),
     "name": ("trial", "epochs", 'name = "x"\nepochs', "a study has the name of its file"),
     "no seed": ("trial", "seeds = [0, 7]", "seeds = []", "seeds: at least one is needed"),
-    "seed twice": ("trial", "[0, 7]", "[0, 0]", "a network or a seed is named twice"),
+    "seed twice": ("trial", "[0, 7]", "[0, 0]", "seeds: 0 is named twice"),
     "both": ("trial", "epochs = 3", "epochs = 3\nsteps = 5", "give either epochs or steps"),
     "steps": ("trial", "epochs = 3", "steps = { tiny = 5 }", "steps lacks other"),
     "set": ("trial", '"jpeg75"', '"jpg75"', "data.set = 'jpg75'"),

@@ -205,7 +205,7 @@ def interpreters() -> list[str]:
 def test_every_version_of_python_gives_the_same_digests(tmp_path: Path) -> None:
     """Over every kind of syntax, with the functions alone: other Pythons lack the packages."""
     source = Path(fingerprint.__file__).read_text("utf-8")
-    names = ("_definitions", "_name_of", "normal_form", "_is_text", "_pieces")
+    names = ("_definitions", "_name_of", "normal_form", "_pieces")
     functions = [
         ast.unparse(node)
         for node in ast.parse(source).body
@@ -214,7 +214,8 @@ def test_every_version_of_python_gives_the_same_digests(tmp_path: Path) -> None:
     script = tmp_path / "digests.py"
     script.write_text(
         "from __future__ import annotations\nimport ast, hashlib, json, sys\n"
-        "from functools import lru_cache\nDIGITS, UserError = 16, ValueError\n"
+        "from functools import lru_cache\nfrom itertools import groupby\n"
+        "DIGITS, UserError = 16, ValueError\n"
         f"_LEFT_OUT = {fingerprint._LEFT_OUT!r}\n"
         + "\n".join(functions)
         + "\nprint(json.dumps([sys.version_info[1], _definitions("
