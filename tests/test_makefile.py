@@ -37,27 +37,18 @@ def test_every_command_of_the_command_line_has_its_target(root: Path) -> None:
     assert visible == called
 
 
-def test_one_list_says_what_a_clean_environment_lacks() -> None:
-    found = re.search(r"^unexport ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE)
-    assert found is not None
-    assert set(found[1].replace("\\\n", "").split()) == UNWANTED
-
-
-@pytest.mark.parametrize(
-    "variable",
-    ["PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "MPLBACKEND", "TEXINPUTS", "GIT_DIR",
-     "ONEDNN_DEFAULT_FPMATH_MODE", "SOURCE_DATE_EPOCH", "PIP_USER", "VIRTUAL_ENV"],
-)  # fmt: skip
 def test_what_the_user_s_environment_has_does_not_reach_the_programs(
-    root: Path, tmp_path: Path, variable: str
+    root: Path, tmp_path: Path
 ) -> None:
     seen = tmp_path / "seen"
     artifact.set_up(root)
     for name in (".venv", ".venv-train"):
         artifact.executable(root / name / "bin" / "python", f'#!/bin/sh\nenv > "{seen}"\n')
-    done = artifact.shell("make tables", root, **{variable: "/of/somebody/else"})
+    done = artifact.shell("make tables", root, **dict.fromkeys(UNWANTED, "/of/somebody/else"))
     assert done.returncode == 0, done.stderr
-    assert variable not in {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    reached = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert "STUDY" in reached
+    assert reached.isdisjoint({"PYTHONPATH", "TEXINPUTS", *UNWANTED})
 
 
 def test_a_start_without_make_cleans_its_environment_too(root: Path) -> None:
