@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,29 +57,18 @@ def test_a_start_without_make_cleans_its_environment_too(root: Path) -> None:
     broken.mkdir()
     for name in ("click", "pydantic", "numpy"):
         (broken / f"{name}.py").write_text("raise SystemExit('of another Python')")
-    done = subprocess.run(
-        [sys.executable, "-m", "cnnpaper", "--help"],
-        cwd=root,
-        env=artifact.outside(PYTHONPATH=str(broken), MPLBACKEND="nonsense", PYTHONWARNINGS="error"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = {"PYTHONPATH": str(broken), "MPLBACKEND": "nonsense", "PYTHONWARNINGS": "error"}
+    done = artifact.shell(f'"{sys.executable}" -m cnnpaper --help', root, **variables)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: cnnpaper" in done.stdout
 
 
 def test_values_reach_the_commands_whatever_is_in_them(root: Path, record: Path) -> None:
-    assert artifact.shell("make explain", root, KEY=NASTY).returncode == 0
-    assert artifact.shell("make alexnet", root, DATA_DIR=NASTY, FORCE="0").returncode == 0
-    assert artifact.shell("make vgg16 EPOCHS=2 BATCH_SIZE=9 FORCE=1", root).returncode == 0
-    explain, alexnet, vgg16 = (str(call["arguments"]) for call in artifact.recorded(record))
-    assert repr(NASTY) in explain or NASTY in explain.replace("\\", "")
-    assert "'--study', 'reference'" in alexnet
-    assert "--force" not in alexnet
-    assert artifact.recorded(record)[1]["variables"]["DATA_DIR"] == NASTY  # type: ignore[index]
-    assert "'--epochs', '2', '--batch-size', '9', '--force'" in vgg16
-    assert "--study" not in vgg16
+    assert artifact.shell("make explain", root, KEY=NASTY, FORCE="0").returncode == 0
+    assert artifact.shell("make alexnet EPOCHS=2 BATCH_SIZE=9 FORCE=1", root).returncode == 0
+    explain, alexnet = (call["arguments"] for call in artifact.recorded(record))
+    assert explain == ["-m", "cnnpaper", "explain", "--study", "reference", "--", NASTY]
+    assert str(alexnet).endswith("'--epochs', '2', '--batch-size', '9', '--force']")
 
 
 @pytest.mark.parametrize("edition,tex", [("en", True), ("ko", True), ("html", False)])
@@ -136,9 +126,7 @@ def machine(tmp_path: Path) -> Path:
     folder = tmp_path / "programs"
     folder.mkdir()
     for tool in TOOLS:
-        for place in ("/usr/bin", "/bin"):
-            if Path(place, tool).exists() and not (folder / tool).exists():
-                (folder / tool).symlink_to(Path(place, tool))
+        (folder / tool).symlink_to(str(shutil.which(tool)))
     return folder
 
 
@@ -158,13 +146,9 @@ def give_tex(folder: Path, *, without: str = "") -> None:
 
 def install(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [folder / "sh", INSTALL],
-        cwd=INSTALL.parents[1],
-        env={"PATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [folder / "sh", INSTALL], cwd=INSTALL.parents[1], env={"PATH": str(folder)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["xelatex", "titlesec.sty", "booktabs.sty", "NanumGothic"])
