@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import shutil
 import subprocess
@@ -234,8 +235,6 @@ def test_every_version_of_python_gives_the_same_digests(tmp_path: Path) -> None:
 
 def test_the_digest_of_a_small_source_is_pinned() -> None:
     """By hand: SHA-256 of the form that the docstrings describe. A change makes all runs stale."""
-    import hashlib
-
     found = dict(fingerprint._definitions(b'"""Doc."""\nA = 1  # one\n', "x"))
     form = "Assign(targets=[Name(id=str 'A')], value=Constant(value=int 1))"
     assert found == {

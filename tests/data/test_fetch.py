@@ -8,6 +8,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from tests.data import cifar_files as files
 NAME = "cifar-10-python.tar.gz"
 
 
+@dataclass
 class Server:
     """A web server whose answers a test writes."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.answers: dict[str, Callable[[Any], None]] = {}
-        self.asked: list[tuple[str, str | None]] = []  # path and range of every request
+    address: str
+    answers: dict[str, Callable[[Any], None]] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and range
 
 
 class Request(http.server.BaseHTTPRequestHandler):
