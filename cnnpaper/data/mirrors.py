@@ -75,8 +75,7 @@ def fetch(which: str, data_dir: Path, say: Say) -> None:
         if not data_dir.is_dir():
             sources.find(data_dir, which)  # says what is wrong with it
         with contextlib.suppress(UserError):
-            say(f"{read.load(which, None, data_dir).source} is there")
-            return
+            return say(f"{read.load(which, None, data_dir).source} is there")
         with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
             _from_first_mirror(which, data_dir, say)
     except OSError as error:
@@ -91,8 +90,7 @@ def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
     for mirror in MIRRORS[which]:
         say(f"fetching from {mirror.name}")
         try:
-            say(f"saved as {_from_mirror(mirror, which, data_dir, say)}")
-            return
+            return say(f"saved as {_from_mirror(mirror, which, data_dir, say)}")
         except Failed as error:
             failures.append(f"{mirror.name}: {error}")
             say(failures[-1])

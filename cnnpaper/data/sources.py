@@ -102,7 +102,7 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
         text = "make it readable, or name another folder by DATA_DIR"
         raise UserError(f"{data_dir}: cannot be read ({error.strerror})\n{text}") from None
     names = list(itertools.islice(_walk(data_dir), MAX_NAMES))
-    found = [one for one in copies(names, data_dir) if one.form != ARCHIVE or _is_packed(one)]
+    found = [one for one in copies(names, data_dir) if one.form != ARCHIVE or _is_file(one)]
     if not found:
         seen = other_sets([data_dir.resolve().name, *names])
         here = f"; here is {seen}" if seen else ""
@@ -112,8 +112,8 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
     return found
 
 
-def _is_packed(source: Source) -> bool:
-    path = source.place / source.names[0]
+def _is_file(archive: Source) -> bool:
+    path = archive.place / archive.names[0]
     return path.is_file() and path.stat().st_size <= LIMITS[ARCHIVE]
 
 
