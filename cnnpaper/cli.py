@@ -36,12 +36,11 @@ ONLY_FOR_TRAINING = {"torch", "torchvision", "pyarrow", "safetensors"}
 
 def several_seeds(value: str) -> tuple[int, ...]:
     """The type of an option that takes seeds, separated by commas."""
-    parts = [part.strip() for part in value.split(",")]
-    if not all(re.fullmatch("[0-9]{1,10}", part) and int(part) < 2**32 for part in parts):
-        raise click.BadParameter(
-            f"{value[:40]!r} is not a list of whole numbers below 2**32; for instance 0,1,2"
-        )
-    return tuple(map(int, dict.fromkeys(parts)))
+    seeds = [int(part) for part in value.split(",") if re.fullmatch(" *[0-9]{1,10} *", part)]
+    if len(seeds) <= value.count(",") or max(seeds) >= 2**32:
+        text = "is not a list of whole numbers below 2**32; for instance 0,1,2"
+        raise click.BadParameter(f"{value[:40]!r} {text}")
+    return tuple(dict.fromkeys(seeds))
 
 
 def clock(value: str) -> float:
@@ -100,38 +99,33 @@ stale_option = click.option(
     "--allow-stale", is_flag=True,
     help="Build although runs are not those of today's code; the first page then says so.",
 )  # fmt: skip
-until_option = click.option(
-    "--until", type=clock, metavar="HH:MM", help="Start nothing that its estimate ends later."
-)
 
 
 def declared(plan: Study, arm: str | None, seeds: Seeds, model: str | None = None) -> list[RunSpec]:
     """The runs of a study that are asked for, by now: a tuning study decides by what is there."""
-    from cnnpaper import config, tuning
+    from cnnpaper import tuning
 
     if plan.origin == "imported":
         raise UserError(
             f"study {plan.name!r} was imported from logs of another program; it has no training"
         )
-    if model not in (None, *plan.networks):
-        raise config.missing_network(plan.name, str(model), plan.networks)
-    if arm is not None and arm not in plan.arms:
-        known = ", ".join(name for name in plan.arms if name) or "none"
-        raise UserError(f"study {plan.name!r} has no arm {arm!r}; its arms: {known}")
     arms = {name: one for name, one in plan.arms.items() if arm in (None, name)}
-    has = {seed for one in arms.values() for seed in one.seeds}
-    for seed in set(seeds or ()) - has:
-        raise UserError(
-            f"study {plan.name!r} has no seed {seed}; it has {', '.join(map(str, sorted(has)))}\n"
-            f"add it to experiments/study/{plan.name}.toml: the paper is about all of them"
-        )
+    all_seeds = sorted({seed for one in arms.values() for seed in one.seeds})
+    add = f"add it to experiments/study/{plan.name}.toml: the paper is about all of them"
+    for what, asked, known, remedy in (
+        ("network", {model}, plan.networks,
+         f"train it in a study of your own: {advice(model or '', EPOCHS=10)}"),
+        ("arm", {arm}, [name for name in plan.arms if name], add),
+        ("seed", {*(seeds or ())}, all_seeds, add),
+    ):  # fmt: skip
+        if unknown := asked - {None, *known}:
+            has = ", ".join(map(str, known)) or "none"
+            text = f"study {plan.name!r} has no {what} {unknown.pop()!r}; it has {has}"
+            raise UserError(f"{text}\n{remedy}")
     return [
-        spec
-        for spec in tuning.declared(ROOT, plan)
-        if spec.arm in arms
-        and (seeds is None or spec.seed in seeds)
-        and model in (None, spec.model)
-    ]
+        spec for spec in tuning.declared(ROOT, plan)
+        if spec.arm in arms and spec.seed in (seeds or all_seeds) and model in (None, spec.model)
+    ]  # fmt: skip
 
 
 @click.group(
@@ -167,11 +161,9 @@ def command(*examples: str) -> Decorator:
     help=f"Without --study: {DEFAULT_EPOCHS}.",
 )
 @click.option(
-    "--batch-size",
-    type=click.IntRange(2, 65_536),
-    metavar="N",
+    "--batch-size", type=click.IntRange(2, 65_536), metavar="N",
     help="Images per step, without --study; else the recipe's.",
-)
+)  # fmt: skip
 @arm_option
 @seeds_option
 @click.option("--variant", metavar="NAME", help="One point of the study's grid.")
@@ -189,14 +181,13 @@ def train(
     from cnnpaper import config
 
     config.load_experiment(ROOT, model)
-    if study is None:
-        study = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
-    elif epochs or batch_size:
+    if study and (epochs or batch_size):
         raise UserError(
             "--epochs and --batch-size make a study of your own, so leave out --study\n"
             f"with make: {advice(model, EPOCHS=epochs or 10)}"
         )
-    plan = config.load_study(ROOT, study)
+    own = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
+    plan = config.load_study(ROOT, study or own)
     if config.SINGLE.match(plan.name):
         plan = plan.model_copy(update={"networks": (model,), "seeds": seeds or plan.seeds})
 
@@ -205,7 +196,7 @@ def train(
         return [spec for spec in found if variant in (None, spec.variant)]
 
     if not specs():
-        raise UserError(f"study {study!r} has no such run of {model}: variant {variant!r}")
+        raise UserError(f"study {plan.name!r} has no such run of {model}: variant {variant!r}")
     _start(plan, specs, data_dir, gpus, force)
 
 
@@ -219,7 +210,9 @@ def train(
 @seeds_option
 @data_dir_option
 @gpus_option
-@until_option
+@click.option(
+    "--until", type=clock, metavar="HH:MM", help="Start nothing that its estimate ends later."
+)
 @force_option
 def experiments(
     study: str, arm: str | None, seeds: Seeds, data_dir: Path, gpus: str, until: float | None,
@@ -247,32 +240,25 @@ def _start(
 
     first, devices = specs(), launch.devices_of(gpus)
     if len(first) == 1 and len(devices) > 1:
-        raise UserError(
-            f"--gpus {gpus}: one run uses one device, so name one\n"
-            "several devices serve several runs of a study"
-        )
+        text = "several devices serve several runs of a study"
+        raise UserError(f"--gpus {gpus}: one run uses one device, so name one\n{text}")
     _find_images(plan, data_dir)
     where: Any = {"root": ROOT, "data_dir": data_dir, "force": force}
     if len(first) == 1:
-        launch.train_run(first[0], device=devices[0], **where)
-        return
+        return launch.train_run(first[0], device=devices[0], **where)
     missing = first if force else launch.unfinished(ROOT, first)
     click.echo(f"{plan.name}: {len(missing)} of {len(first)} runs to train")
     launch.train_study(
-        missing,
-        devices=devices,
-        until=until,
-        estimate=partial(estimate_s, ROOT),
-        more=lambda: launch.unfinished(ROOT, specs()),
-        **where,
-    )
+        missing, devices=devices, until=until, estimate=partial(estimate_s, ROOT),
+        more=lambda: launch.unfinished(ROOT, specs()), **where,
+    )  # fmt: skip
 
 
 def _find_images(plan: Study, data_dir: Path) -> None:
     """Refuse, before torch is imported, where the images are missing."""
     from cnnpaper import data
 
-    if plan.data.set not in ("synthetic", "unknown"):
+    if plan.data.set != "synthetic":
         data.find(data_dir, plan.data.set)
 
 
@@ -386,12 +372,11 @@ def data(wanted: str | None, data_dir: Path) -> None:
     """
     from cnnpaper import data as images
 
-    try:
-        images.find(data_dir, wanted)
-    except UserError:
-        if data_dir.exists() and not data_dir.is_dir():
-            raise
-        wanted = wanted or "original"
+    if wanted is None:
+        try:
+            images.find(data_dir)
+        except UserError:
+            wanted = "original"
     if wanted is not None:
         images.fetch(wanted, data_dir, click.echo)
     click.echo(images.check(data_dir))

@@ -9,16 +9,16 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shlex
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,8 +26,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import to_json
 
-from cnnpaper.advice import advice
 from cnnpaper.files import UserError, nearest
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=40)]
@@ -79,6 +79,22 @@ class Recipe(Model):
     are float32 always, without TF32."""
 
 
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{twice[0]!r} is named twice")
+    return values
+
+
+def _recipe_key(key: str) -> str:
+    if key not in Recipe.model_fields:
+        raise ValueError(f"the recipe has no key {key!r}{nearest(key, Recipe.model_fields)}")
+    return key
+
+
+Once = AfterValidator(_once)
+RecipeKey = Annotated[str, AfterValidator(_recipe_key)]
+
+
 class Override(Model):
     """One departure of a network from the shared recipe: its reason, or the study that chose it."""
 
@@ -113,7 +129,7 @@ class Experiment(Model):
     """How stem and head differ from torchvision's network, a sentence of plain text."""
     idea_ko: str = ""
     stem_ko: str = ""
-    override: dict[str, Override] = Field(default_factory=dict)
+    override: dict[RecipeKey, Override] = Field(default_factory=dict)
 
 
 class DataSpec(Model):
@@ -131,21 +147,12 @@ class DataSpec(Model):
 
 
 class Length(Model):
-    """How long runs are: one of the two."""
+    """How long runs are, by epochs or by steps."""
 
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     steps: Steps | dict[Slug, Steps] | None = None
     """For all networks, or for each; the last epoch may be partial."""
-    seeds: tuple[Seed, ...] = ()
-
-    def check(self, networks: Iterable[str], where: str = "") -> None:
-        """Refuse, by ValueError, what no run can be made of."""
-        if not self.seeds:
-            raise ValueError(f"{where}seeds: at least one is needed: seeds = [0]")
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError(f"{where}give either epochs or steps")
-        if isinstance(self.steps, dict) and (missing := set(networks) - set(self.steps)):
-            raise ValueError(f"{where}steps lacks {', '.join(sorted(missing))}")
+    seeds: Annotated[tuple[Seed, ...], Once] = ()
 
 
 class Arm(Length):
@@ -197,14 +204,14 @@ class Study(Length):
     origin: Literal["trained", "imported"] = "trained"
     """``imported``: the runs are the ones in its folder, read from logs of another program."""
     imported: Imported | None = None
-    networks: tuple[Slug, ...] = Field(min_length=1)
+    networks: Annotated[tuple[Slug, ...], Once] = Field(min_length=1)
     """In the order of the paper's tables and figures."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """CPU threads of a run; they decide the last bits. None: the physical cores of the process."""
     data: DataSpec
-    override: dict[str, Override] = Field(default_factory=dict)
+    override: dict[RecipeKey, Override] = Field(default_factory=dict)
     """Departures of the whole study from the recipe; a network's own win over them."""
-    grid: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    grid: dict[RecipeKey, tuple[Value, ...]] = Field(default_factory=dict)
     """Keys of the recipe → values that every network tries; they win over all overrides."""
     arm: dict[Slug, Arm] = Field(default_factory=dict)
     tuning: StudyName | None = None
@@ -215,27 +222,35 @@ class Study(Length):
     budget: Budget | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Study:
-        for names in (self.networks, self.seeds, *(arm.seeds for arm in self.arm.values())):
-            if len(set(names)) < len(names):
-                raise ValueError("a network or a seed is named twice")
+    def _lengths(self) -> Study:
         if self.arm and (self.seeds or self.epochs or self.steps):
-            text = "seeds, epochs and steps stand in each [arm.NAME] where there are arms"
-            raise ValueError(text)
+            raise ValueError(
+                "seeds, epochs and steps stand in each [arm.NAME] where there are arms"
+            )
+        own = {"": self} if self.origin == "trained" else {}
+        for name, one in (self.arm or own).items():
+            where = f"arm.{name}: " if name else ""
+            if not one.seeds:
+                raise ValueError(f"{where}seeds: at least one is needed: seeds = [0]")
+            if (one.epochs is None) == (one.steps is None):
+                raise ValueError(f"{where}give either epochs or steps")
+            if isinstance(one.steps, dict) and (missing := {*self.networks} - {*one.steps}):
+                raise ValueError(f"{where}steps lacks {', '.join(sorted(missing))}")
+        return self
+
+    @model_validator(mode="after")
+    def _names(self) -> Study:
         for name, arm in self.arm.items():
-            arm.check(self.networks, f"arm.{name}: ")
             if arm.refines is not None and (arm.refines not in self.arm or not self.grid):
                 raise ValueError(f"arm.{name}.refines = {arm.refines!r}: no such arm with a [grid]")
-        if not self.arm and self.origin == "trained":
-            self.check(self.networks)
         for name, one in self.imported.log.items() if self.imported else ():
             if one.network not in self.networks:
                 raise ValueError(f"imported.log.{name}: networks lacks {one.network!r}")
-        arms = {self.contrast.arm} if self.contrast else set()
-        networks = {self.contrast.baseline} if self.contrast else set()
+        arms = [self.contrast.arm] if self.contrast else []
+        networks = [self.contrast.baseline] if self.contrast else []
         if self.budget:
-            arms, networks = arms | set(self.budget.steps), networks | {self.budget.like}
-        if unknown := [*(arms - set(self.arm)), *(networks - set(self.networks))]:
+            arms, networks = [*arms, *self.budget.steps], [*networks, self.budget.like]
+        if unknown := [*({*arms} - {*self.arm}), *({*networks} - {*self.networks})]:
             text = f"contrast or budget names {unknown[0]!r}, an arm or a network that"
             raise ValueError(f"{text} the study does not have")
         return self
@@ -342,8 +357,7 @@ def validated(model: type[ModelT], values: dict[str, Any], path: Path | str) -> 
         UserError: the first thing that is wrong, as file, key, value and remedy.
     """
     try:
-        # as JSON, whose arrays are tuples, too
-        return model.model_validate_json(json.dumps(values, default=str))
+        return model.model_validate_json(to_json(values))  # as JSON, whose arrays are tuples, too
     except ValidationError as error:
         # a misspelt key is also a missing one: the misspelling is the better message
         found = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
@@ -351,9 +365,9 @@ def validated(model: type[ModelT], values: dict[str, Any], path: Path | str) -> 
 
 
 def _explained(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    if not key:
-        return str(error["msg"])
+    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] == "value_error":  # of a validator above
+        return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
     if error["type"] == "extra_forbidden":
         # of all tables: a key may also have slipped into the wrong one
         kinds: list[type[Model]] = [*Model.__subclasses__(), Arm, Study]
@@ -361,9 +375,8 @@ def _explained(error: Any) -> str:
         return f"unknown key '{key}'{nearest(str(error['loc'][-1]), sorted(known))}"
     if error["type"] == "missing":
         return f"key '{key}' is missing"
-    shown = repr(error["input"])
+    shown, message = repr(error["input"]), str(error["msg"])
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    message = str(error["msg"])
     return f"{key} = {shown}: {message[:1].lower()}{message[1:]}"
 
 
@@ -407,16 +420,7 @@ def load_experiment(root: Path, model: str) -> Experiment:
         known = f"known networks: {', '.join(models)}"
         raise UserError(f"unknown network {model!r}{nearest(model, models)}\n{known}")
     path = root / "experiments" / f"{model}.toml"
-    experiment = validated(Experiment, read_toml(path), path)
-    _check_keys("override", experiment.override, path)
-    return experiment
-
-
-def _check_keys(table: str, keys: Iterable[str], path: Path) -> None:
-    for key in keys:
-        if key not in Recipe.model_fields:
-            near = nearest(key, Recipe.model_fields)
-            raise UserError(f"{path}: {table}.{key}: the recipe has no key {key!r}{near}")
+    return validated(Experiment, read_toml(path), path)
 
 
 SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]{0,5})ep(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?$")
@@ -437,10 +441,7 @@ def load_study(root: Path, name: str) -> Study:
         values = read_toml(path)
         if "name" in values:
             raise UserError(f"{path}: key 'name': a study has the name of its file; remove the key")
-        study = validated(Study, {**values, "name": name}, path)
-        _check_keys("override", study.override, path)
-        _check_keys("grid", study.grid, path)
-        return study
+        return validated(Study, {**values, "name": name}, path)
     if match := SINGLE.match(name):
         return _single_study(root, name, match)
     raise UserError(
@@ -452,13 +453,12 @@ def load_study(root: Path, name: str) -> Study:
 def _refuse_decomposed(logs: Path) -> None:
     """Logs in a folder of the same name in other bytes, as an archive of a Mac may give it."""
     for other in logs.parent.glob("*") if not logs.name.isascii() else ():
-        if other.name == logs.name or unicodedata.normalize("NFC", other.name) != logs.name:
+        if unicodedata.normalize("NFC", other.name) != logs.name or other.name == logs.name:
             continue
-        remedy = f"rename it: {shlex.join(['mv', str(other), str(logs)])}"
-        if logs.exists():
-            if logs.samefile(other):
-                continue
-            remedy = f"move its runs into {logs} and remove it"
+        if logs.exists() and logs.samefile(other):
+            continue
+        rename = f"rename it: {shlex.join(['mv', str(other), str(logs)])}"
+        remedy = f"move its runs into {logs} and remove it" if logs.exists() else rename
         told = "its name is in decomposed Unicode, so its logs are not found"
         raise UserError(f"{other}: {told}\n{remedy}")
 
@@ -521,7 +521,7 @@ def run_spec(
         "variant": variant_name(point) if point else None,
         "steps": length if chosen.epochs is None else chosen.epochs * per_epoch,
         "builder": experiment.builder, "threads": study.threads,
-        "data": study.data.model_dump(), "recipe": recipe.model_dump(),
+        "data": study.data, "recipe": recipe,
     }  # fmt: skip
     return validated(RunSpec, fields, f"a run of {model} in study {study.name!r}")
 
@@ -548,11 +548,3 @@ def run_specs(root: Path, study: Study, refined: Refined | None = None) -> list[
                 point = dict(zip(grid, values, strict=True))
                 specs.append(run_spec(root, study, model, seed, arm=name, point=point))
     return specs
-
-
-def missing_network(study: str, model: str, networks: Iterable[str]) -> UserError:
-    """A study is not about the network that was asked for."""
-    return UserError(
-        f"study {study!r} is not about {model!r}, but about {', '.join(networks)}\n"
-        f"train it in a study of your own: {advice(model, EPOCHS=10)}"
-    )

@@ -29,11 +29,11 @@ DNNL_DEFAULT_FPMATH_MODE ONEDNN_MAX_CPU_ISA DNNL_MAX_CPU_ISA
 UNWANTED = frozenset(_UNWANTED.split())
 """Variables that decide which modules Python loads, of environments, installers, git hooks,
 notebooks, TeX, and of libraries that would compute in another precision or with other kernels than
-the log says."""
+the log says. The Makefile takes them from this file."""
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment for every command, as the Makefile's.
+    """The environment for every command.
 
     What a cluster's modules, a notebook or a profile set must reach neither Python nor the numbers.
     """

@@ -12,9 +12,10 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,8 +120,9 @@ def normal_form(node: object) -> str:
     Empty fields are left out, as versions differ in which they have; strings that stand alone as
     a statement (docstrings) and ``pass`` are nothing.
     """
-    if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and _is_text(node.value)):
-        return ""
+    match node:
+        case None | ast.Pass() | ast.Expr(value=ast.Constant(value=str())):
+            return ""
     if isinstance(node, ast.JoinedStr):
         return f"JoinedStr({', '.join(_pieces(node))})"
     if isinstance(node, ast.AST):
@@ -135,26 +137,16 @@ def normal_form(node: object) -> str:
         forms = ["None" if item is None else normal_form(item) for item in node]
         items = [form for form in forms if form]
         return f"[{', '.join(items)}]" if items else ""
-    return "" if node is None else f"{type(node).__name__} {node!r}"
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return f"{type(node).__name__} {node!r}"
 
 
 def _pieces(node: ast.JoinedStr) -> Iterator[str]:
     """Parts of an f-string; neighbouring texts are one, wherever the parser divided them."""
-    text = ""
-    for value in node.values:
-        if isinstance(value, ast.Constant):
-            text += str(value.value)
-            continue
-        if text:
+    for is_text, values in groupby(node.values, lambda value: isinstance(value, ast.Constant)):
+        if not is_text:
+            yield from map(normal_form, values)
+        elif text := "".join(str(ast.literal_eval(value)) for value in values):
             yield repr(text)
-        text = ""
-        yield normal_form(value)
-    if text:
-        yield repr(text)
 
 
 def _locked_versions(lock: Path) -> dict[str, str]:
@@ -170,18 +162,13 @@ def _locked_versions(lock: Path) -> dict[str, str]:
 
 def differences(recorded: Fingerprint, today: Fingerprint) -> list[str]:
     """What has changed, for people: configuration first, then data, packages and code."""
-    old, new = _flat(recorded.config), _flat(today.config)
+    old, new = _flat(recorded), _flat(today)
+    if None in (recorded.data, today.data):
+        old["data"] = new["data"] = None  # of one of them no images were looked at
     found = [
         f"{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}"
         for key in dict.fromkeys([*old, *new])
         if old.get(key) != new.get(key)  # an option that is not set is as good as one not there
-    ]
-    if None not in (recorded.data, today.data) and recorded.data != today.data:
-        found.append(f"data: {_shown(recorded.data)} -> {_shown(today.data)}")
-    found += [
-        f"{name}: {_shown(recorded.packages.get(name))} -> {_shown(today.packages.get(name))}"
-        for name in PACKAGES
-        if recorded.packages.get(name) != today.packages.get(name)
     ]
     return found + code_differences(recorded, today)
 
@@ -200,15 +187,14 @@ def code_differences(recorded: Fingerprint, today: Fingerprint) -> list[str]:
     return found
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, with dotted keys."""
+def _flat(fingerprint: Fingerprint) -> dict[str, Any]:
+    """Everything but the code as one table; keys of the configuration's tables are dotted."""
     flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    for key, value in fingerprint.config.items():
+        inner = value if isinstance(value, dict) else {}
+        flat |= {f"{key}.{name}": one for name, one in inner.items()} or {key: value}
+    packages = {name: fingerprint.packages.get(name) for name in PACKAGES}
+    return {**flat, "data": fingerprint.data, **packages}
 
 
 def _shown(value: Any) -> str:

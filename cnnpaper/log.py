@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -369,7 +369,6 @@ def _parsed(raw: bytes, path: Path, number: int) -> AnyLine:
 
 # --------------------------------------------------------------------------------- predictions
 
-_ARRAYS = ("val_labels", "val_logits", "test_labels", "test_logits")
 _MOST_BYTES = 2_000_000  # unpacked: the logits of 15,000 images take 600 kB
 
 
@@ -390,7 +389,7 @@ class Predictions:
     def to_bytes(self) -> bytes:
         """The file ``predictions.npz``; the same arrays give the same bytes."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{name: getattr(self, name) for name in _ARRAYS})
+        np.savez(buffer, **vars(self))
         return buffer.getvalue()
 
 
@@ -406,14 +405,13 @@ def read_predictions(path: Path) -> Predictions:
             # before anything is unpacked
             if (size := sum(part.file_size for part in archive.zip.infolist())) > _MOST_BYTES:
                 raise ValueError(f"{size} bytes, more than the images need")
-            arrays = {name: archive[name] for name in _ARRAYS}
+            arrays = {one.name: archive[one.name] for one in fields(Predictions)}
         for part in ("val", "test"):
             _check(arrays[f"{part}_labels"], arrays[f"{part}_logits"], part)
-    except OSError as error:
-        text = f"{path}: cannot be read ({error.strerror or error})"
-        raise damaged(path, text) from None
     except Exception as error:  # zipfile and numpy raise a dozen kinds for damaged bytes
         reason = str(error).partition("\n")[0][:160] or type(error).__name__
+        if isinstance(error, OSError):
+            raise damaged(path, f"{path}: cannot be read ({error.strerror or reason})") from None
         raise damaged(path, f"{path}: not the predictions of a run: {reason}") from None
     return Predictions(**arrays)
 

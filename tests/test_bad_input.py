@@ -71,6 +71,9 @@ ARGUMENTS = [
     (("train", "--model", "resnet50", "--study", "smoke"), ("'resnet50'", "EPOCHS=10")),
     ((*ALEXNET, "--data-dir", "nowhere"), ("nowhere", "make data")),
     ((*ALEXNET, "--data-dir", "Makefile"), ("Makefile", "a file", "make data")),
+    ((*ALEXNET, "--data-dir", "my '$HOME' % 데이터"), ("my '$HOME' % 데이터: there is no such",)),
+    ((*ALEXNET, "--data-dir", "x" * 300), ("File name too long",)),
+    ((*ALEXNET, "--data-dir", "~nobody-of-that-name/x"), ("~nobody-of-that-name/x: there is no",)),
     ((*ALEXNET, "--data-dir", "report"), ("report", "no images", "make data")),
     (("experiments", "--study", "x"), ("no study 'x'", "reference")),
     (("experiments", "--study", "single-3ep"), ("none yet", "make alexnet EPOCHS=3")),
@@ -91,24 +94,6 @@ def test_arguments(
     root: Path, cnnpaper: Cnnpaper, arguments: tuple[str, ...], says: tuple[str, ...]
 ) -> None:
     refused(cnnpaper, root, arguments, says)
-
-
-@pytest.mark.parametrize(
-    "value,says",
-    [
-        ("nowhere", "nowhere: there is no such folder"),
-        ("Makefile", "Makefile: this is a file"),
-        ("my '$HOME' % 데이터", "my '$HOME' % 데이터: there is no such folder"),
-        ("x" * 300, "File name too long"),
-        ("~nobody-of-that-name/data", "~nobody-of-that-name/data: there is no such folder"),
-    ],
-    ids=["nowhere", "a file", "odd", "too long", "no such home"],
-)
-def test_environment(
-    root: Path, cnnpaper: Cnnpaper, monkeypatch: pytest.MonkeyPatch, value: str, says: str
-) -> None:
-    monkeypatch.setenv("DATA_DIR", value)
-    refused(cnnpaper, root, ALEXNET, (says,))
 
 
 @pytest.mark.parametrize(

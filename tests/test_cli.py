@@ -85,12 +85,7 @@ def test_a_network_s_command_never_goes_on_with_another_network(
     ids=str,
 )  # fmt: skip
 def test_how_it_ends(
-    root: Path,
-    cnnpaper: Cnnpaper,
-    monkeypatch: pytest.MonkeyPatch,
-    error: BaseException,
-    code: int,
-    says: str,
+    root: Path, cnnpaper: Cnnpaper, monkeypatch, error: BaseException, code: int, says: str
 ) -> None:
     def fail(*_: object) -> None:
         raise error

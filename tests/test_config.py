@@ -117,17 +117,12 @@ def test_a_last_batch_of_one_image_is_left_out(images: int, steps: int) -> None:
     assert config.steps_per_epoch(images, 128) == steps
 
 
-def test_network_overrides_study_overrides_recipe(root: Path) -> None:
+def test_a_grid_wins_over_the_network_s_override_over_the_study_s_over_the_recipe(root) -> None:
     tiny, other, *_ = runs(root, "trial")
     assert (tiny.recipe.peak_learning_rate, tiny.recipe.batch_size) == (0.02, 32)
-    assert (other.recipe.peak_learning_rate, other.recipe.batch_size) == (0.5, 32)
-    assert other.recipe.momentum == 0.9
-
-
-def test_a_grid_wins_over_all_overrides(root: Path) -> None:
-    path = root / "experiments" / "study" / "trial.toml"
+    assert (other.recipe.peak_learning_rate, other.recipe.momentum) == (0.5, 0.9)
     grid = '\n[grid]\npeak_learning_rate = [0.1, 0.25]\nprecision = ["float32"]\n'
-    path.write_text(STUDY + grid, "utf-8")
+    (root / "experiments/study/trial.toml").write_text(STUDY + grid, "utf-8")
     first, second, *_ = runs(root, "trial")
     assert (first.run, second.run) == ("tiny-rate0.1_float32-s0", "tiny-rate0.25_float32-s0")
     assert (first.recipe.peak_learning_rate, first.recipe.precision) == (0.1, "float32")
@@ -204,26 +199,21 @@ MISTAKES = {
     "deep": ("recipe", "= 64", "= " + "[" * 5000, "not valid TOML"),
     "near key": ("recipe", "momentum =", "momentun =", "unknown key 'momentun'; did you mean 'mom"),
     "missing": ("recipe", "momentum = 0.9\n", "", "key 'momentum' is missing"),
-    "text": ("recipe", "= 64", '= "64"', "batch_size = '64': input should be a valid integer"),
     "float": ("recipe", "= 64", "= 64.0", "batch_size = 64.0"),
     "bool": ("recipe", "= true", "= 1", "nesterov = 1: input should be a valid boolean"),
-    "small": ("recipe", "= 64", "= 1", "batch_size = 1: input should be greater than"),
     "NaN": ("recipe", "= 0.05", "= nan", "peak_learning_rate = nan"),
     "float16": ("recipe", '"bfloat16"', '"float16"', "precision = 'float16'"),
     "syntax": ("recipe", "= 0.9", "= = 0.9", "not valid TOML"),
     "override": ("tiny", "[override.peak_learning_rate]", "[override.peak_learning_rat]",
                  "the recipe has no key 'peak_learning_rat'; did you mean 'peak_learning_rate'?"),
     "no reason": ("tiny", 'why = "it has no batch norm"\n', "", "give its reason"),
-    "two reasons": ("tiny", "why =", 'from = "tuning"\nwhy =', "give its reason"),
     "whi": ("tiny", "why =", "whi =", "'override.peak_learning_rate.whi'; did you mean 'why'?"),
-    "epoch": ("trial", "epochs =", "epoch =", "unknown key 'epoch'; did you mean 'epochs'?"),
     "name": ("trial", "epochs", 'name = "x"\nepochs', "a study has the name of its file"),
     "no seed": ("trial", "seeds = [0, 7]", "seeds = []", "seeds: at least one is needed"),
-    "seed twice": ("trial", "[0, 7]", "[0, 0]", "a network or a seed is named twice"),
+    "seed twice": ("trial", "[0, 7]", "[0, 0]", "seeds: 0 is named twice"),
     "both": ("trial", "epochs = 3", "epochs = 3\nsteps = 5", "give either epochs or steps"),
     "steps": ("trial", "epochs = 3", "steps = { tiny = 5 }", "steps lacks other"),
     "set": ("trial", '"jpeg75"', '"jpg75"', "data.set = 'jpg75'"),
-    "data key": ("trial", "set =", "sets =", "unknown key 'data.sets'; did you mean 'set'?"),
     "wrong table": ("trial", "set =", "seeds = [0]\nset =",
                     "unknown key 'data.seeds'; did you mean 'seeds'?"),
     "grid": ("trial", "[data]", "[grid]\nmomentun = [0.9]\n[data]",
@@ -234,8 +224,6 @@ MISTAKES = {
     "head": ("arms", "[data]", "seeds = [0]\n[data]", "stand in each [arm.NAME] where there are"),
     "contrast": ("arms", "[data]", '[contrast]\narm = "long"\nbaseline = "tiny"\n[data]',
                  "contrast or budget names 'long', an arm or a network that the study does not"),
-    "contrast key": ("arms", "[data]", '[contrast]\narms = "short"\nbaseline = "tiny"\n[data]',
-                     "unknown key 'contrast.arms'; did you mean 'arm'?"),
     "refines": ("arms", "seeds = [0]", 'seeds = [0]\nrefines = "short"',
                 "no such arm with a [grid]"),
 }  # fmt: skip

