@@ -23,7 +23,6 @@ from fontTools.ttLib import TTFont
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, findSystemFonts, fontManager
-from matplotlib.legend import Legend
 from matplotlib.textpath import text_to_path
 
 from cnnpaper.files import UserError
@@ -46,10 +45,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width / 25.4, height / 25.4), dpi=360, layout="constrained")
 
 
-def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> Legend:
-    """The handles in rows, in as many columns as fit; a tuple of handles is one drawn over another.
+def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> float:
+    """Add the handles in rows, in as many columns as fit, and return the height in inches.
 
-    matplotlib fills columns one after the other; here they are read row by row.
+    A tuple of handles is one drawn over another. matplotlib fills columns one after the other; here
+    they are read row by row.
     """
     for columns in range(len(handles), 0, -1):
         order = [one for first in range(columns) for one in handles[first::columns]]
@@ -58,14 +58,13 @@ def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> Legend:
         if columns == 1 or made.get_window_extent().width < 0.98 * figure.bbox.width:
             break
         made.remove()
-    return made
+    return float(made.get_window_extent().height) / figure.dpi + 0.06
 
 
 def finish(figure: Figure, handles: Sequence[Any]) -> Figure:
     """The figure with a legend above it, for which it grows; its layout is final."""
     if handles:
-        made = legend(figure, handles, loc="outside upper left")
-        taken = made.get_window_extent().height / figure.dpi + 0.06
+        taken = legend(figure, handles, loc="outside upper left")
         figure.set_figheight(figure.get_figheight() + taken)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # whatever is rendered first, the bytes are the same

@@ -18,7 +18,7 @@ def summary(name: str) -> list[tuple[str, list[str]]]:
     """Each stage's pixels, and its parts: ``3×3 64``, ``2×add``."""
     return [
         (
-            architecture.stage_texts(stage)[0],
+            stage.texts[0],
             [
                 " ".join(filter(None, architecture.cell_texts(part, ENGLISH)))
                 if isinstance(part, Cell)
@@ -82,7 +82,8 @@ def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_is_in_a_panel(name: str) -> None:
-    assert sum(stage.parameters for stage in stages(NETWORKS[name])) == NETWORKS[name].parameters
+    shown = [int(stage.texts[1].replace(",", "")) for stage in stages(NETWORKS[name])]
+    assert sum(shown) == NETWORKS[name].parameters
 
 
 def test_four_networks_are_one_figure_of_four_rows() -> None:
