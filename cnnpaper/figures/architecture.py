@@ -122,7 +122,7 @@ class _Graph:
 
     def _is_idle(self, name: str, source: str) -> bool:
         """Batch norm, a pool that keeps the size, a join of one thing: not drawn."""
-        if name == "output" or name not in self.cells:
+        if name not in self.cells:
             return name != "output"
         adapts = self.layers[name].type.startswith("Adaptive")
         return adapts and self.out[name][1] == self.out[source][1]
@@ -273,27 +273,21 @@ def _likeness(part: Part) -> object:
 
 
 def _merge(blocks: Sequence[Block]) -> Block:
-    branches = []
+    branches: list[Branch] = []
     for same in zip(*(block.branches for block in blocks), strict=True):
         there = [branch for branch in same if branch]
+        columns = [list(zip(*column, strict=True)) for column in zip(*there, strict=True)]
+        optional = len(there) < len(same)
         branches.append(
-            tuple(
-                tuple(
-                    _merge_cells(cells, len(there) < len(same))
-                    for cells in zip(*columns, strict=True)
-                )
-                for columns in zip(*there, strict=True)
-            )
+            tuple(tuple(_merge_cells(cells, optional) for cells in column) for column in columns)
         )
     return replace(blocks[0], branches=tuple(branches), repeats=len(blocks))
 
 
 def _merge_cells(cells: Sequence[Cell], optional: bool) -> Cell:
-    channels = [cell.channels[0] for cell in cells]
-    total = sum(cell.parameters for cell in cells)
-    return replace(
-        cells[0], channels=(min(channels), max(channels)), parameters=total, optional=optional
-    )
+    sizes = [cell.channels[0] for cell in cells]
+    total, channels = sum(cell.parameters for cell in cells), (min(sizes), max(sizes))
+    return replace(cells[0], channels=channels, parameters=total, optional=optional)
 
 
 # ------------------------------------------------------------------------------- text
@@ -356,7 +350,6 @@ FILLS: dict[Kind, str] = {
     "linear": PALETTE[4],
 }
 """Colours of the kinds of layers, drawn pale; the text of a cell says the same."""
-Draw: TypeAlias = Callable[[Axes, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -366,7 +359,7 @@ class Piece:
     width: float
     up: float  # height above the line on which the data flow
     down: float
-    draw: Draw
+    draw: Callable[[Axes, float, float], None]
 
 
 def _beside(pieces: Sequence[Piece], gap: float) -> Piece:
@@ -418,13 +411,10 @@ def _looks(kind: Kind, optional: bool = False) -> dict[str, Any]:
 
 def _block_piece(block: Block, words: Words) -> Piece:
     """Branches one below the other in a frame, of which a second sheet tells of repeats."""
-    lanes = [
-        _beside(
-            [_below([_cell_piece(cell, words) for cell in column], 0)[0] for column in branch],
-            STEP_GAP,
-        )
-        for branch in block.branches
-    ]
+    lanes = []
+    for branch in block.branches:
+        columns = [[_cell_piece(cell, words) for cell in column] for column in branch]
+        lanes.append(_beside([_below(column, 0)[0] for column in columns], STEP_GAP))
     inner, middles = _below(lanes, LANE_GAP if all(block.branches) else 2 * LANE_GAP)
     fork = FORK + FRAME_PAD
     meet = fork + inner.width + (FORK + PLUS if block.join == "add" else FORK)
@@ -464,13 +454,11 @@ def _plus() -> tuple[Line2D, Line2D]:
 
 def _panel(stage: Stage, words: Words) -> Piece:
     """What is in a panel, in its middle, with room for the lines of text above and below it."""
-    row = _beside(
-        [
-            _block_piece(part, words) if isinstance(part, Block) else _cell_piece(part, words)
-            for part in stage.parts
-        ],
-        STEP_GAP,
-    )
+    pieces = [
+        _block_piece(part, words) if isinstance(part, Block) else _cell_piece(part, words)
+        for part in stage.parts
+    ]
+    row = _beside(pieces, STEP_GAP)
     width = max(row.width + 2 * STAGE_PAD, *(style.text_width(t) + 1 for t in stage.texts))
 
     def draw(axes: Axes, x: float, y: float) -> None:
@@ -546,16 +534,14 @@ def architectures(networks: Mapping[str, Network], words: Words) -> Figure:
     rows = [row for name, each in found.items() for row in _rows(name, each, words)]
     tall = sum(row.up + row.down + ROW_GAP for row in rows)
     figure = Figure(figsize=(style.TEXT_WIDTH / 25.4, tall / 72), dpi=360)
-    handles, notes = _signs(
-        [part for each in found.values() for s in each for part in s.parts], words
-    )
+    parts = [part for each in found.values() for stage in each for part in stage.parts]
+    handles, notes = _signs(parts, words)
     taken = style.legend(
         figure, handles, title=notes, alignment="left", loc="lower left", columnspacing=0.6,
         handlelength=1.2,
     )  # fmt: skip
-    whole = tall / 72 + taken
-    figure.set_figheight(whole)
-    share = tall / 72 / whole
+    figure.set_figheight(tall / 72 + taken)
+    share = tall / 72 / figure.get_figheight()
     axes = figure.add_axes((0, 1 - share, 1, share))
     axes.set(xlim=(-1, ROOM + 1), ylim=(tall, 0))
     axes.set_axis_off()

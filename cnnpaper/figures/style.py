@@ -7,6 +7,7 @@ theirs. Lengths are millimetres where nothing else is said.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import io
 import logging
@@ -125,10 +126,9 @@ def looks(entries: Sequence[str]) -> dict[str, Look]:
     return found
 
 
-def tint(colour: str, part: float) -> tuple[float, float, float]:
+def tint(colour: str, part: float) -> tuple[float, ...]:
     """``part`` of the colour, the rest white."""
-    red, green, blue = (1 - part * (1 - c) for c in to_rgb(colour))
-    return red, green, blue
+    return tuple(1 - part * (1 - c) for c in to_rgb(colour))
 
 
 # ------------------------------------------------------------------------------------- faces
@@ -140,10 +140,14 @@ MISPLACED = '"<>\\^_`{|}~'  # where Computer Modern has something else: TeX's en
 
 
 @functools.cache
-def register_faces() -> tempfile.TemporaryDirectory[str]:
-    """Make the faces known to matplotlib under names of our own; the first two come with it."""
+def faces() -> list[str]:
+    """Make the faces known to matplotlib under names of our own; the first two come with it.
+
+    Nanum Gothic may be missing, which only Korean text notices.
+    """
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it chats about dates and subsets
     folder = tempfile.TemporaryDirectory(prefix="cnnpaper-")
+    atexit.register(folder.cleanup)  # matplotlib reads the file whenever it likes
     bundled = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     sans = Path(folder.name) / "cmss10.ttf"
     with TTFont(bundled / "cmss10.ttf", recalcTimestamp=False) as font:
@@ -157,14 +161,7 @@ def register_faces() -> tempfile.TemporaryDirectory[str]:
     for name, file in zip(FACES, files, strict=False):
         entry = FontEntry(fname=str(file), name=name, weight=400, size="scalable")
         fontManager.ttflist.append(entry)
-    return folder  # kept as long as the process
-
-
-def faces() -> list[str]:
-    """Those that are there: Nanum Gothic may be missing, which only Korean text notices."""
-    register_faces()
-    known = {entry.name for entry in fontManager.ttflist}
-    return [name for name in FACES if name in known]
+    return FACES[: len(files)]
 
 
 @functools.lru_cache(maxsize=4096)

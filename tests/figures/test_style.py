@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import matplotlib as mpl
 import pikepdf
@@ -53,24 +49,6 @@ def test_same_bytes_whatever_the_users_settings(kind: style.Format) -> None:
         assert style.render(draw(), kind) == first
     assert b"matplotlib.org" not in first or kind == "svg"
     assert b"CreationDate" not in first
-
-
-def test_same_bytes_in_another_process_and_folder(tmp_path: Path) -> None:
-    code = (
-        "import sys, hashlib; from cnnpaper.figures import style\n"
-        "with style.settings():\n"
-        "    f = style.new_figure(60, 10); f.text(0.01, 0.5, 'ResNet-18 시험')\n"
-        "for k in ('pdf', 'svg'): print(hashlib.sha256(style.render(f, k)).hexdigest())\n"
-    )
-    root = str(Path(__file__).parents[2])
-    outs = [
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
-            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
-        ).stdout
-        for folder, seed in ((root, "1"), (tmp_path, "2"))
-    ]  # fmt: skip
-    assert outs[0] == outs[1] != ""
 
 
 def test_twelve_networks_are_distinct_without_colour_and_keep_their_looks() -> None:
