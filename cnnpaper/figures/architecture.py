@@ -540,7 +540,7 @@ def architectures(networks: Mapping[str, Network], words: Words) -> Figure:
         figure, handles, title=notes, alignment="left", loc="lower left", columnspacing=0.6,
         handlelength=1.2,
     )  # fmt: skip
-    figure.set_figheight(tall / 72 + taken)
+    figure.set_figheight(tall / 72 + taken + style.LEGEND_GAP)
     share = tall / 72 / figure.get_figheight()
     axes = figure.add_axes((0, 1 - share, 1, share))
     axes.set(xlim=(-1, ROOM + 1), ylim=(tall, 0))

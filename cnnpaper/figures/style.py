@@ -38,6 +38,7 @@ MAX_HEIGHT = 205.0  # a figure with its caption fits on one page
 SIZE = 8.0  # of all text, in points; the paper's body has 10 or 11
 LINE_HEIGHT = 3.4  # from one line of text to the next
 THIN = 0.6  # width of axes and of thin lines, in points
+LEGEND_GAP = 0.06  # in inches
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -59,13 +60,13 @@ def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> float:
         if columns == 1 or made.get_window_extent().width < 0.98 * figure.bbox.width:
             break
         made.remove()
-    return float(made.get_window_extent().height) / figure.dpi + 0.06
+    return float(made.get_window_extent().height) / figure.dpi
 
 
 def finish(figure: Figure, handles: Sequence[Any]) -> Figure:
     """The figure with a legend above it, for which it grows; its layout is final."""
     if handles:
-        taken = legend(figure, handles, loc="outside upper left")
+        taken = legend(figure, handles, loc="outside upper left") + LEGEND_GAP
         figure.set_figheight(figure.get_figheight() + taken)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # whatever is rendered first, the bytes are the same
