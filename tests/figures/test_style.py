@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import pikepdf
@@ -49,6 +53,22 @@ def test_same_bytes_whatever_the_users_settings(kind: style.Format) -> None:
         assert style.render(draw(), kind) == first
     assert b"matplotlib.org" not in first or kind == "svg"
     assert b"CreationDate" not in first
+
+
+def test_same_bytes_in_another_process_and_folder(tmp_path: Path) -> None:
+    code = (
+        "from hashlib import sha256; from tests.figures.test_style import draw, style\n"
+        "for k in ('pdf', 'svg'): print(sha256(style.render(draw(), k)).hexdigest())\n"
+    )
+    root = Path(__file__).parents[2]
+    outs = [
+        subprocess.check_output(
+            [sys.executable, "-c", code], cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(root), "PYTHONHASHSEED": seed},
+        )
+        for folder, seed in ((root, "1"), (tmp_path, "2"))
+    ]  # fmt: skip
+    assert outs[0] == outs[1] != b""
 
 
 def test_twelve_networks_are_distinct_without_colour_and_keep_their_looks() -> None:
