@@ -17,15 +17,15 @@ from cnnpaper.config import visible
 from cnnpaper.files import UserError, write_atomic
 
 EVENTS_NAME = "events.out.tfevents.0.cnnpaper"
-EPOCH_TAGS = {
-    "loss/train": "train_loss",
-    "loss/validation": "val_loss",
-    "accuracy/train": "train_acc",
-    "accuracy/validation": "val_acc",
+TAGS = {
+    "train_loss": "loss/train",
+    "val_loss": "loss/validation",
+    "train_acc": "accuracy/train",
+    "val_acc": "accuracy/validation",
     "learning_rate": "learning_rate",
-    "seconds/train": "train_s",
+    "train_s": "seconds/train",
 }
-RESULT_TAGS = {"loss/test": "test_loss", "accuracy/test": "test_acc"}
+TEST_TAGS = {"test_loss": "loss/test", "test_acc": "accuracy/test"}
 
 
 def crc32c(data: bytes) -> int:
@@ -40,13 +40,11 @@ def crc32c(data: bytes) -> int:
 
 def record(data: bytes) -> bytes:
     """A TFRecord: length, its CRC, data, its CRC; the CRCs are masked as in LevelDB."""
-
-    def masked(part: bytes) -> bytes:
+    out = b""
+    for part in (struct.pack("<Q", len(data)), data):
         crc = crc32c(part)
-        return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-    length = struct.pack("<Q", len(data))
-    return length + masked(length) + data + masked(data)
+        out += part + struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+    return out
 
 
 def _varint(value: int) -> bytes:
@@ -63,7 +61,7 @@ def event(wall_s: float, step: int, line: log.Line, tags: dict[str, str]) -> byt
     """The values of one line of a log: time (since 1970), steps done, a summary of scalars."""
     summary = b"".join(
         _field(1, _field(1, tag.encode()) + b"\x15" + struct.pack("<f", value))
-        for tag, name in tags.items()
+        for name, tag in tags.items()
         if (value := line.exact(name)) is not None
     )
     return b"\x09" + struct.pack("<d", wall_s) + b"\x10" + _varint(step) + _field(5, summary)
@@ -78,9 +76,9 @@ def events(run: log.Run) -> bytes:
     for epoch in run.epochs:
         steps += epoch.steps or 0
         now += (epoch.train_s or 0.0) + (epoch.eval_s or 0.0)
-        found.append(event(now, steps, epoch, EPOCH_TAGS))
+        found.append(event(now, steps, epoch, TAGS))
     if run.result is not None:
-        found.append(event(now, steps, run.result, RESULT_TAGS))
+        found.append(event(now, steps, run.result, TEST_TAGS))
     return b"".join(map(record, found))
 
 

@@ -6,9 +6,8 @@ import io
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -17,21 +16,16 @@ from scipy.special import softmax
 
 from cnnpaper import log, metrics, timings
 from cnnpaper.advice import advice
-from cnnpaper.config import visible
+from cnnpaper.config import RunSpec, visible
 from cnnpaper.data.read import CLASSES
 from cnnpaper.files import UserError, nearest, sha256_file, write_atomic
-
-if TYPE_CHECKING:
-    from cnnpaper.config import RunSpec
 
 Say = Callable[[str], None]
 SIDE = 32
 CARD_NAME = "MODEL_CARD.md"
 CARD_TEMPLATE = Path(__file__).with_name("model_card.md")
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm"}
-ACROSS = 6
-"""Images in a row of the plot."""
-MOST_PLOTTED = 60
+ACROSS, MOST_PLOTTED = 6, 60  # images in a row of the plot, and in all of it
 
 
 @dataclass(kw_only=True)
@@ -39,13 +33,10 @@ class Picture:
     """One image that was asked about."""
 
     path: Path
-    pixels: npt.NDArray[np.uint8]
-    """(32, 32, 3)."""
-    resized: bool
-    """Was the file's image of another size?"""
-    truth: str | None
-    """The class that the file's folder is named after."""
-    classes: dict[str, float]
+    pixels: npt.NDArray[np.uint8]  # (32, 32, 3)
+    resized: bool  # the file's image has another size
+    truth: str | None  # the class that the file's folder is named after
+    classes: dict[str, float] = field(default_factory=dict)
     """The three likeliest ones and their probabilities, the likeliest first; empty at first."""
 
     @property
@@ -77,10 +68,11 @@ def predict(
     answers = softmax(logits(weights, spec, stack) / temperature(run), axis=1)  # (N, 10)
     for picture, p in zip(pictures, answers, strict=True):
         picture.classes = {CLASSES[k]: float(p[k]) for k in np.argsort(-p, kind="stable")[:3]}
-    rows = [
-        {"image": str(one.path), "classes": one.classes, "truth": one.truth} for one in pictures
-    ]
-    say(json.dumps(rows, ensure_ascii=False, indent=1) if as_json else table(pictures))
+    if as_json:
+        rows = [{"image": str(p.path), "classes": p.classes, "truth": p.truth} for p in pictures]
+        say(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        say(table(pictures))
     if plot is not None:
         draw(pictures[:MOST_PLOTTED], plot)
         note(f"{plot}: {min(len(pictures), MOST_PLOTTED)} of {len(pictures)} images")
@@ -115,9 +107,11 @@ def find_weights(root: Path, run: log.Run, spec: RunSpec, note: Say) -> Path:
     Raises:
         UserError: there are none, or those beside the log are not the run's.
     """
-    arguments = {"STUDY": spec.study, "MODEL": spec.model, "SEED": spec.seed, "ARM": spec.arm}
-    # make reproduce leaves the log as it is, but it knows no points of a study's grid
-    train = log.again(spec, FORCE=1) if spec.variant else advice("reproduce", **arguments)
+    train = log.again(spec, FORCE=1)
+    if not spec.variant:  # make reproduce leaves the log as it is, but knows no points of a grid
+        train = advice(
+            "reproduce", STUDY=spec.study, MODEL=spec.model, SEED=spec.seed, ARM=spec.arm
+        )
     own = run.path.with_name(log.WEIGHTS_NAME)
     again = root / "build" / "reproduce" / spec.path / log.WEIGHTS_NAME
     found = own if own.is_file() else again
@@ -168,15 +162,13 @@ def read_pictures(paths: Sequence[Path]) -> list[Picture]:
     Raises:
         UserError: a path is missing, or a file is no image.
     """
-    found: list[Picture] = []
+    files: list[Path] = []
     for path in paths:
-        inside = [path]
-        if path.is_dir():
-            inside = [one for one in visible(path, "**/*") if one.suffix.lower() in IMAGES]
-        if not inside:
+        inside = [one for one in visible(path, "**/*") if one.suffix.lower() in IMAGES]
+        if path.is_dir() and not inside:
             raise UserError(f"{path}: no image ({', '.join(sorted(IMAGES))}) in this folder")
-        found += map(_picture, inside)
-    return found
+        files += inside or [path]
+    return [_picture(file) for file in files]
 
 
 def _picture(path: Path) -> Picture:
@@ -201,13 +193,9 @@ def _picture(path: Path) -> Picture:
     except Exception as error:  # Pillow raises a dozen kinds for damaged or enormous images
         raise UserError(f"{path}: not an image that can be read ({str(error)[:120]})") from None
     folder = path.absolute().parent.name
-    return Picture(
-        path=path,
-        pixels=np.asarray(fitted),
-        resized=size != (SIDE, SIDE),
-        truth=folder if folder in CLASSES else None,
-        classes={},
-    )
+    truth = folder if folder in CLASSES else None
+    resized = size != (SIDE, SIDE)
+    return Picture(path=path, pixels=np.asarray(fitted), resized=resized, truth=truth)
 
 
 # ------------------------------------------------------------------------------------ answers
@@ -259,6 +247,8 @@ def model_card(run: log.Run) -> str:
         CARD_TEMPLATE.read_text("utf-8"), undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
-    parts = {"header": run.header, "spec": run.spec, "result": run.result, "classes": CLASSES}
-    text: str = template.render(run=run, temperature=temperature(run), mean=MEAN, std=STD, **parts)
+    text: str = template.render(
+        header=run.header, spec=run.spec, result=run.result, run=run, classes=CLASSES,
+        temperature=temperature(run), mean=MEAN, std=STD,
+    )  # fmt: skip
     return text

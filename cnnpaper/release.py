@@ -33,13 +33,13 @@ def release(root: Path) -> Path:
     name = f"cnnpaper-{version}"
     tree = _git(root, "rev-parse", "HEAD^{tree}").decode().strip()
     when = int(_git(root, "log", "-1", "--format=%ct", "HEAD"))
-    files: dict[str, tuple[bytes, int]] = {}
+    files = {
+        path.relative_to(root).as_posix(): (path.read_bytes(), 0o644) for path in root.glob(PAPERS)
+    }
     with tarfile.open(fileobj=io.BytesIO(_git(root, "archive", "--format=tar", "HEAD"))) as source:
-        for member in source.getmembers():
+        for member in source:
             if content := source.extractfile(member):  # a folder has none
                 files[member.name] = content.read(), 0o755 if member.mode & 0o100 else 0o644
-    for path in sorted(root.glob(PAPERS)):
-        files.setdefault(path.relative_to(root).as_posix(), (path.read_bytes(), 0o644))
     sums = "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, (d, _) in sorted(files.items()))
     files["SHA256SUMS"] = sums.encode(), 0o644
     target = root / "build" / "release" / f"{name}.tar.gz"

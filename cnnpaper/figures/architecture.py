@@ -40,8 +40,7 @@ class Cell:
     kind: Kind
     pool: str = ""
     """Key of its word: ``max``, ``average``, or ``pooled``, where the log does not say which."""
-    kernel: Side | None = None
-    """Sides in pixels, the shorter first (the log does not tell which way it lies)."""
+    kernel: str = ""  # `1×7`: the shorter side first, as the log does not tell which way it lies
     stride: int = 1
     channels: tuple[int, int]  # smallest and largest number of output channels over the repeats
     side: Side  # height and width of the output in pixels; (1, 1) for a vector
@@ -82,70 +81,62 @@ class Stage:
     parts: tuple[Part, ...]
 
     @property
-    def parameters(self) -> int:
-        return sum(part.parameters for part in self.parts)
+    def texts(self) -> tuple[str, str]:
+        """What stands above and below it: pixels and parameters."""
+        parameters = sum(part.parameters for part in self.parts)
+        return f"{self.side[0]}×{self.side[1]}", f"{parameters:,}"
 
 
 def stages(network: Network) -> tuple[Stage, ...]:
     """The stages of a network, from input to output; none where no layer was recorded."""
     groups = groupby(_Graph(network).parts(), key=lambda part: part.side)
-    return tuple(Stage(side, _merged(group)) for side, group in groups)
+    return tuple(Stage(side, tuple(_merged(group))) for side, group in groups)
 
 
 class _Graph:
     """Layers that are drawn, and joins, with what each takes its input from."""
 
     def __init__(self, network: Network) -> None:
-        self.cells: dict[str, Cell] = {}
-        last = ""
-        for layer in network.layers:
-            if cell := _cell(layer):
-                last, self.cells[layer.name] = layer.name, cell
-            elif last:  # batch norm counts with the layer before it
-                cell = self.cells[last]
-                self.cells[last] = replace(cell, parameters=cell.parameters + layer.parameters)
-        sides = [cell.side for cell in self.cells.values()]
-        self.out = {layer.name: (layer.out[0], _side(layer)) for layer in network.layers}
+        self.cells = _cells(network)
+        self.layers = {layer.name: layer for layer in network.layers}
+        self.out = {name: (layer.out[0], _side(layer)) for name, layer in self.layers.items()}
         """Node → channels and side of what it gives."""
-        self.out["input"] = (0, max(sides, default=(1, 1)))
-        self.before: dict[str, list[str]] = {}
+        self.out["input"] = (0, max((cell.side for cell in self.cells.values()), default=(1, 1)))
+        self.before: dict[str, list[str]] = {"input": []}
         """Nodes that are kept, each after those that it takes its input from."""
-        self._build(network)
-
-    def _build(self, network: Network) -> None:
-        """Leave out batch norm, pools that keep the size, and joins of one thing."""
-        before: dict[str, list[str]] = {}
-        for source, target in network.edges:
-            before.setdefault(target, []).append(source)
-        if "output" not in before:  # it could not be traced
-            before = {b: [a] for a, b in pairwise(["input", *self.cells, "output"])}
-        layers = {layer.name: layer for layer in network.layers}
+        traced: dict[str, list[str]] = {}
+        for source, target in network.edges:  # in the order of execution
+            traced.setdefault(target, []).append(source)
+        if "output" not in traced:  # it could not be traced
+            traced = {b: [a] for a, b in pairwise(["input", *self.cells, "output"])}
         instead: dict[str, str] = {}
         whole: dict[str, set[str]] = {}
-        for name in ("input", *before):  # edges are listed in the order of execution
-            sources = list(dict.fromkeys(instead.get(one, one) for one in before.get(name, ())))
+        for name, given in traced.items():
+            sources = list(dict.fromkeys(instead.get(source, source) for source in given))
             if name.startswith("cat "):
                 sources = _nested(name, sources, whole)
-            layer = layers.get(name)
-            if layer is None and sources:
-                self._join(name, sources)
-            adapts = layer is not None and layer.type.startswith("Adaptive")
-            idle = adapts and self.out[name][1] == self.out[sources[0]][1]
-            drawn = name in ("input", "output") or (name in self.cells and not idle)
-            if not drawn and len(sources) == 1:
+            if len(sources) == 1 and self._is_idle(name, sources[0]):
                 instead[name] = sources[0]
-                continue
-            given = self.out[before[name][0]][0] if sources else 0
-            if layer and layer.type == "Linear" and layer.channels_in == given:
-                sources = [self._pooled(sources[0], name, (1, 1))]
-            self.before[name] = sources
+            else:
+                self.before[name] = self._pooled_sources(name, sources)
 
-    def _join(self, name: str, sources: list[str]) -> None:
-        """What a join gives; inputs that are larger than others have been pooled by a function."""
-        side = min(self.out[one][1] for one in sources)
-        sources[:] = [self._pooled(one, name, side) for one in sources]
-        channels = [self.out[one][0] for one in sources]
+    def _is_idle(self, name: str, source: str) -> bool:
+        """Batch norm, a pool that keeps the size, a join of one thing: not drawn."""
+        if name not in self.cells:
+            return name != "output"
+        adapts = self.layers[name].type.startswith("Adaptive")
+        return adapts and self.out[name][1] == self.out[source][1]
+
+    def _pooled_sources(self, name: str, sources: list[str]) -> list[str]:
+        """Sources, with pools where a function, which the log does not list, made them smaller."""
+        if layer := self.layers.get(name):
+            is_pooled = layer.type == "Linear" and layer.channels_in == self.out[sources[0]][0]
+            return [self._pooled(sources[0], name, (1, 1))] if is_pooled else sources
+        side = min(self.out[source][1] for source in sources)
+        sources = [self._pooled(source, name, side) for source in sources]
+        channels = [self.out[source][0] for source in sources]
         self.out[name] = (sum(channels) if name.startswith("cat ") else channels[0], side)
+        return sources
 
     def _pooled(self, source: str, target: str, side: Side) -> str:
         """``source``, or a pool between it and ``target`` that gives this size."""
@@ -163,32 +154,32 @@ class _Graph:
     def parts(self) -> Iterator[Part]:
         """Layers and blocks in a row, cut where all paths meet."""
         order = list(self.before)
-        at = {name: place for place, name in enumerate(order)}
-        cuts: list[int] = []
-        earliest = len(order)  # that a node further on takes its input from
-        for name in reversed(order):
-            if at[name] <= earliest:  # no path leads past it
-                cuts.insert(0, at[name])
-            earliest = min([earliest, *(at[source] for source in self.before[name])])
-        for start, end in pairwise(cuts):
-            yield from self._between(order[start + 1 : end + 1])
+        last_use = {source: at for at, name in enumerate(order) for source in self.before[name]}
+        furthest, inner = 0, list[str]()
+        for at, name in enumerate(order):
+            if furthest > at:  # a path leads past it
+                inner.append(name)
+            elif inner:
+                yield self._block(inner, name)
+                inner = []
+            elif name in self.cells:
+                yield self.cells[name]
+            furthest = max(furthest, last_use.get(name, 0))
 
-    def _between(self, names: Sequence[str]) -> Iterator[Part]:
-        """From one cut to the next: a layer, or the branches of a block."""
-        *inner, end = names
-        if not inner:
-            yield from (self.cells[name] for name in names if name in self.cells)
-            return
-        connected, nothing = self._components(inner), frozenset[str]()
-        parts = dict.fromkeys(
-            next((part for part in connected if source in part), nothing)
-            for source in self.before[end]
-        )
-        branches = [self._branch([name for name in inner if name in part]) for part in parts]
+    def _block(self, inner: Sequence[str], end: str) -> Block:
+        """The branches that meet in ``end``."""
+        group: dict[str, str] = {}  # node → the last of those that edges connect with it
+        for name in inner:
+            linked = {group[source] for source in self.before[name] if source in group}
+            group |= {one: name for one, last in group.items() if last in linked} | {name: name}
+        branches = [
+            self._branch([name for name in inner if group[name] == last])
+            for last in dict.fromkeys(group.get(source) for source in self.before[end])
+        ]
         join = "add" if end.startswith("add ") else "cat"
         if join == "add":  # shortcuts lie above the branch with the most layers
             branches.sort(key=len)
-        yield Block(branches=tuple(branches), join=join, side=self.out[end][1])
+        return Block(branches=tuple(branches), join=join, side=self.out[end][1])
 
     def _branch(self, names: Sequence[str]) -> Branch:
         """Columns by the number of layers that lead there."""
@@ -201,16 +192,6 @@ class _Graph:
                 columns[depth[name]] = (*columns.get(depth[name], ()), self.cells[name])
         return tuple(columns[place] for place in sorted(columns))
 
-    def _components(self, names: Sequence[str]) -> list[frozenset[str]]:
-        """Sets of nodes that edges connect."""
-        found: list[frozenset[str]] = []
-        for name in names:
-            linked = {source for source in self.before[name] if source in names}
-            touched = [part for part in found if part & linked]
-            found = [part for part in found if part not in touched]
-            found.append(frozenset({name}).union(*touched))
-        return found
-
 
 def _nested(name: str, sources: list[str], whole: dict[str, set[str]]) -> list[str]:
     """A concatenation that holds all of an earlier one takes that one instead."""
@@ -222,83 +203,91 @@ def _nested(name: str, sources: list[str], whole: dict[str, set[str]]) -> list[s
     return [largest, *(one for one in sources if one not in whole[largest])]
 
 
-def _cell(layer: Layer) -> Cell | None:
+def _cells(network: Network) -> dict[str, Cell]:
+    """Layers that are drawn, by name; batch norm counts with the layer before it."""
+    cells: dict[str, Cell] = {}
+    for layer in network.layers:
+        if kind := _kind(layer):
+            word = "max" if "Max" in layer.type else "average"
+            cells[layer.name] = Cell(
+                kind=kind, pool=word if kind == "pool" else "", kernel=_kernel(layer),
+                stride=layer.stride or 1, channels=(layer.out[0], layer.out[0]),
+                side=_side(layer), parameters=layer.parameters,
+            )  # fmt: skip
+        elif cells:
+            name, cell = cells.popitem()
+            cells[name] = replace(cell, parameters=cell.parameters + layer.parameters)
+    return cells
+
+
+def _kind(layer: Layer) -> Kind | None:
     """None for what is not drawn: batch norm."""
-    kind: Kind
     if "Pool" in layer.type:
-        kind = "pool"
-    elif layer.type == "Linear":
-        kind = "linear"
-    elif not layer.type.startswith("Conv"):
+        return "pool"
+    if layer.type == "Linear":
+        return "linear"
+    if not layer.type.startswith("Conv"):
         return None
-    elif layer.groups and layer.groups > 1 and layer.groups == layer.channels_in:
-        kind = "depthwise"
-    else:
-        kind = "pointwise" if layer.kernel == 1 else "conv"
-    kernel, stride, pool = layer.kernel, layer.stride or 1, ""
-    if kind == "pool":
-        pool = "max" if "Max" in layer.type else "average"
-    return Cell(
-        kind=kind, pool=pool, stride=stride, channels=(layer.out[0], layer.out[0]),
-        kernel=None if kernel is None else (1 if _is_line(layer) else kernel, kernel),
-        side=_side(layer), parameters=layer.parameters,
-    )  # fmt: skip
+    if layer.groups and layer.groups > 1 and layer.groups == layer.channels_in:
+        return "depthwise"
+    return "pointwise" if layer.kernel == 1 else "conv"
 
 
-def _is_line(layer: Layer) -> bool:
-    """A kernel of 1 × k: the log has only the longer side, but k, not k², weights are used."""
+def _kernel(layer: Layer) -> str:
+    """``3×3``, or ``1×7``: the log has only the longer side k, but of such k, not k², weights."""
+    if layer.kernel is None:
+        return ""
     inputs = (layer.channels_in or 1) // (layer.groups or 1)
-    used = layer.macs // (math.prod(layer.out) * inputs) if layer.macs else 0
-    return used == layer.kernel != 1
+    weights = layer.macs // (math.prod(layer.out) * inputs)  # of an output channel and an input
+    return f"{1 if weights == layer.kernel else layer.kernel}×{layer.kernel}"
 
 
 def _side(layer: Layer) -> Side:
     return (layer.out[1], layer.out[2]) if len(layer.out) == 3 else (1, 1)
 
 
-def _merged(parts: Iterable[Part]) -> tuple[Part, ...]:
+def _merged(parts: Iterable[Part]) -> Iterator[Part]:
     """Equal blocks in a row as one, with their number."""
-    out: list[Part] = []
-    for part in parts:
-        last = out[-1] if out else None
-        if isinstance(last, Block) and isinstance(part, Block) and _repeats(last, part):
-            branches = tuple(map(_merge, last.branches, part.branches))
-            out[-1] = replace(last, branches=branches, repeats=last.repeats + 1)
-        else:
-            out.append(part)
-    return tuple(out)
+    for _, group in groupby(parts, key=_likeness):
+        same = list(group)
+        blocks = [part for part in same if isinstance(part, Block)]
+        yield _merge(blocks) if blocks else same[0]
 
 
-def _repeats(first: Block, other: Block) -> bool:
-    """Is ``other`` the same block again?
+def _likeness(part: Part) -> object:
+    """Equal for blocks that are the same again.
 
-    Channels may differ, but not the sum of an addition; the first may have a projection where the
-    others add their input itself.
+    Channels may differ, but not the sum of an addition; some may have a projection where others
+    add their input itself.
     """
-    if first.join != other.join or len(first.branches) != len(other.branches):
-        return False
-    for one, two in zip(first.branches, other.branches, strict=True):
-        projection = first.join == "add" and len(one) == 1 and not two
-        if _shape(one) != _shape(two) and not projection:
-            return False
-    return first.join == "cat" or first.cells[-1].channels == other.cells[-1].channels
+    if isinstance(part, Cell):
+        return object()
+    shapes = [
+        [[(cell.kind, cell.pool, cell.kernel) for cell in column] for column in branch]
+        for branch in part.branches
+    ]
+    if part.join == "cat":
+        return part.join, shapes
+    projection = shapes[0] if len(shapes[0]) > 1 else []
+    return part.join, [projection, *shapes[1:]], part.cells[-1].channels
 
 
-def _shape(branch: Branch) -> list[list[object]]:
-    """A branch without what may differ between repeats: channels, stride and parameters."""
-    return [[(cell.kind, cell.pool, cell.kernel) for cell in column] for column in branch]
+def _merge(blocks: Sequence[Block]) -> Block:
+    branches: list[Branch] = []
+    for same in zip(*(block.branches for block in blocks), strict=True):
+        there = [branch for branch in same if branch]
+        columns = [list(zip(*column, strict=True)) for column in zip(*there, strict=True)]
+        optional = len(there) < len(same)
+        branches.append(
+            tuple(tuple(_merge_cells(cells, optional) for cells in column) for column in columns)
+        )
+    return replace(blocks[0], branches=tuple(branches), repeats=len(blocks))
 
 
-def _merge(first: Branch, other: Branch) -> Branch:
-    if not other:
-        return tuple(tuple(replace(cell, optional=True) for cell in column) for column in first)
-    return tuple(tuple(map(_merge_cells, one, two)) for one, two in zip(first, other, strict=True))
-
-
-def _merge_cells(first: Cell, other: Cell) -> Cell:
-    channels = first.channels + other.channels
-    total = first.parameters + other.parameters
-    return replace(first, channels=(min(channels), max(channels)), parameters=total)
+def _merge_cells(cells: Sequence[Cell], optional: bool) -> Cell:
+    sizes = [cell.channels[0] for cell in cells]
+    total, channels = sum(cell.parameters for cell in cells), (min(sizes), max(sizes))
+    return replace(cells[0], channels=channels, parameters=total, optional=optional)
 
 
 # ------------------------------------------------------------------------------- text
@@ -306,26 +295,19 @@ def _merge_cells(first: Cell, other: Cell) -> Cell:
 
 def cell_texts(cell: Cell, words: Words) -> tuple[str, str]:
     """Upper and lower line of a cell; a pool, which keeps the channels, shows its kernel below."""
-    arrow = {1: "", 2: "↓"}.get(cell.stride, f"↓{cell.stride}")
-    kernel = ("×".join(map(str, cell.kernel)) if cell.kernel else "") + arrow
+    kernel = cell.kernel + {1: "", 2: "↓"}.get(cell.stride, f"↓{cell.stride}")
     if cell.kind == "pool":
         return words[cell.pool], kernel
     low, high = cell.channels
-    channels = str(low) if low == high else f"{low}–{high}"
     first = {"linear": words["linear_short"], "depthwise": f"dw {kernel}"}.get(cell.kind, kernel)
-    return first, channels
-
-
-def stage_texts(stage: Stage) -> tuple[str, str]:
-    """What stands above and below a stage."""
-    return f"{stage.side[0]}×{stage.side[1]}", f"{stage.parameters:,}"
+    return first, str(low) if low == high else f"{low}–{high}"
 
 
 def architecture_alt(name: str, network: Network, words: Words) -> str:
     """What the drawing of a network shows."""
     said = []
     for stage in stages(network):
-        pixels, parameters = stage_texts(stage)
+        pixels, parameters = stage.texts
         units = words["alt_then"].join(_part_alt(part, words) for part in stage.parts)
         said.append(words["alt_stage"].format(pixels=pixels, parameters=parameters, units=units))
     return words["alt_architecture"].format(name=name, stages=words["semicolon"].join(said))
@@ -368,7 +350,6 @@ FILLS: dict[Kind, str] = {
     "linear": PALETTE[4],
 }
 """Colours of the kinds of layers, drawn pale; the text of a cell says the same."""
-Draw: TypeAlias = Callable[[Axes, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -378,7 +359,7 @@ class Piece:
     width: float
     up: float  # height above the line on which the data flow
     down: float
-    draw: Draw
+    draw: Callable[[Axes, float, float], None]
 
 
 def _beside(pieces: Sequence[Piece], gap: float) -> Piece:
@@ -430,13 +411,10 @@ def _looks(kind: Kind, optional: bool = False) -> dict[str, Any]:
 
 def _block_piece(block: Block, words: Words) -> Piece:
     """Branches one below the other in a frame, of which a second sheet tells of repeats."""
-    lanes = [
-        _beside(
-            [_below([_cell_piece(cell, words) for cell in column], 0)[0] for column in branch],
-            STEP_GAP,
-        )
-        for branch in block.branches
-    ]
+    lanes = []
+    for branch in block.branches:
+        columns = [[_cell_piece(cell, words) for cell in column] for column in branch]
+        lanes.append(_beside([_below(column, 0)[0] for column in columns], STEP_GAP))
     inner, middles = _below(lanes, LANE_GAP if all(block.branches) else 2 * LANE_GAP)
     fork = FORK + FRAME_PAD
     meet = fork + inner.width + (FORK + PLUS if block.join == "add" else FORK)
@@ -474,14 +452,14 @@ def _plus() -> tuple[Line2D, Line2D]:
     return circle, Line2D([], [], marker="+", ms=1.4 * PLUS, zorder=5, **line)
 
 
-def _panel_piece(stage: Stage, words: Words) -> Piece:
+def _panel(stage: Stage, words: Words) -> Piece:
     """What is in a panel, in its middle, with room for the lines of text above and below it."""
     pieces = [
         _block_piece(part, words) if isinstance(part, Block) else _cell_piece(part, words)
         for part in stage.parts
     ]
     row = _beside(pieces, STEP_GAP)
-    width = max(row.width + 2 * STAGE_PAD, *(style.text_width(t) + 1 for t in stage_texts(stage)))
+    width = max(row.width + 2 * STAGE_PAD, *(style.text_width(t) + 1 for t in stage.texts))
 
     def draw(axes: Axes, x: float, y: float) -> None:
         _wire(axes, [x, x + width], [y, y], zorder=1)
@@ -490,27 +468,42 @@ def _panel_piece(stage: Stage, words: Words) -> Piece:
     return Piece(width, row.up + STAGE_PAD + HEAD, row.down + STAGE_PAD + HEAD, draw)
 
 
-def _row_piece(row: Sequence[Stage], words: Words) -> Piece:
-    """Panels of equal height in a row."""
-    panels = [_panel_piece(stage, words) for stage in row]
-    all_of_them = _beside(panels, STAGE_GAP)
-    up, down = all_of_them.up - HEAD, all_of_them.down - HEAD
+def _rows(name: str, found: Sequence[Stage], words: Words) -> list[Piece]:
+    """Panels in rows, as many in each as fit, the name of the network above the first."""
+    rows: list[list[tuple[Stage, Piece]]] = []
+    room = 0.0
+    for stage in found:
+        panel = _panel(stage, words)
+        if not rows or panel.width > room:
+            rows.append([])
+            room = ROOM
+        rows[-1].append((stage, panel))
+        room -= panel.width + STAGE_GAP
+    return [_row("" if place else name, row) for place, row in enumerate(rows)]
+
+
+def _row(name: str, row: Sequence[tuple[Stage, Piece]]) -> Piece:
+    """Panels of equal height."""
+    panels = _beside([panel for _, panel in row], STAGE_GAP)
+    up, down = panels.up - HEAD, panels.down - HEAD
 
     def draw(axes: Axes, x: float, y: float) -> None:
-        all_of_them.draw(axes, x, y)
-        for place, (stage, panel) in enumerate(zip(row, panels, strict=True)):
+        if name:
+            axes.text(x, y - panels.up - 4, name, fontsize=9)
+        panels.draw(axes, x, y)
+        for place, (stage, panel) in enumerate(row):
             if place:
                 arrow = {"arrowstyle": "-|>,head_length=0.2,head_width=0.1", "color": WIRE}
                 ends = {"shrinkA": 0, "shrinkB": 0, "linewidth": THIN}
                 axes.annotate("", (x, y), (x - STAGE_GAP, y), arrowprops=arrow | ends)
             _box(axes, (x, y + (down - up) / 2, panel.width, up + down), PANEL, PANEL, zorder=0)
-            above, below = stage_texts(stage)
+            above, below = stage.texts
             middle = x + panel.width / 2
             axes.text(middle, y - up - 3, above, ha="center")
             axes.text(middle, y + down + 7.5, below, ha="center", color=GREY)
             x += panel.width + STAGE_GAP
 
-    return Piece(all_of_them.width, all_of_them.up, all_of_them.down, draw)
+    return Piece(panels.width, panels.up + (NAME if name else 0), panels.down, draw)
 
 
 def _wire(axes: Axes, x: Sequence[float], y: Sequence[float], zorder: float = 2.4) -> None:
@@ -538,44 +531,25 @@ def architectures(networks: Mapping[str, Network], words: Words) -> Figure:
     Its height is what the networks need, which may be more than a page has.
     """
     found = {name: stages(network) for name, network in networks.items()}
-    rows = [
-        (name if not place else "", _row_piece(row, words))
-        for name, each in found.items()
-        for place, row in enumerate(_rows(each, words))
-    ]
-    tall = sum(piece.up + piece.down + ROW_GAP + (NAME if name else 0) for name, piece in rows)
+    rows = [row for name, each in found.items() for row in _rows(name, each, words)]
+    tall = sum(row.up + row.down + ROW_GAP for row in rows)
     figure = Figure(figsize=(style.TEXT_WIDTH / 25.4, tall / 72), dpi=360)
     parts = [part for each in found.values() for stage in each for part in stage.parts]
     handles, notes = _signs(parts, words)
-    made = style.legend(
+    taken = style.legend(
         figure, handles, title=notes, alignment="left", loc="lower left", columnspacing=0.6,
         handlelength=1.2,
     )  # fmt: skip
-    whole = tall / 72 + made.get_window_extent().height / figure.dpi + 0.06
-    figure.set_figheight(whole)
-    share = tall / 72 / whole
+    figure.set_figheight(tall / 72 + taken + style.LEGEND_GAP)
+    share = tall / 72 / figure.get_figheight()
     axes = figure.add_axes((0, 1 - share, 1, share))
     axes.set(xlim=(-1, ROOM + 1), ylim=(tall, 0))
     axes.set_axis_off()
     y = 0.0
-    for name, piece in rows:
-        if name:
-            axes.text(0, y + NAME - 4, name, fontsize=9)
-            y += NAME
-        piece.draw(axes, 0, y + piece.up)
-        y += piece.up + piece.down + ROW_GAP
+    for row in rows:
+        row.draw(axes, 0, y + row.up)
+        y += row.up + row.down + ROW_GAP
     return figure
-
-
-def _rows(found: Sequence[Stage], words: Words) -> list[list[Stage]]:
-    """Panels in rows, as many in each as fit."""
-    rows: list[list[Stage]] = []
-    for stage in found:
-        if rows and _row_piece([*rows[-1], stage], words).width <= ROOM:
-            rows[-1].append(stage)
-        else:
-            rows.append([stage])
-    return rows
 
 
 def _signs(parts: Sequence[Part], words: Words) -> tuple[list[Any], str]:
@@ -583,14 +557,7 @@ def _signs(parts: Sequence[Part], words: Words) -> tuple[list[Any], str]:
     blocks = [part for part in parts if isinstance(part, Block)]
     cells = [part for part in parts if isinstance(part, Cell)]
     cells += [cell for block in blocks for cell in block.cells]
-    there = {cell.kind for cell in cells} | {block.join for block in blocks} | {"above"}
-    more = {
-        "optional": any(cell.optional for cell in cells),
-        "halves": any(cell.stride == 2 for cell in cells),
-        "repeated": any(block.repeats > 1 for block in blocks),
-        "range": any(cell.channels[0] < cell.channels[1] for cell in cells),
-    }
-    there |= {key for key, is_drawn in more.items() if is_drawn}
+    drawn = {cell.kind for cell in cells} | {block.join for block in blocks}
     circle, cross = _plus()
     circle.set_label(words["add"])
     bar: dict[str, Any] = {"color": INK, "marker": "|", "mew": 1.4, "ms": 8, "ls": "none"}
@@ -600,12 +567,16 @@ def _signs(parts: Sequence[Part], words: Words) -> tuple[list[Any], str]:
         "add": (circle, cross),
         "cat": Line2D([], [], label=words["cat"], **bar),
     }
-    shown = [handle for key, handle in handles.items() if key in there]
-    lines: list[str] = []
-    for note in (words[key] for key in ("above", "halves", "repeated", "range") if key in there):
-        longer = f"{lines[-1]}{words['semicolon']}{note}" if lines else note
-        if lines and style.text_width(longer) < ROOM:
-            lines[-1] = longer
-        else:
-            lines.append(note)
-    return shown, "\n".join(lines)
+    notes = {
+        "above": True,
+        "halves": any(cell.stride == 2 for cell in cells),
+        "repeated": any(block.repeats > 1 for block in blocks),
+        "range": any(cell.channels[0] < cell.channels[1] for cell in cells),
+    }
+    if any(cell.optional for cell in cells):
+        drawn.add("optional")
+    lines = [""]
+    for note in (words[key] for key, is_drawn in notes.items() if is_drawn):
+        longer = f"{lines[-1]}{words['semicolon']}{note}" if lines[-1] else note
+        lines = [*lines[:-1], longer] if style.text_width(longer) < ROOM else [*lines, note]
+    return [handle for key, handle in handles.items() if key in drawn], "\n".join(lines)

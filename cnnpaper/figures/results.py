@@ -122,7 +122,8 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
         compared = sheet.known(shown.contrasts)
         _draw_differences(right, shown.contrasts, compared, sheet)
         _name_rows(right, compared, sheet)
-        right.set_xlabel(_difference_from(shown, sheet, 40), loc="right")
+        text = sheet.words["difference_from"].format(name=shown.baseline)
+        right.set_xlabel(textwrap.fill(text, 40), loc="right")
     handles = [_sample(name, sheet.looks[entry], ls="none") for entry, name in sheet.names.items()]
     handles += _signs(sheet)
     if not set(shown.means["arm"]) <= set(shown.equal_time):
@@ -145,11 +146,6 @@ def accuracy_at_equal_time_alt(shown: Accuracies, sheet: Sheet) -> str:
     rows = sheet.rows(shown.contrasts)
     entries = sheet.listing(f"{sheet.names[row.model]} {sheet.interval(row)}" for row in rows)
     return f"{text} {words['alt_contrasts'].format(name=shown.baseline, entries=entries)}"
-
-
-def _difference_from(shown: Accuracies, sheet: Sheet, width: int) -> str:
-    text = sheet.words["difference_from"].format(name=shown.baseline)
-    return textwrap.fill(text, width)
 
 
 def _draw_minutes(axes: Axes, shown: Accuracies, sheet: Sheet) -> None:
@@ -213,7 +209,7 @@ def _accuracy_rows(shown: Accuracies, sheet: Sheet) -> Figure:
     arms = [arm for arm in shown.arms if (shown.means["arm"] == arm).any()]
     titles = [shown.arms[arm] for arm in arms]
     if shown.contrasts is not None:
-        titles.append(_difference_from(shown, sheet, NAME))
+        titles.append(sheet.words["difference_from"].format(name=shown.baseline))
     figure, panels = _panels(titles, _row_height(sheet) * len(entries) + 8, sharex=False)
     for arm, axes in zip(arms, panels, strict=False):
         for row in sheet.rows(shown.means[shown.means["arm"] == arm]):
@@ -257,23 +253,22 @@ def rate_sensitivity(
         winners: entry → the chosen rate, which a ring marks.
         stages: printed titles, in order; the last one's line is solid.
     """
-    rates = sorted(set(trials["rate"].astype(float)))
+    trials = trials.astype({"rate": float, "val_acc": float, "diverged": bool})
+    rates = sorted(set(trials["rate"]))
     lines = {stage: SOLID if stage == list(stages)[-1] else DASHED for stage in stages}
     drawn = sheet.known(trials)
     figure, panels = _panels([sheet.names[entry] for entry in drawn], 36)
     for entry, axes in zip(drawn, panels, strict=True):
-        look, ring = sheet.looks[entry], None
+        look, best = sheet.looks[entry], _chosen(trials, winners, entry)
+        mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ms": 3.6}
         for stage, line in lines.items():
             own = trials[(trials["model"] == entry) & (trials["stage"] == stage)]
             own = own.sort_values("rate")
-            x, y = own["rate"].astype(float), 100 * own["val_acc"].astype(float)
-            axes.plot(x, y, color=look.colour, marker=look.marker, ms=3.6, **line)
-            lost = own["diverged"].astype(bool)
-            axes.plot(x[lost], y[lost], color=INK, zorder=4, **CROSS)
-            best = np.isclose(x, winners.get(entry, math.nan))
-            ring = (x[best], y[best]) if best.any() else ring
-        if ring:
-            axes.plot(*ring, mew=0.9, zorder=5, clip_on=False, **RING)
+            axes.plot(own["rate"], 100 * own["val_acc"], **mark, **line)
+            lost = own[own["diverged"]]
+            axes.plot(lost["rate"], 100 * lost["val_acc"], color=INK, zorder=4, **CROSS)
+        if len(best):
+            axes.plot(best["rate"], 100 * best["val_acc"], mew=0.9, zorder=5, clip_on=False, **RING)
         axes.grid(visible=True, axis="y")
     panels[0].set_xscale("log")
     panels[0].set(xlim=(rates[0] / 1.35, rates[-1] * 1.35))
@@ -292,20 +287,23 @@ def rate_sensitivity(
 
 def rate_sensitivity_alt(trials: pd.DataFrame, winners: Mapping[str, float], sheet: Sheet) -> str:
     """What :func:`rate_sensitivity` shows."""
-    said = []
-    for entry in sheet.known(trials):
-        own = trials[trials["model"] == entry]
-        best = own[np.isclose(own["rate"].astype(float), winners.get(entry, math.nan))]
-        said += [
-            sheet.words["alt_best"].format(
-                name=sheet.names[entry], rate=style.plain(row.rate),
-                accuracy=sheet.percent(row.val_acc),
-            )
-            for row in sheet.rows(best.tail(1))
-        ]  # fmt: skip
+    said = [
+        sheet.words["alt_best"].format(
+            name=sheet.names[entry], rate=style.plain(row.rate),
+            accuracy=sheet.percent(row.val_acc),
+        )
+        for entry in sheet.known(trials)
+        for row in sheet.rows(_chosen(trials, winners, entry))
+    ]  # fmt: skip
     text = sheet.words["alt_rates"].format(entries=sheet.listing(said))
     lost = sheet.rows(trials[trials["diverged"].astype(bool)])
     return text + sheet.lost(f"{sheet.names[r.model]} {style.plain(r.rate)}" for r in lost)
+
+
+def _chosen(trials: pd.DataFrame, winners: Mapping[str, float], entry: str) -> pd.DataFrame:
+    """The last trial of the rate that was chosen; no row where none was."""
+    is_best = np.isclose(trials["rate"].astype(float), winners.get(entry, math.nan))
+    return trials[is_best & (trials["model"] == entry)].tail(1)
 
 
 # ------------------------------------------------------------------------------- learning curves

@@ -7,6 +7,7 @@ theirs. Lengths are millimetres where nothing else is said.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import io
 import logging
@@ -23,7 +24,6 @@ from fontTools.ttLib import TTFont
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties, findSystemFonts, fontManager
-from matplotlib.legend import Legend
 from matplotlib.textpath import text_to_path
 
 from cnnpaper.files import UserError
@@ -38,6 +38,7 @@ MAX_HEIGHT = 205.0  # a figure with its caption fits on one page
 SIZE = 8.0  # of all text, in points; the paper's body has 10 or 11
 LINE_HEIGHT = 3.4  # from one line of text to the next
 THIN = 0.6  # width of axes and of thin lines, in points
+LEGEND_GAP = 0.06  # in inches
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -46,10 +47,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width / 25.4, height / 25.4), dpi=360, layout="constrained")
 
 
-def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> Legend:
-    """The handles in rows, in as many columns as fit; a tuple of handles is one drawn over another.
+def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> float:
+    """Add the handles in rows, in as many columns as fit, and return the height in inches.
 
-    matplotlib fills columns one after the other; here they are read row by row.
+    A tuple of handles is one drawn over another. matplotlib fills columns one after the other; here
+    they are read row by row.
     """
     for columns in range(len(handles), 0, -1):
         order = [one for first in range(columns) for one in handles[first::columns]]
@@ -58,14 +60,13 @@ def legend(figure: Figure, handles: Sequence[Any], **more: Any) -> Legend:
         if columns == 1 or made.get_window_extent().width < 0.98 * figure.bbox.width:
             break
         made.remove()
-    return made
+    return float(made.get_window_extent().height) / figure.dpi
 
 
 def finish(figure: Figure, handles: Sequence[Any]) -> Figure:
     """The figure with a legend above it, for which it grows; its layout is final."""
     if handles:
-        made = legend(figure, handles, loc="outside upper left")
-        taken = made.get_window_extent().height / figure.dpi + 0.06
+        taken = legend(figure, handles, loc="outside upper left") + LEGEND_GAP
         figure.set_figheight(figure.get_figheight() + taken)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # whatever is rendered first, the bytes are the same
@@ -126,10 +127,9 @@ def looks(entries: Sequence[str]) -> dict[str, Look]:
     return found
 
 
-def tint(colour: str, part: float) -> tuple[float, float, float]:
+def tint(colour: str, part: float) -> tuple[float, ...]:
     """``part`` of the colour, the rest white."""
-    red, green, blue = (1 - part * (1 - c) for c in to_rgb(colour))
-    return red, green, blue
+    return tuple(1 - part * (1 - c) for c in to_rgb(colour))
 
 
 # ------------------------------------------------------------------------------------- faces
@@ -141,10 +141,14 @@ MISPLACED = '"<>\\^_`{|}~'  # where Computer Modern has something else: TeX's en
 
 
 @functools.cache
-def register_faces() -> tempfile.TemporaryDirectory[str]:
-    """Make the faces known to matplotlib under names of our own; the first two come with it."""
+def faces() -> list[str]:
+    """Make the faces known to matplotlib under names of our own; the first two come with it.
+
+    Nanum Gothic may be missing, which only Korean text notices.
+    """
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it chats about dates and subsets
     folder = tempfile.TemporaryDirectory(prefix="cnnpaper-")
+    atexit.register(folder.cleanup)  # matplotlib reads the file whenever it likes
     bundled = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     sans = Path(folder.name) / "cmss10.ttf"
     with TTFont(bundled / "cmss10.ttf", recalcTimestamp=False) as font:
@@ -158,14 +162,7 @@ def register_faces() -> tempfile.TemporaryDirectory[str]:
     for name, file in zip(FACES, files, strict=False):
         entry = FontEntry(fname=str(file), name=name, weight=400, size="scalable")
         fontManager.ttflist.append(entry)
-    return folder  # kept as long as the process
-
-
-def faces() -> list[str]:
-    """Those that are there: Nanum Gothic may be missing, which only Korean text notices."""
-    register_faces()
-    known = {entry.name for entry in fontManager.ttflist}
-    return [name for name in FACES if name in known]
+    return FACES[: len(files)]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cnnpaper.figures import architecture
-from cnnpaper.figures.architecture import Block, Cell, architecture_alt, architectures, stages
+from cnnpaper.figures.architecture import (
+    Block,
+    Cell,
+    Part,
+    architecture_alt,
+    architectures,
+    stages,
+)
 from cnnpaper.log import Layer, Network
 from tests import fabricate
 from tests.figures.layout import ENGLISH, check_layout, texts
@@ -14,20 +21,11 @@ NETWORKS = fabricate.networks()
 NAMES = {"alexnet": "AlexNet", "vgg16": "VGG-16", "googlenet": "GoogLeNet", "resnet18": "ResNet-18"}
 
 
-def summary(name: str) -> list[tuple[str, list[str]]]:
-    """Each stage's pixels, and its parts: ``3×3 64``, ``2×add``."""
-    return [
-        (
-            architecture.stage_texts(stage)[0],
-            [
-                " ".join(filter(None, architecture.cell_texts(part, ENGLISH)))
-                if isinstance(part, Cell)
-                else f"{part.repeats}×{part.join}"
-                for part in stage.parts
-            ],
-        )
-        for stage in stages(NETWORKS[name])
-    ]
+def summary(part: Part) -> str:
+    """``3×3 64``, ``2×add``."""
+    if isinstance(part, Cell):
+        return " ".join(filter(None, architecture.cell_texts(part, ENGLISH)))
+    return f"{part.repeats}×{part.join}"
 
 
 PARTS = {
@@ -45,11 +43,10 @@ PARTS = {
 
 @pytest.mark.parametrize("name", PARTS)
 def test_stages_are_rows_of_layers_and_blocks(name: str) -> None:
-    assert [parts for _, parts in summary(name)] == PARTS[name]
-
-
-def test_pixels_of_stages() -> None:
-    assert [side for side, _ in summary("alexnet")] == ["32×32", "15×15", "7×7", "3×3", "1×1"]
+    found = stages(NETWORKS[name])
+    assert [list(map(summary, stage.parts)) for stage in found] == PARTS[name]
+    if name == "alexnet":
+        assert [stage.texts[0] for stage in found] == ["32×32", "15×15", "7×7", "3×3", "1×1"]
 
 
 def block(name: str, stage: int, part: int) -> Block:
@@ -64,13 +61,10 @@ def test_resnet_adds_with_a_projection_in_first_blocks() -> None:
     assert (projection.kind, projection.stride, projection.optional) == ("pointwise", 2, True)
 
 
-def test_googlenet_concatenates_four_branches() -> None:
+def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
     branches = block("googlenet", 1, 1).branches
     assert [len(branch) for branch in branches] == [1, 2, 2, 2]
     assert branches[1][1][0].channels == (128, 192)
-
-
-def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
     branches = block("inception_v3", -2, -1).branches
     columns = [[len(column) for column in branch] for branch in branches]
     assert columns == [[1], [1, 2], [1, 1, 2], [1]]
@@ -82,7 +76,8 @@ def test_inception_has_layers_side_by_side_and_lines_as_kernels() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_is_in_a_panel(name: str) -> None:
-    assert sum(stage.parameters for stage in stages(NETWORKS[name])) == NETWORKS[name].parameters
+    shown = [int(stage.texts[1].replace(",", "")) for stage in stages(NETWORKS[name])]
+    assert sum(shown) == NETWORKS[name].parameters
 
 
 def test_four_networks_are_one_figure_of_four_rows() -> None:

@@ -57,20 +57,18 @@ def test_same_bytes_whatever_the_users_settings(kind: style.Format) -> None:
 
 def test_same_bytes_in_another_process_and_folder(tmp_path: Path) -> None:
     code = (
-        "import sys, hashlib; from cnnpaper.figures import style\n"
-        "with style.settings():\n"
-        "    f = style.new_figure(60, 10); f.text(0.01, 0.5, 'ResNet-18 시험')\n"
-        "for k in ('pdf', 'svg'): print(hashlib.sha256(style.render(f, k)).hexdigest())\n"
+        "from hashlib import sha256; from tests.figures.test_style import draw, style\n"
+        "for k in ('pdf', 'svg'): print(sha256(style.render(draw(), k)).hexdigest())\n"
     )
-    root = str(Path(__file__).parents[2])
+    root = Path(__file__).parents[2]
     outs = [
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
-            env={**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed},
-        ).stdout
+        subprocess.check_output(
+            [sys.executable, "-c", code], cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(root), "PYTHONHASHSEED": seed},
+        )
         for folder, seed in ((root, "1"), (tmp_path, "2"))
     ]  # fmt: skip
-    assert outs[0] == outs[1] != ""
+    assert outs[0] == outs[1] != b""
 
 
 def test_twelve_networks_are_distinct_without_colour_and_keep_their_looks() -> None:

@@ -107,31 +107,23 @@ def test_pixels_of_odd_images(tmp_path: Path) -> None:
         read_pictures([tmp_path / "deep.png"])
 
 
-def test_without_weights_it_says_how_to_get_them(copy: Path) -> None:
-    weights = copy / "results" / "log" / RUN / "weights.safetensors"
-    paths, _ = validation(copy, 1)
-    weights.write_bytes(weights.read_bytes()[:-1])
-    code, said = tiny.call(copy, "predict", str(paths[0]), "--run", RUN)
-    assert code == 2, said
-    assert "SHA-256" in said
-    weights.unlink()
-    code, said = tiny.call(copy, "predict", str(paths[0]), "--run", RUN)
-    assert code == 2, said
-    assert "make reproduce STUDY=small MODEL=tiny SEED=0" in said
-
-
-def test_mistakes_of_the_user(copy: Path) -> None:
-    (copy / "text.png").write_text("no image")
-    (copy / "empty").mkdir()
-    for image, run, expected in (
-        ("text.png", RUN, "not an image"),
-        ("absent.png", RUN, "no such file"),
-        ("empty", RUN, "no image"),
-        ("text.png", "small/tiny-s1", "did you mean 'small/tiny-s0'?"),
-        ("text.png", "../../etc", "there is no run"),
-    ):
+def test_mistakes_and_missing_weights(copy: Path) -> None:
+    def refused(image: str, run: str, expected: str) -> None:
         code, said = tiny.call(copy, "predict", image, "--run", run)
         assert (code, expected in said) == (2, True), said
+
+    (copy / "text.png").write_text("no image")
+    (copy / "empty").mkdir()
+    refused("text.png", RUN, "not an image")
+    refused("absent.png", RUN, "no such file")
+    refused("empty", RUN, "no image")
+    refused("text.png", "small/tiny-s1", "did you mean 'small/tiny-s0'?")
+    refused("text.png", "../../etc", "there is no run")
+    weights = copy / "results" / "log" / RUN / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    refused("text.png", RUN, "SHA-256")
+    weights.unlink()
+    refused("text.png", RUN, "make reproduce STUDY=small MODEL=tiny SEED=0")
 
 
 def test_model_card_loads_the_weights(copy: Path) -> None:
