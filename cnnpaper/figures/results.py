@@ -113,7 +113,7 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
     timed = bool(np.isfinite(shown.means["minutes"].astype(float)).all())
     if len(sheet.names) > FEW or not timed or not shown.equal_time:
         return _accuracy_rows(shown, sheet)
-    figure = style.new_figure(style.TEXT_WIDTH, 64)
+    figure = style.new_figure(style.TEXT_WIDTH, 70)
     if shown.contrasts is None:
         _draw_minutes(figure.subplots(), shown, sheet)
     else:
@@ -151,7 +151,7 @@ def accuracy_at_equal_time_alt(shown: Accuracies, sheet: Sheet) -> str:
 def _draw_minutes(axes: Axes, shown: Accuracies, sheet: Sheet) -> None:
     """Accuracy against time, every network with its look."""
     means, count = shown.means.sort_values("minutes"), len(sheet.names)
-    dodge = min(2.0, 12 / count)  # the markers' distance in print
+    dodge = min(1.8, 12 / count)  # the markers' distance in print
     end = float(means["minutes"].max()) * (1.04 + 0.008 * dodge * count)
     axes.set(xlim=(0, end), ylim=shown.limits)
     for arm in shown.equal_time:
@@ -200,7 +200,7 @@ def _draw_mean(
     plot(runs.loc[lost, "test_acc"], aside, zorder=4, **CROSS)
     if math.isfinite(row.low + row.high):
         plot([row.low, row.high], 0, ls="-", lw=0.9)
-    plot([row.mean], 0, marker=look.marker, ms=4.5, mfc=mfc, zorder=3)
+    plot([row.mean], 0, marker=look.marker, ms=4.5, mfc=mfc, zorder=2.9 if mfc == "white" else 3)
 
 
 def _accuracy_rows(shown: Accuracies, sheet: Sheet) -> Figure:
@@ -257,7 +257,7 @@ def rate_sensitivity(
     rates = sorted(set(trials["rate"]))
     lines = {stage: SOLID if stage == list(stages)[-1] else DASHED for stage in stages}
     drawn = sheet.known(trials)
-    figure, panels = _panels([sheet.names[entry] for entry in drawn], 36)
+    figure, panels = _panels([sheet.names[entry] for entry in drawn], 40)
     for entry, axes in zip(drawn, panels, strict=True):
         look, best = sheet.looks[entry], _chosen(trials, winners, entry)
         mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ms": 3.6}
@@ -272,9 +272,10 @@ def rate_sensitivity(
         axes.grid(visible=True, axis="y")
     panels[0].set_xscale("log")
     panels[0].set(xlim=(rates[0] / 1.35, rates[-1] * 1.35))
-    every = math.ceil((len(rates) - 1) / 3)  # three labels have room, which leave out the ends
+    panels[0].yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    every = math.ceil((len(rates) - 1) / 3)  # four labels have room
     for axes in panels:
-        axes.xaxis.set_major_locator(FixedLocator(rates[len(rates) > 3 :: every]))
+        axes.xaxis.set_major_locator(FixedLocator(rates[::every]))
         axes.xaxis.set_major_formatter(lambda value, _: style.plain(value))
         axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(sheet.words["peak_rate"])
