@@ -357,7 +357,7 @@ def timing(study: str, gpus: str, data_dir: Path) -> None:
 @study_option()
 def budget(study: str) -> None:
     """Print the steps of each arm of equal time, from the study's timing."""
-    from cnnpaper.study.plans import budget_text
+    from cnnpaper.timings import budget_text
 
     click.echo(budget_text(ROOT, study))
 
@@ -366,7 +366,7 @@ def budget(study: str) -> None:
 @study_option("tuning")
 def tune(study: str) -> None:
     """Print what a tuning study has decided, and what it still has to try."""
-    from cnnpaper.study.plans import tuning_text
+    from cnnpaper.tuning import tuning_text
 
     click.echo(tuning_text(ROOT, study))
 

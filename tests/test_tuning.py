@@ -74,12 +74,12 @@ def test_unfinished_logs_do_not_count(tmp_path: Path) -> None:
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-1]), "utf-8")
     study = load_study(root, "tuning")
-    assert tuning.refined(root, study)["stage2", "alexnet"] == ()
+    assert tuning.plans(root, study)["stage2", "alexnet"] == ((), None)
     path.write_text("".join(lines[:-1]) + '{"kind":"resu', "utf-8")  # as while it is written
-    assert tuning.refined(root, study)["stage2", "alexnet"] == ()
+    assert tuning.plans(root, study)["stage2", "alexnet"] == ((), None)
     path.write_text("no log\n", "utf-8")
     with pytest.raises(LogError, match=r"alexnet-rate0\.2-s100/run\.jsonl:1"):
-        tuning.refined(root, study)
+        tuning.plans(root, study)
 
 
 def test_a_study_that_does_not_tune_the_key(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_study_that_does_not_tune_the_key(tmp_path: Path) -> None:
     text = path.read_text("utf-8").split("[override")[0]
     path.write_text(text + '[override.momentum]\nvalue = 0.8\nfrom = "tuning"\n', "utf-8")
     with pytest.raises(UserError, match="does not tune momentum of alexnet"):
-        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
+        tuning.check_overrides(root, {"alexnet": load_experiment(root, "alexnet")})

@@ -54,7 +54,8 @@ class StudyData:
     verified: list[str] = field(default_factory=list)  # fresh because `verified.json` says so
     runs: pd.DataFrame
     epochs: pd.DataFrame
-    timing: timings.Sessions | None = None  # of the study that the budget names, else of this one
+    timing: Mapping[int, timings.Session] = field(default_factory=dict)
+    """Sessions of the study that the budget names, else of this one."""
     tuning: StudyData | None = None
     precision: StudyData | None = None
 
@@ -78,7 +79,7 @@ class StudyData:
     @property
     def timing_path(self) -> Path:
         """Of the file that holds the step times."""
-        return checks.timing_path(self.root, self.study)
+        return timings.path_of(self.root, self.study)
 
 
 def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
@@ -98,10 +99,9 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         for other in (study.tuning, study.precision)
     )
     if study.tuning is not None:
-        for model, experiment in experiments.items():
-            tuning.check_override(root, model, experiment)
+        tuning.check_overrides(root, experiments)
     specs = tuning.declared(root, study) if study.origin == "trained" else []
-    checks.check_budget(root, study, specs)
+    timings.check_budget(root, study, specs)
     logs = _declared(root, study, specs)
     if study.origin == "imported":
         logs = {**read_study(root, study)}
@@ -111,13 +111,10 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         specs=specs, logs=logs, predictions=checks.read_predictions(logs),
         missing=[spec for spec in specs if spec.path not in logs],
         stale=stale, verified=verified,
-        runs=_runs_table(study, logs), epochs=epochs_table(study, logs),
-        timing=timings.read(checks.timing_path(root, study)) or None,
+        runs=_runs_table(study, logs), epochs=_epochs_table(study, logs),
+        timing=timings.read(timings.path_of(root, study)),
         tuning=searched, precision=compared,
     )  # fmt: skip
-
-
-# --------------------------------------------------------------------------------- reading runs
 
 
 def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
@@ -134,27 +131,7 @@ def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
             )
     # a link that leads nowhere is a log that cannot be read, not one that is missing
     there = {path: spec for path, spec in places.items() if path.exists() or path.is_symlink()}
-    return {spec.path: _read(path, spec) for path, spec in there.items()}
-
-
-def _read(path: Path, spec: RunSpec) -> Run:
-    """One run that is complete and what its folder says."""
-    run = log.read_run(path)
-    header = run.header
-    for key in ("study", "arm", "model", "variant", "seed"):
-        if getattr(header, key) != getattr(spec, key):
-            raise LogError(
-                f"{path}:1: {key} = {getattr(header, key)!r}, but this is the folder of "
-                f"{spec.path}\nmove the log to the folder of its own run"
-            )
-    if header.origin != "trained" or header.fingerprint is None:
-        raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
-    own = checks.own_spec(run)
-    if run.result is None:
-        done = f"{len(run.epochs)} of {own.epochs} epoch{'s' * (own.epochs > 1)}"
-        raise UserError(f"{own.path} is incomplete ({done}): {log.again(own)}")
-    checks.check_run(run, own, run.result)
-    return run
+    return {spec.path: checks.read_trained(path, spec) for path, spec in there.items()}
 
 
 # --------------------------------------------------------------------------------- freshness
@@ -204,35 +181,29 @@ def _stale_message(study: str, first: RunSpec, stale: Mapping[str, list[str]]) -
 def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
-        assert run.result is not None
-        row = {key: getattr(run.result, key) for key in RUNS if hasattr(run.result, key)}
-        row["steps"] = sum(epoch.steps or 0 for epoch in run.epochs)
-        if run.result.status == "diverged":
-            row["val_acc"] = GUESSING
-            row["test_acc"] = GUESSING if study.data.test_images else None
-        rows.append(_names(path, run) | row)
-    return _frame(rows, RUNS, study)
+        steps = sum(epoch.steps or 0 for epoch in run.epochs)
+        rows.append({**vars(run.header), **vars(run.result), "path": path, "steps": steps})
+    table = _frame(rows, RUNS, study)
+    lost = table["status"] == "diverged"
+    table.loc[lost, "val_acc"] = GUESSING
+    if study.data.test_images:
+        table.loc[lost, "test_acc"] = GUESSING
+    return table
 
 
-def epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
+def _epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
         for epoch in run.epochs:
-            row = {key: getattr(epoch, key) for key in EPOCHS if hasattr(epoch, key)}
-            row |= {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
-            rows.append(_names(path, run) | row)
+            losses = {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
+            rows.append({**vars(run.header), **vars(epoch), **losses, "path": path})
     return _frame(rows, EPOCHS, study)
-
-
-def _names(path: str, run: Run) -> dict[str, Any]:
-    header = run.header
-    values = (path, header.arm or "", header.model, header.variant or "", header.seed)
-    return dict(zip(NAMES, values, strict=True))
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str], study: Study) -> pd.DataFrame:
     """Rows as a table whose networks are in the study's order."""
     table = pd.DataFrame(rows, columns=columns)
     table["model"] = pd.Categorical(table["model"], categories=study.networks, ordered=True)
+    table[["arm", "variant"]] = table[["arm", "variant"]].fillna("")
     measured = [key for key in columns if key.endswith(("_acc", "_loss", "_s"))]
     return table.astype(dict.fromkeys(measured, "float64"))

@@ -21,7 +21,7 @@ from cnnpaper.config import RunSpec, Study, load_study, run_specs, visible
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 from cnnpaper.study.imported import read_study
-from cnnpaper.timings import this_processor
+from cnnpaper.timings import duration, this_processor
 
 OPEN = ("missing", "incomplete", "damaged")  # states of runs that the study's target trains
 
@@ -206,14 +206,3 @@ def _to_do(study: Study, rows: Sequence[Row], costs: Costs) -> list[str]:
         lines.append(f"{study.name}: {len(todo)} {count} to train{so_far}, {time}{more}: {command}")
     damaged = [row.spec for row in todo if row.state == "damaged" and row.spec]
     return lines + [f"  damaged, from scratch: {log.again(spec, FORCE=1)}" for spec in damaged]
-
-
-def duration(seconds: float) -> str:
-    """Two figures that people read at a glance: ``42 s``, ``3 min 28 s``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -170,7 +170,7 @@ def test_a_session_times_every_network_and_changes_nothing(root: Path) -> None:
         code, output = call(root, "timing", "--study", "small", "--gpus", "cpu")
         assert code == 0, output
         found = timings.read(root / "results" / "log" / "small" / "timing.jsonl")
-        line = found[session]["tiny"][1]
+        line = found[session]["tiny"]
         assert [len(steps) for steps in line.round_s] == [4] * 3
         assert line.macs == describe_tiny_macs()
         assert (line.batch_size, line.precision, line.warmup) == (16, "float32", 1)

@@ -326,7 +326,6 @@ def test_times_and_budgets(tmp_path: Path) -> None:
     assert residuals["alexnet"] == pytest.approx(0, abs=1e-9)
     assert residuals["vgg16"] == pytest.approx(0.12 * 1.0055)
     assert residuals["resnet18"] == pytest.approx(0, abs=1e-12)
-    assert [row.steps for row in result.budgets] == [64, 36, 24, 30]
     # a second session checks the first
     fabricate.timing(tmp_path, step_s={"alexnet": 0.18, "resnet18": 0.32}, session=2)
     shifts = found(tmp_path)[1].shifts

@@ -9,8 +9,9 @@ import pytest
 from cnnpaper.config import load_study, run_specs
 from cnnpaper.files import UserError, lock
 from cnnpaper.study import status as module
-from cnnpaper.study.plans import budget_text, tuning_text
-from cnnpaper.study.status import duration, estimate_s, status
+from cnnpaper.study.status import estimate_s, status
+from cnnpaper.timings import budget_text, duration
+from cnnpaper.tuning import tuning_text
 from tests import fabricate
 from tests.fabricate import Plan
 
