@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cnnpaper import log
 from cnnpaper.config import ImportedLog, Study, visible
@@ -25,20 +25,23 @@ from cnnpaper.files import UserError
 ENDINGS = (".log", ".txt")
 ROUNDING = 0.51e-4  # between the last line's accuracy, of six decimals, and an epoch's, of four
 REMEDY = "restore the log from where it came, or leave it out"
+PartT = TypeVar("PartT", bound=log.Part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextRun(log.Run):
     """A run of a text log, whose ``path`` and ``line_numbers`` are those of the text: an epoch's
-    line is the one of its validation metrics; ``time`` and ``best`` are the last ones."""
+    line is the one of its validation metrics; ``duration`` and ``best`` are the last ones."""
 
-    label: str  # as printed, no two alike: `ResNet-18 (imagenet_V1) pre`
     planned: int  # epochs that the run was to have
     best_val_acc: float | None  # as the last line has it; None where it is missing
 
     @property
-    def name(self) -> str:
-        return self.label
+    def label(self) -> str:
+        """As printed, no two alike: ``ResNet-18 (imagenet_V1) pre``."""
+        return str(self.header.variant)
+
+    name = label
 
     @property
     def is_incomplete(self) -> bool:
@@ -138,7 +141,7 @@ def _epochs(path: Path, lines: Sequence[Line]) -> list[log.Epoch]:
     body = [line for line in lines if line.kind in ("epoch", "train", "val")]
     last = int(body[0].values[1])
     for place, line in enumerate(body[::3]):
-        if (int(line.values[0]), int(line.values[1])) != (place, last) or place > last:
+        if tuple(map(int, line.values)) != (place, last) or place > last:
             told = f"'Epoch {'/'.join(line.values)}' where 'Epoch {place}/{last}' is expected"
             raise _bad(path, line.number, told)
     found = []
@@ -149,39 +152,41 @@ def _epochs(path: Path, lines: Sequence[Line]) -> list[log.Epoch]:
             if acc < 0 or acc > 1:
                 raise _bad(path, line.number, f"Acc = {acc}: an accuracy is a fraction from 0 to 1")
             values |= {f"{line.kind}_loss": loss, f"{line.kind}_acc": acc}
-        fields = dict.fromkeys(log.Epoch.model_fields) | log.finite(**values)
-        found.append(log.Epoch.model_validate(fields | {"kind": "epoch", "epoch": place}))
+        found.append(_part(log.Epoch, epoch=place, **log.finite(**values)))
     return found
+
+
+def _part(kind: type[PartT], **known: Any) -> PartT:
+    """A line of a log of which only these fields are known."""
+    fields = kind.model_fields.items()
+    unknown = {f.alias or name: None for name, f in fields if f.is_required()}
+    return kind.model_validate(unknown | known)
 
 
 def _text_run(path: Path, lines: Sequence[Line], study: str, declared: ImportedLog) -> TextRun:
     """One run; what its log does not say is None."""
     epochs = _epochs(path, lines)
     ends = {line.kind: line for line in lines if line.kind in ("duration", "best")}
-    known: dict[str, Any] = {"kind": "result", "nonfinite": {}, "status": "cut off"}
+    known: dict[str, Any] = {"status": "cut off"}
     if "duration" in ends:
         minutes, seconds = map(float, ends["duration"].values)
-        known |= {"status": "finished", "total_s": 60 * minutes + seconds}
+        known = {"status": "finished", "total_s": 60 * minutes + seconds}
+    for last in epochs[-1:]:
+        known |= log.finite(val_loss=last.exact("val_loss"), val_acc=last.exact("val_acc"))
     best = float(ends["best"].values[0]) if "best" in ends else math.nan
     largest = max((epoch.val_acc or 0.0 for epoch in epochs), default=0.0)
     if math.isfinite(best) and abs(best - largest) > ROUNDING:
         told = f"Best val Acc: {best}, but the largest of its epochs is {largest}"
         raise _bad(path, ends["best"].number, told)
-    for last in epochs[-1:]:
-        known |= log.finite(val_loss=last.exact("val_loss"), val_acc=last.exact("val_acc"))
-    vals = [line.number for line in lines if line.kind == "val"]
-    numbers = {"header": lines[0].number, **{kind: line.number for kind, line in ends.items()}}
-    numbers |= {f"epoch {place}": number for place, number in enumerate(vals)}
-    header = log.Header(
-        schema=log.SCHEMA, origin="imported", study=study, model=declared.network,
-        variant=declared.label, seed=None, spec=None, fingerprint=None,
-        data=log.Data(name=None, digest=None), machine=log.Machine(), packages={}, commit=None,
-        started=None, network=log.Network(parameters=None, macs=None),
-    )  # fmt: skip
-    result = log.Result.model_validate(dict.fromkeys(log.Result.model_fields) | known)
+    numbers = {kind: line.number for kind, line in ends.items()}
+    numbers |= {"header": lines[0].number, "result": lines[-1].number}
+    vals = (line.number for line in lines if line.kind == "val")
     return TextRun(
-        path=path, header=header, epochs=tuple(epochs), result=result, label=declared.label,
-        line_numbers=numbers | {"result": lines[-1].number},
+        path=path, epochs=tuple(epochs), result=_part(log.Result, **known),
+        header=_part(log.Header, schema=log.SCHEMA, origin="imported", study=study,
+                     model=declared.network, variant=declared.label, packages={},
+                     data=_part(log.Data), network=_part(log.Network), machine=log.Machine()),
+        line_numbers=numbers | {f"epoch {place}": number for place, number in enumerate(vals)},
         planned=next(int(line.values[1]) + 1 for line in lines if line.kind == "epoch"),
         best_val_acc=best if math.isfinite(best) else None,
     )  # fmt: skip
@@ -207,14 +212,13 @@ def read_log(path: Path, study: str, log_of: ImportedLog) -> list[TextRun]:
 
 def numbered(runs: Sequence[TextRun]) -> list[TextRun]:
     """The same with a number in labels that several have, as runs of one file do."""
-    alike = Counter(run.label for run in runs)
-    seen: Counter[str] = Counter()
+    alike, seen = Counter(run.label for run in runs), Counter[str]()
     new = []
     for run in runs:
         seen[run.label] += 1
-        label = f"{run.label} #{seen[run.label]}" if alike[run.label] > 1 else run.label
-        header = run.header.model_copy(update={"variant": label})
-        new.append(replace(run, label=label, header=header))
+        number = f" #{seen[run.label]}" if alike[run.label] > 1 else ""
+        header = run.header.model_copy(update={"variant": run.label + number})
+        new.append(replace(run, header=header))
     return new
 
 
