@@ -243,7 +243,7 @@ def _start(
 ) -> None:  # fmt: skip
     """Check what can be checked without torch, then train; ``specs`` gives the runs by then."""
     from cnnpaper.runs import launch
-    from cnnpaper.study.status import estimate_s
+    from cnnpaper.timings import estimate_s
 
     first, devices = specs(), launch.devices_of(gpus)
     if len(first) == 1 and len(devices) > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from pydantic import Field, ValidationError
 from cnnpaper.advice import advice
 from cnnpaper.config import Budget, RunSpec, Study, load_study, visible
 from cnnpaper.files import UserError
-from cnnpaper.log import CONTENDED, LogError, Machine, Part
+from cnnpaper.log import CONTENDED, LOG_NAME, LogError, Machine, Part, Run, read_run
 
 TIMING_NAME = "timing.jsonl"
 SECTIONS = ("data", "forward", "backward", "optimizer", "other")
@@ -77,6 +78,7 @@ class Timing(Part):
 
 Session = Mapping[str, Timing]
 """By network."""
+Finished = Sequence[tuple[Run, RunSpec]]
 
 
 def path_of(root: Path, study: Study) -> Path:
@@ -224,7 +226,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-# --------------------------------------------------------------------------------------- costs
+# ------------------------------------------------------------------------------- what a run costs
 
 
 def cpuinfo() -> dict[str, str]:
@@ -244,18 +246,49 @@ def this_processor() -> str | None:
     return info.get("model name")
 
 
-def estimate_s(root: Path, spec: RunSpec) -> float | None:
-    """Seconds that a run takes, start-up and evaluation included; None where nothing was measured.
+def finished_runs(root: Path) -> Finished:
+    """The finished runs of all studies."""
+    found = []
+    for path in visible(root / "results" / "log", f"**/{LOG_NAME}"):
+        with suppress(ValueError, LogError):  # a damaged log is no base for an estimate
+            run = read_run(path)
+            if run.spec and run.result and run.result.status == "finished":
+                found.append((run, run.spec))
+    return found
 
-    From the newest session of any study that timed this network; a float32 run is taken to need
-    twice the time of one in bfloat16.
+
+def estimate_s(root: Path, spec: RunSpec, finished: Finished | None = None) -> float | None:
+    """Seconds that a run takes on this machine, all in; None where nothing was measured.
+
+    From finished runs of the same network on this type of processor, else from the newest session
+    that timed it, else from finished runs elsewhere.
+
+    Args:
+        finished: the repository's finished runs, where they were read already.
     """
+
+    def work(one: RunSpec) -> tuple[str, int, str]:
+        return one.builder, one.recipe.batch_size, one.recipe.precision
+
+    finished = finished_runs(root) if finished is None else finished
+    alike = [run for run, own in finished if work(own) == work(spec)]
+    here = [run for run in alike if run.header.machine.processor == this_processor()]
     files = visible(root / "results" / "log", f"*/{TIMING_NAME}")
     sessions = [session for path in files for session in read(path).values()]
-    found = [session[spec.model] for session in sessions if spec.model in session]
-    if not found:
+    timed = [session[spec.model] for session in sessions if spec.model in session]
+    if timed and not here:
+        return _from_steps(max(timed, key=lambda one: one.started), spec)
+    epochs = [epoch for run in here or alike for epoch in run.epochs]
+    if not epochs:
         return None
-    one = max(found, key=lambda one: one.started)
+    step_s = statistics.median((e.train_s or 0.0) / (e.steps or 1) for e in epochs)
+    eval_s = statistics.median(e.eval_s or 0.0 for e in epochs)
+    tests = spec.data.test_images / spec.data.validation_images
+    return spec.steps * step_s + eval_s * (spec.epochs + 1 + tests)
+
+
+def _from_steps(one: Timing, spec: RunSpec) -> float:
+    """A float32 run is taken to need twice the time of one in bfloat16."""
     factor = {("bfloat16", "float32"): 2.0, ("float32", "bfloat16"): 0.5}
     step_s = one.step_s * factor.get((one.precision, spec.recipe.precision), 1.0)
     step_s *= spec.recipe.batch_size / one.batch_size

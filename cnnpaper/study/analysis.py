@@ -9,12 +9,12 @@ guessing.
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cnnpaper import config, log, metrics, timings, tuning
 from cnnpaper.study import stats
@@ -23,7 +23,6 @@ from cnnpaper.study.precision import Precision, allowed
 from cnnpaper.study.stats import Interval, Summary
 
 SUMMARISED = ("test_acc", "val_acc", "train_s")  # columns of the runs
-TRIALS = ("arm", "model", "path", "val_acc")  # the same, of which trials are made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,27 +193,22 @@ def entry_of(spec: config.RunSpec) -> str:
 
 def shown(data: StudyData, arm: str) -> dict[str, list[str]]:
     """Network (with variant) → runs of an arm, of the seeds that all its networks have."""
-    seeds = set(data.complete_seeds(arm))
-    found: dict[str, list[str]] = {}
+    seeds, found = data.complete_seeds(arm), defaultdict[str, list[str]](list)
     for spec in data.specs:
         if (spec.arm or "") == arm and spec.seed in seeds:
-            found.setdefault(entry_of(spec), []).append(spec.path)
-    return found
-
-
-# --------------------------------------------------------------------------------- accuracy
+            found[entry_of(spec)].append(spec.path)
+    return dict(found)
 
 
 def _summaries(data: StudyData) -> dict[tuple[str, str, str], Summary]:
-    table = data.runs.set_index("path")
-    found = {}
-    for arm in data.study.arms:
-        for entry, paths in shown(data, arm or "").items():
-            for column in SUMMARISED:
-                values = pd.to_numeric(table.loc[paths, column]).to_numpy(np.float64)
-                if np.isfinite(values).all():  # a study may read no test image
-                    found[arm or "", entry, column] = stats.summary(values)
-    return found
+    table = data.runs.set_index("path")[[*SUMMARISED]]
+    return {
+        (arm or "", entry, str(column)): stats.summary(values.to_list())
+        for arm in data.study.arms
+        for entry, paths in shown(data, arm or "").items()
+        for column, values in table.loc[paths].items()
+        if np.isfinite(values).all()  # a study may read no test image
+    }
 
 
 Answers = Mapping[str, Mapping[str, stats.Booleans]]
@@ -330,25 +324,19 @@ def _calibration(data: StudyData) -> dict[str, Any]:
     found = []
     for model, paths in shown(data, arm).items():
         known = [path for path in paths if path in data.predictions]
-        if rows := [_calibration_of(data.predictions[path]) for path in known]:
-            means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-            found.append(Calibration(model=model, paths=tuple(known), **means))
+        if known:
+            means = np.mean([_calibration_of(data.predictions[path]) for path in known], axis=0)
+            names = ("temperature", "ece", "ece_scaled", "nll", "nll_scaled")
+            values = dict(zip(names, map(float, means), strict=True))
+            found.append(Calibration(model=model, paths=tuple(known), **values))
     return {"calibration_arm": arm, "calibration": tuple(found)}
 
 
-def _calibration_of(one: log.Predictions) -> dict[str, float]:
+def _calibration_of(one: log.Predictions) -> list[float]:
     divisor = metrics.temperature(one.val_labels, one.val_logits)
     test = one.test_labels, one.test_logits
-    return {
-        "temperature": divisor,
-        "ece": stats.expected_calibration_error(*test),
-        "ece_scaled": stats.expected_calibration_error(*test, divisor),
-        "nll": metrics.cross_entropy(*test),
-        "nll_scaled": metrics.cross_entropy(*test, divisor),
-    }
-
-
-# --------------------------------------------------------------------------------- the search
+    error, nll = stats.expected_calibration_error, metrics.cross_entropy
+    return [divisor, error(*test), error(*test, divisor), nll(*test), nll(*test, divisor)]
 
 
 def _tuning(data: StudyData | None) -> dict[str, Any]:
@@ -356,18 +344,16 @@ def _tuning(data: StudyData | None) -> dict[str, Any]:
     if data is None or not data.study.grid:
         return {}
     key = next(iter(data.study.grid))
-    rates = {spec.path: float(getattr(spec.recipe, key)) for spec in data.specs}
+    scores = data.runs.set_index("path")["val_acc"]
     trials = [
-        Trial(stage=arm, model=model, rate=rates[path], val_acc=val_acc, path=path)
-        for arm, model, path, val_acc in zip(*map(data.runs.get, TRIALS), strict=True)
-    ]
+        Trial(stage=spec.arm or "", model=spec.model, rate=float(getattr(spec.recipe, key)),
+              val_acc=float(scores[spec.path]), path=spec.path)
+        for spec in data.specs if spec.path in data.logs
+    ]  # fmt: skip
     stages, models = list(data.study.arms), data.study.networks
     trials.sort(key=lambda t: (stages.index(t.stage or None), models.index(t.model), t.rate))
     chosen = tuning.winners(tuning.plans(data.root, data.study))
     return {"trials": tuple(trials), "winners": chosen}
-
-
-# --------------------------------------------------------------------------------- time
 
 
 def _timing(data: StudyData) -> dict[str, Any]:

@@ -1,30 +1,23 @@
-"""``status``: which runs of a study are done, which are missing, what those cost, and what is next.
-
-A cost is an estimate: from finished runs of the same network on this type of processor, else from
-measured step times, else from finished runs elsewhere. Where nothing was measured it is unknown.
-"""
+"""``status``: which runs of a study are done, which are missing, what they cost, what is next."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from cnnpaper import log, timings, tuning
+from cnnpaper import log, tuning
 from cnnpaper.advice import advice
-from cnnpaper.config import RunSpec, Study, load_study, run_specs, visible
+from cnnpaper.config import RunSpec, Study, load_study, run_specs
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 from cnnpaper.study.imported import read_study
-from cnnpaper.timings import duration, this_processor
+from cnnpaper.timings import Finished, duration, estimate_s, finished_runs
 
 OPEN = ("missing", "incomplete", "damaged")  # states of runs that the study's target trains
-Finished = Sequence[tuple[Run, RunSpec]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +40,7 @@ def status(root: Path, name: str) -> str:
     Raises:
         UserError: no such study, or a mistake in its files; a damaged log is shown, not raised.
     """
-    study, finished = load_study(root, name), _finished(root)
+    study, finished = load_study(root, name), finished_runs(root)
     rows = _rows(root, study, finished)
     lines = [_table(rows), "", *dict.fromkeys(row.remark for row in rows if row.remark)]
     # the studies that it names decide its settings, so they come first
@@ -114,44 +107,6 @@ def _is_held(lock: Path) -> bool:
     inode = f":{lock.stat().st_ino}"
     held = [line.split() for line in table.read_text().splitlines()]
     return any("FLOCK" in fields and fields[-3].endswith(inode) for fields in held)
-
-
-# --------------------------------------------------------------------------------- costs
-
-
-def estimate_s(root: Path, spec: RunSpec, finished: Finished | None = None) -> float | None:
-    """Seconds that a run takes on this machine: start-up, miniature, training and evaluation; None
-    where nothing was measured.
-
-    Args:
-        finished: the repository's finished runs, where they were read already.
-    """
-
-    def work(one: RunSpec) -> tuple[str, int, str]:
-        return one.builder, one.recipe.batch_size, one.recipe.precision
-
-    finished = _finished(root) if finished is None else finished
-    alike = [run for run, own in finished if work(own) == work(spec)]
-    here = [run for run in alike if run.header.machine.processor == this_processor()]
-    measured = timings.estimate_s(root, spec)
-    if not alike or (not here and measured is not None):
-        return measured
-    epochs = [epoch for run in here or alike for epoch in run.epochs]
-    step_s = statistics.median((e.train_s or 0.0) / (e.steps or 1) for e in epochs)
-    eval_s = statistics.median(e.eval_s or 0.0 for e in epochs)
-    tests = spec.data.test_images / spec.data.validation_images
-    return spec.steps * step_s + eval_s * (spec.epochs + 1 + tests)
-
-
-def _finished(root: Path) -> Finished:
-    """The finished runs of all studies."""
-    found = []
-    for path in visible(root / "results" / "log", f"**/{LOG_NAME}"):
-        with suppress(ValueError, LogError):  # a damaged log is no base for an estimate
-            run = log.read_run(path)
-            if run.spec and run.result and run.result.status == "finished":
-                found.append((run, run.spec))
-    return found
 
 
 # --------------------------------------------------------------------------------- text

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cnnpaper import timings
 from cnnpaper.config import load_study, run_specs
 from cnnpaper.files import UserError, lock
-from cnnpaper.study import status as module
-from cnnpaper.study.status import estimate_s, status
-from cnnpaper.timings import budget_text, duration
+from cnnpaper.study.status import status
+from cnnpaper.timings import budget_text, duration, estimate_s
 from cnnpaper.tuning import tuning_text
 from tests import fabricate
 from tests.fabricate import Plan
@@ -26,7 +26,7 @@ def states(text: str) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def _on_the_tests_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "this_processor", lambda: fabricate.PROCESSOR)
+    monkeypatch.setattr(timings, "this_processor", lambda: fabricate.PROCESSOR)
 
 
 def test_states(tmp_path: Path) -> None:
