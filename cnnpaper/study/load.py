@@ -7,6 +7,7 @@ counted. Accuracies are fractions, times are seconds.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,6 @@ from cnnpaper.study import checks
 from cnnpaper.study.imported import read_study
 from cnnpaper.tuning import GUESSING
 
-LISTED = 5  # runs that a message names
 NAMES = ["path", "arm", "model", "variant", "seed"]
 RUNS = [*NAMES, "steps", "status", "val_acc", "test_acc", "train_s", "total_s"]
 EPOCHS = [*NAMES, "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "train_s"]
@@ -69,11 +69,10 @@ class StudyData:
     @property
     def mixed_processors(self) -> list[tuple[str, int]]:
         """(arm, seed) whose networks were trained on different types of processor or GPU."""
-        kinds: dict[tuple[str, int], set[tuple[str | None, str | None]]] = {}
-        for spec in self.specs:
-            if run := self.logs.get(spec.path):
-                kind = (run.header.machine.processor, run.header.machine.gpu)
-                kinds.setdefault((spec.arm or "", spec.seed), set()).add(kind)
+        kinds = defaultdict[tuple[str, int], set[tuple[str | None, str | None]]](set)
+        for run in self.logs.values():
+            header, machine = run.header, run.header.machine
+            kinds[header.arm or "", header.seed or 0].add((machine.processor, machine.gpu))
         return [place for place, found in kinds.items() if len(found) > 1]
 
     @property
@@ -134,9 +133,6 @@ def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
     return {spec.path: checks.read_trained(path, spec) for path, spec in there.items()}
 
 
-# --------------------------------------------------------------------------------- freshness
-
-
 def _freshness(
     root: Path, study: Study, specs: list[RunSpec], logs: Mapping[str, Run], allow_stale: bool
 ) -> tuple[dict[str, list[str]], list[str]]:
@@ -153,29 +149,27 @@ def _freshness(
         elif found.state == "verified":
             verified.append(spec.path)
     if stale and not allow_stale:
-        first = next(spec for spec in specs if spec.path in stale)
-        raise UserError(_stale_message(study.name, first, stale))
+        raise UserError(_stale_message(study.name, logs[next(iter(stale))], stale))
     return stale, verified
 
 
-def _stale_message(study: str, first: RunSpec, stale: Mapping[str, list[str]]) -> str:
+def _stale_message(study: str, first: Run, stale: Mapping[str, list[str]]) -> str:
     """Which runs are stale, why, and the remedies."""
-    more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
     reasons = list(dict.fromkeys(why for each in stale.values() for why in each))
-    others = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
+
+    def few(items: list[str], most: int, sign: str) -> str:
+        return sign.join(items[:most]) + f" and {len(items) - most} more" * (len(items) > most)
+
     lines = [
         f"{len(stale)} run{'s' * (len(stale) > 1)} of study {study!r} stale: "
-        f"{', '.join(list(stale)[:LISTED])}{more}",
-        f"changed: {'; '.join(reasons[:3])}{others}",
-        f"train again: {log.again(first, FORCE=1)}",
+        f"{few(list(stale), 5, ', ')}",
+        f"changed: {few(reasons, 3, '; ')}",
+        f"train again: {log.again(first.header, FORCE=1)}",
         f"show them as stale: {advice('report', STUDY=study, ALLOW_STALE=1)}",
     ]
     if all(why.startswith(("engine/", "metrics.py")) for why in reasons):
         lines.insert(2, f"where no bit has changed: {advice('verify', STUDY=study)}")
     return "\n".join(lines)
-
-
-# --------------------------------------------------------------------------------- the tables
 
 
 def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
