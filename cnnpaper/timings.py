@@ -1,8 +1,7 @@
-"""Measured times: the lines of ``results/log/STUDY/timing.jsonl``, and what steps take equal time.
-No torch here.
+"""Measured times: ``results/log/STUDY/timing.jsonl``, steps of equal time, what a run costs.
 
-``make timing`` measures in sessions of twelve rounds and writes a line for each network. What was
-measured is written, not its summary: medians and intervals are computed by those who read.
+``make timing`` measures in sessions of twelve rounds and writes a line for each network: what was
+measured, not its summary; medians and intervals are computed by those who read. No torch here.
 """
 
 from __future__ import annotations
@@ -46,18 +45,15 @@ class Timing(Part):
     precision: str
     memory_format: str
     warmup: int  # steps before each round that do not count
-    round_s: tuple[Seconds, ...]
-    """Round by round, wall-clock seconds of each step."""
+    round_s: tuple[Seconds, ...]  # round by round, wall-clock seconds of each step
     sections: dict[str, tuple[float, ...]]
     """Of each of :data:`SECTIONS`, the mean seconds a step in one more round, with hooks."""
-    startup_s: float
-    """To read the images, build the network and do the first step; imports come before."""
+    startup_s: float  # to read the images, build the network and do the first step
     eval_s: float  # evaluation of the validation images
     miniature_s: float
     cpu_s: float  # CPU seconds that this process took for the rounds
     other_cpu_s: float | None  # CPU seconds of all other processes meanwhile
-    peak_memory: int
-    """Most bytes that the process held, images included; on a GPU, of its memory."""
+    peak_memory: int  # most bytes that the process held, images included; on a GPU, of its memory
     macs: int  # of one image, forward
 
     @property
@@ -88,11 +84,7 @@ def path_of(root: Path, study: Study) -> Path:
 
 
 def read(path: Path) -> dict[int, Session]:
-    """The sessions by number; empty without a file.
-
-    Raises:
-        LogError: a line is cut off or is no such line.
-    """
+    """The sessions by number; empty without a file, LogError where a line is none."""
     found: dict[int, dict[str, Timing]] = {}
     lines = path.read_bytes().splitlines() if path.exists() else []
     for number, raw in enumerate(lines, start=1):
