@@ -19,25 +19,19 @@ from cnnpaper.config import Experiment, RunSpec, Study, Value, load_study, run_s
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, Run, read_run
 
-GUESSING = 0.1
-"""Score of a run that diverged."""
-LOSS = 0.02
-"""A network whose mean loses more than this by bfloat16 gets :data:`MORE` seeds."""
-MORE = 3
+GUESSING = 0.1  # score of a run that diverged
+LOSS, MORE = 0.02, 3  # a network whose mean loses more than that by bfloat16 gets so many seeds
 Score = Callable[[float], float | None]
 """Validation accuracy at a value, None where a run is not finished."""
 Plan = tuple[tuple[float, ...], float | None]
 
 
 def plan(grid: Sequence[float], stage1: Score, stage2: Score) -> Plan:
-    """The values that stage 2 tries by now, and the winner once it is decided.
+    """The values that stage 2 tries by now, ascending (none before stage 1 is complete), and the
+    winner once it is decided.
 
     Args:
         grid: of stage 1, ascending, each value the same factor above the one before.
-        stage1, stage2: the scores.
-
-    Returns:
-        Values in ascending order (none before stage 1 is complete), and the winner or None.
     """
     first = _best({value: stage1(value) for value in grid})
     if first is None:

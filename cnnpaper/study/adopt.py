@@ -135,9 +135,9 @@ def _toml(study: str, said: Imported) -> str:
 
 # ------------------------------------------------------------------------------------ the names
 
+# of torchvision, which the 2023 program trains
 _FAMILIES = """alexnet convnext densenet efficientnet googlenet inception maxvit mnasnet mobilenet
 regnet resnet resnext shufflenet squeezenet swin vgg vit"""
-"""Of torchvision, which the 2023 program trains."""
 
 
 class Name(NamedTuple):
@@ -176,11 +176,7 @@ def _plain(name: str) -> str:
 
 
 def _named(root: Path, path: Path, given: str | None) -> Name:
-    """What the file's name says, or the label that was given instead.
-
-    Raises:
-        UserError: neither names a network.
-    """
+    """What the file's name says, or the label that was given instead."""
     name = name_of(root, nfc(path.stem))
     label = name if given is None else name_of(root, given)
     if label.model:

@@ -59,7 +59,7 @@ _FORMS = {
     "duration": r"Training complete in\s+(\d{1,9})m\s*(\d{1,5}(?:\.\d+)?)s",
     "best": rf"Best val Acc:\s*{_NUMBER}",
 }
-_LINES = {kind: re.compile(form, re.IGNORECASE) for kind, form in _FORMS.items()}
+_LINE = re.compile("|".join(f"(?P<{kind}>{form})" for kind, form in _FORMS.items()), re.IGNORECASE)
 _GRAMMAR = re.compile("s?(etv)*(et?|d?b?)")
 """First letters of the kinds of line that a run has, whole or cut off after any of them."""
 _MEANT = re.compile(r"Epoch\s+\d+\s*/|(train|val)\s+Loss|Training complete|Best val", re.IGNORECASE)
@@ -76,13 +76,11 @@ class Line(NamedTuple):
 
 def decoded(data: bytes) -> str:
     """A text as editors and shells of Linux and Windows write it; its lines end in ``\\n``."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:  # what matters is ASCII in any case
-            text = data.decode("cp949", "replace")
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if marked else "utf-8")
+    except UnicodeDecodeError:  # what matters is ASCII in any case
+        text = data.decode("utf-16" if marked else "cp949", "replace")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -95,26 +93,22 @@ def _lines(path: Path, text: str) -> Iterator[Line]:
     raw = text.split("\n")
     for number, line in enumerate(raw, start=1):
         line = line.strip(" \t-=#*\0")
-        if begun := _LINES["start"].search(line):
+        if begun := re.search(_FORMS["start"], line):
             line = begun[0]  # it may follow on half a line of a run that was killed
-        found = ((kind, form.fullmatch(line)) for kind, form in _LINES.items())
-        kind, match = next(((kind, match) for kind, match in found if match), ("", None))
+        match = _LINE.fullmatch(line)
+        kind = str(match.lastgroup) if match else ""
         uncut = _UNCUT.get(kind, r"\.\d{4,}$|nan$|inf$|작$")
         if number == len(raw) and not (match and re.search(uncut, line, re.IGNORECASE)):
             return  # the program was stopped while it wrote this
         if match:
-            yield Line(number, kind, match.groups())
+            yield Line(number, kind, tuple(each for each in match.groups() if each)[1:])
         elif _MEANT.match(line):
             raise _bad(path, number, f"a damaged line: {line[:60]!r}")
 
 
 def read_text(path: Path) -> list[list[Line]]:
-    """The runs that were written into one text file, one after the other, checked for their form.
-
-    Raises:
-        UserError: no epoch, or a line that cannot be where it stands; the message has the line.
-        OSError: no such file.
-    """
+    """The runs that were written into one text file, one after the other; a UserError names a line
+    that cannot be where it stands."""
     runs: list[list[Line]] = [[]]
     for line in _lines(path, decoded(path.read_bytes())):
         zero = line.kind == "epoch" and int(line.values[0]) == 0
@@ -133,11 +127,7 @@ def read_text(path: Path) -> list[list[Line]]:
 
 
 def _epochs(path: Path, lines: Sequence[Line]) -> list[log.Epoch]:
-    """The epochs of a run that have both their lines.
-
-    Raises:
-        UserError: they do not follow each other, or an accuracy is none.
-    """
+    """The epochs of a run that have both their lines."""
     body = [line for line in lines if line.kind in ("epoch", "train", "val")]
     last = int(body[0].values[1])
     for place, line in enumerate(body[::3]):
@@ -202,11 +192,7 @@ def text_files(folder: Path) -> list[Path]:
 
 
 def read_log(path: Path, study: str, log_of: ImportedLog) -> list[TextRun]:
-    """The runs of one text log.
-
-    Raises:
-        UserError: see :func:`read_text`; or its values contradict each other.
-    """
+    """The runs of one text log; a UserError names the line of what cannot be."""
     return [_text_run(path, lines, study, log_of) for lines in read_text(path)]
 
 

@@ -19,6 +19,7 @@ from cnnpaper.study import stats
 from cnnpaper.study.load import StudyData
 
 MARGIN = -0.01  # the mean change in validation accuracy that bfloat16 must be shown to exceed
+REMEDY = 'override.precision = { value = "float32", why = "bfloat16 does not stand" }'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,8 @@ def compare(data: StudyData | None) -> Precision | None:
     """What the study of precisions found by now; None where there is no pair."""
     if data is None:
         return None
-    kinds = {kind: data.runs[data.runs["variant"] == kind] for kind in ("bfloat16", "float32")}
-    pairs = kinds["bfloat16"].merge(
-        kinds["float32"], on=["arm", "model", "seed"], suffixes=("", "_float32")
-    )
+    low, high = (data.runs[data.runs["variant"] == kind] for kind in ("bfloat16", "float32"))
+    pairs = low.merge(high, on=["arm", "model", "seed"], suffixes=("", "_float32"))
     pairs["change"] = pairs["val_acc"] - pairs["val_acc_float32"]
     arms = data.study.arms.values()
     deciding = pairs[pairs["seed"].isin({seed for arm in arms for seed in arm.seeds})]
@@ -59,11 +58,10 @@ def compare(data: StudyData | None) -> Precision | None:
         return None
     complete = len(deciding) == len(data.study.networks) * sum(len(arm.seeds) for arm in arms)
     bound = stats.lower_bound_pooled(groups) if complete else None
-    lost = (kinds["bfloat16"]["status"] == "diverged").any()
+    lost = (low["status"] == "diverged").any()
+    changes = [_change(str(name), own) for name, own in pairs.groupby("model", observed=True)]
     return Precision(
-        changes=tuple(
-            _change(str(model), own) for model, own in pairs.groupby("model", observed=True)
-        ),
+        changes=tuple(changes),
         mean=statistics.fmean(statistics.fmean(group) for group in groups),
         bound=bound,
         stands=bound is not None and bound > MARGIN and not lost,
@@ -72,10 +70,8 @@ def compare(data: StudyData | None) -> Precision | None:
 
 def _change(model: str, pairs: pd.DataFrame) -> Change:
     mean = stats.summary(pairs["change"].to_list())
-    paths = pairs[["path", "path_float32"]].to_numpy().ravel()
-    return Change(
-        model=model, change=mean.mean, interval=mean.interval, n=mean.n, paths=tuple(paths)
-    )
+    paths = tuple(pairs[["path", "path_float32"]].to_numpy().ravel())
+    return Change(model=model, change=mean.mean, interval=mean.interval, n=mean.n, paths=paths)
 
 
 def allowed(data: StudyData) -> Precision | None:
@@ -90,11 +86,9 @@ def allowed(data: StudyData) -> Precision | None:
     if any(spec.recipe.precision == "bfloat16" for spec in data.specs):
         file = data.root / "experiments" / "study" / f"{study.name}.toml"
         raise UserError(
-            f"{file}: bfloat16 does not stand: study "
-            f"{study.precision!r} gives a lower bound of {100 * found.bound:.2f} points, or a run "
-            "of it diverged\n"
-            'add there: override.precision = { value = "float32", why = "bfloat16 does not stand" '
-            "}\n"
+            f"{file}: bfloat16 does not stand: study {study.precision!r} gives a lower bound of "
+            f"{100 * found.bound:.2f} points, or a run of it diverged\n"
+            f"add there: {REMEDY}\n"
             f"measure step times in float32: {advice('timing', STUDY=study.name)}\n"
             "then name that session in its [budget], with the steps that this prints: "
             f"{advice('budget', STUDY=study.name)}"
