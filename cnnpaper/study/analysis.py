@@ -34,13 +34,9 @@ class Contrast:
     interval: Interval  # simultaneous
     p: float
     p_holm: float
-    p_welch: float | None
-    """Of the sensitivity analysis: Welch's test of the seeds, for these images."""
-    significant: bool
-    """Holm's procedure rejects; the simultaneous interval, wider, may still hold zero."""
-    detectable: float | None
-    """The difference that this design detects with a power of 80 %, at the level of Holm's first
-    step."""
+    p_welch: float | None  # of the sensitivity analysis: Welch's test of the seeds, these images
+    significant: bool  # by Holm's procedure; the interval, wider, may still hold zero
+    detectable: float | None  # difference found with a power of 80 %, at Holm's first level
 
     @property
     def size(self) -> float:
@@ -148,8 +144,7 @@ class Findings:
     timing_batch: int = 0
     timing_contended: bool = False
     shifts: tuple[Shift, ...] = ()
-    budget_s: Mapping[str, float] = field(default_factory=dict)
-    """Arm of equal time → the time of its steps for the network of the budget."""
+    budget_s: Mapping[str, float] = field(default_factory=dict)  # arm of equal time → its time
     budgets: tuple[Budget, ...] = ()
     calibration_arm: str = ""
     calibration: tuple[Calibration, ...] = ()
@@ -157,10 +152,8 @@ class Findings:
     """From the baseline, in arms without the contrast; in its arm, from the network with the
     highest mean of those that are compared with the baseline."""
     gains: tuple[Gain, ...] = ()
-    speed: tuple[Gain, ...] = ()
-    """From equal epochs to equal time; networks with the same steps in both are not among them."""
-    same: tuple[Gain, ...] = ()
-    """Those networks: seeds are all that differs."""
+    speed: tuple[Gain, ...] = ()  # from equal epochs to equal time
+    same: tuple[Gain, ...] = ()  # of networks that have the same steps in both: only seeds differ
     compute_s: float | None = None
     """Of all runs: the study's, its search's and its comparison of precisions'."""
 

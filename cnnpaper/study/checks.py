@@ -25,7 +25,9 @@ DATA_NAMES = {
     "synthetic": "synthetic images",
 }
 """What the loader calls the data of a study's ``set``."""
-CLOSE = 1e-9  # relative; of a mean that another version of numpy may add up in another order
+METRICS = (("acc", metrics.accuracy, 0.0), ("loss", metrics.cross_entropy, 1e-9))
+"""Name, function, and how close (relative) a logged one is: another version of numpy may add up a
+mean in another order."""
 
 
 def _bad(run: Run, line: str, text: str) -> LogError:
@@ -113,10 +115,7 @@ def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
 def _check_metrics(run: Run, result: log.Result, found: log.Predictions) -> None:
     for part in ("val", "test"):
         labels, logits = getattr(found, f"{part}_labels"), getattr(found, f"{part}_logits")
-        for name, metric, close in (
-            ("acc", metrics.accuracy, 0.0),
-            ("loss", metrics.cross_entropy, CLOSE),
-        ):
+        for name, metric, close in METRICS:
             logged = result.exact(f"{part}_{name}")
             value = metric(labels, logits) if len(labels) else None
             near = math.isclose(logged or 0.0, value or 0.0, rel_tol=close)
