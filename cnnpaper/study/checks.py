@@ -6,7 +6,6 @@ the repository's history as well; it finds what was damaged, mixed up or edited 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,14 +52,14 @@ def read_trained(path: Path, spec: RunSpec) -> Run:
                 f"{path}:1: {key} = {getattr(header, key)!r}, but this is the folder of "
                 f"{spec.path}\nmove the log to the folder of its own run"
             )
-    if header.origin != "trained" or header.fingerprint is None:
-        raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
     try:
-        own = RunSpec.model_validate_json(json.dumps(header.spec))
+        own = run.spec  # the study may declare something else by now
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise _bad(run, "header", f"spec.{key}: {first['msg']}") from None
+    if own is None or header.fingerprint is None:
+        raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
     if run.result is None:
         done = f"{len(run.epochs)} of {own.epochs} epoch{'s' * (own.epochs > 1)}"
         raise UserError(f"{own.path} is incomplete ({done}): {log.again(own)}")
