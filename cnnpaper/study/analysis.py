@@ -233,9 +233,9 @@ def _answers(data: StudyData) -> Answers:
 def _contrasts(plan: config.Contrast | None, answers: Answers) -> tuple[Contrast, ...]:
     """Each network against the baseline; none where there are less than two complete seeds."""
     others = dict(answers.get(plan.arm, {})) if plan else {}
-    base = others.pop(plan.baseline, None) if plan else None
-    if base is None or not others:
+    if plan is None or plan.baseline not in others or len(others) < 2:
         return ()
+    base = others.pop(plan.baseline)
     family = {model: stats.contrast(own, base) for model, own in others.items()}
     adjusted = stats.holm([test.p for test in family.values()])
     level = stats.simultaneous_level(len(family))
