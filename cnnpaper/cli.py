@@ -236,7 +236,7 @@ def _start(
 ) -> None:  # fmt: skip
     """Check what can be checked without torch, then train; ``specs`` gives the runs by then."""
     from cnnpaper.runs import launch
-    from cnnpaper.study.status import estimate_s
+    from cnnpaper.timings import estimate_s
 
     first, devices = specs(), launch.devices_of(gpus)
     if len(first) == 1 and len(devices) > 1:
@@ -343,7 +343,7 @@ def timing(study: str, gpus: str, data_dir: Path) -> None:
 @study_option()
 def budget(study: str) -> None:
     """Print the steps of each arm of equal time, from the study's timing."""
-    from cnnpaper.study.plans import budget_text
+    from cnnpaper.timings import budget_text
 
     click.echo(budget_text(ROOT, study))
 
@@ -352,7 +352,7 @@ def budget(study: str) -> None:
 @study_option("tuning")
 def tune(study: str) -> None:
     """Print what a tuning study has decided, and what it still has to try."""
-    from cnnpaper.study.plans import tuning_text
+    from cnnpaper.tuning import tuning_text
 
     click.echo(tuning_text(ROOT, study))
 

@@ -535,7 +535,7 @@ def run_specs(root: Path, study: Study, refined: Refined | None = None) -> list[
     finished is balanced.
 
     Args:
-        refined: what ``tuning.refined`` found in the logs; an arm that refines another one has no
+        refined: what ``tuning.plans`` found in the logs; an arm that refines another one has no
             runs without it.
     """
     specs = []

@@ -13,48 +13,30 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from cnnpaper.advice import advice
-from cnnpaper.config import (
-    Experiment,
-    Refined,
-    RunSpec,
-    Study,
-    Value,
-    load_study,
-    run_spec,
-    run_specs,
-)
+from cnnpaper.config import Experiment, RunSpec, Study, Value, load_study, run_spec, run_specs
 from cnnpaper.files import UserError
 from cnnpaper.log import LOG_NAME, Run, read_run
 
-GUESSING = 0.1
-"""Score of a run that diverged."""
-LOSS = 0.02
-"""A network whose mean loses more than this by bfloat16 gets :data:`MORE` seeds."""
-MORE = 3
+GUESSING = 0.1  # score of a run that diverged
+LOSS, MORE = 0.02, 3  # a network whose mean loses more than that by bfloat16 gets so many seeds
 Score = Callable[[float], float | None]
 """Validation accuracy at a value, None where a run is not finished."""
-ValueT = TypeVar("ValueT", bound=Value)
+Plan = tuple[tuple[float, ...], float | None]
 
 
-def plan(
-    grid: Sequence[float], stage1: Score, stage2: Score
-) -> tuple[tuple[float, ...], float | None]:
-    """The values that stage 2 tries by now, and the winner once it is decided.
+def plan(grid: Sequence[float], stage1: Score, stage2: Score) -> Plan:
+    """The values that stage 2 tries by now, ascending (none before stage 1 is complete), and the
+    winner once it is decided.
 
     Args:
         grid: of stage 1, ascending, each value the same factor above the one before.
-        stage1, stage2: the scores.
-
-    Returns:
-        Values in ascending order (none before stage 1 is complete), and the winner or None.
     """
     first = _best({value: stage1(value) for value in grid})
     if first is None:
         return (), None
-    tried = [_below(grid, first), first, _above(grid, first)]
+    tried = [_beside(grid, first, -1), first, _beside(grid, first, 1)]
     while True:
         scores = {value: stage2(value) for value in tried}
         best = _best(scores)
@@ -62,12 +44,9 @@ def plan(
             return tuple(tried), None
         if len(set(scores.values())) == 1:  # as where all diverge: lower rates would tie for ever
             return tuple(tried), first
-        if best == tried[0]:
-            tried.insert(0, _below(grid, best))
-        elif best == tried[-1]:
-            tried.append(_above(grid, best))
-        else:
+        if best not in (tried[0], tried[-1]):
             return tuple(tried), best
+        tried = sorted([*tried, _beside(grid, best, -1 if best == tried[0] else 1)])
 
 
 def _best(scores: Mapping[float, float | None]) -> float | None:
@@ -76,35 +55,52 @@ def _best(scores: Mapping[float, float | None]) -> float | None:
     return max(known, key=known.__getitem__) if len(known) == len(scores) else None
 
 
-def _below(grid: Sequence[float], value: float) -> float:
-    return max((v for v in grid if v < value), default=_rounded(value * grid[0] / grid[1]))
-
-
-def _above(grid: Sequence[float], value: float) -> float:
-    return min((v for v in grid if v > value), default=_rounded(value * grid[1] / grid[0]))
-
-
-def _rounded(value: float) -> float:
-    """Without the last bits that a factor leaves: 0.3 and not 0.30000000000000004."""
-    return float(f"{value:.9g}")
+def _beside(grid: Sequence[float], value: float, side: int) -> float:
+    """The next value of the grid, below (-1) or above (1), or beyond it by its factor."""
+    inside = [other for other in grid if side * (other - value) > 0]
+    if inside:
+        return min(inside, key=lambda other: abs(other - value))
+    # without the last bits that a factor leaves: 0.3 and not 0.30000000000000004
+    return float(f"{value * (grid[1] / grid[0]) ** side:.9g}")
 
 
 # ------------------------------------------------------------------------------------- the logs
 
 
-def refined(root: Path, study: Study) -> Refined:
-    """(arm, network) → the values that the arm tries by now, for arms that refine another one."""
-    return {
-        (str(arm), model): _planned(root, study, str(arm), model)[0]
-        for arm, settings in study.arms.items()
-        if settings.refines is not None
-        for model in study.networks
-    }
-
-
 def declared(root: Path, study: Study) -> list[RunSpec]:
     """All runs that a study declares by now."""
-    return run_specs(root, study, refined(root, study)) + _more_pairs(root, study)
+    tried = {(arm, model): values for (arm, model), (values, _) in plans(root, study).items()}
+    return run_specs(root, study, tried) + _more_pairs(root, study)
+
+
+def plans(root: Path, study: Study) -> dict[tuple[str, str], Plan]:
+    """(arm, network) → what :func:`plan` says of the logs, for arms that refine another one.
+
+    Raises:
+        UserError: the study's grid cannot be refined, or a log is damaged.
+    """
+    found = {}
+    for arm, settings in study.arms.items():
+        if settings.refines is None:
+            continue
+        grid = [sorted(float(value) for value in values) for values in study.grid.values()]
+        if len(grid) != 1 or len(grid[0]) < 2 or grid[0][0] <= 0:
+            raise UserError(
+                f"experiments/study/{study.name}.toml: arm.{arm}.refines needs a [grid] of one "
+                "key, with at least two positive values, each the same factor above the one before"
+            )
+        for model in study.networks:
+            stages = (partial(score, root, study, one, model) for one in (settings.refines, arm))
+            found[str(arm), model] = plan(grid[0], *stages)
+    return found
+
+
+def winners(planned: Mapping[tuple[str, str], Plan]) -> dict[str, float]:
+    """Network → the value that the first arm which refines another one chose, once it has."""
+    found: dict[str, float | None] = {}
+    for (_, model), (_, won) in planned.items():
+        found.setdefault(model, won)
+    return {model: won for model, won in found.items() if won is not None}
 
 
 def _more_pairs(root: Path, study: Study) -> list[RunSpec]:
@@ -115,34 +111,20 @@ def _more_pairs(root: Path, study: Study) -> list[RunSpec]:
     for arm, settings in study.arms.items():
         first = max(settings.seeds) + 1
         for model in study.networks:
-            score = scores(root, study, arm, model, ("float32", "bfloat16"))
-            before, after = score["float32"], score["bfloat16"]
+            before, after = (score(root, study, arm, model, p) for p in ("float32", "bfloat16"))
             if before is None or after is None or round(before - after, 9) <= LOSS:
                 continue
             found += [
                 run_spec(root, study, model, seed, arm=arm, point={"precision": precision})
                 for seed in range(first, first + MORE)
-                for precision in score
+                for precision in ("float32", "bfloat16")
             ]
     return found
 
 
-def winner(root: Path, study: Study, model: str) -> float | None:
-    """The value that the study chose for a network; None while runs are missing."""
-    for arm, settings in study.arms.items():
-        if settings.refines is not None:
-            return _planned(root, study, str(arm), model)[1]
-    return None
-
-
-def scores(
-    root: Path, study: Study, arm: str | None, model: str, values: Sequence[ValueT]
-) -> dict[ValueT, float | None]:
-    """Value → mean validation accuracy over the arm's seeds; None where a run is not finished."""
-    return {value: _score(root, study, arm, model, value) for value in values}
-
-
-def _score(root: Path, study: Study, arm: str | None, model: str, value: Value) -> float | None:
+def score(root: Path, study: Study, arm: str | None, model: str, value: Value) -> float | None:
+    """Mean validation accuracy at a value over the arm's seeds; None where a run is not
+    finished."""
     found = []
     for seed in study.arms[arm].seeds:
         point = dict.fromkeys(study.grid, value)
@@ -162,46 +144,60 @@ def finished(folder: Path) -> Run | None:
     return run if run.result is not None else None
 
 
-def _planned(
-    root: Path, study: Study, arm: str, model: str
-) -> tuple[tuple[float, ...], float | None]:
-    """What :func:`plan` says of the logs that are there."""
-    (key, raw), *others = study.grid.items()
-    if others:
-        raise UserError(
-            f"experiments/study/{study.name}.toml: arm.{arm}.refines needs a [grid] of one key"
-        )
-    grid = sorted(float(value) for value in raw)
-    if len(grid) < 2 or grid[0] <= 0:
-        raise UserError(
-            f"experiments/study/{study.name}.toml: grid.{key} = {list(raw)}: "
-            "at least two positive values, each the same factor above the one before"
-        )
-    stage1 = partial(_score, root, study, study.arms[arm].refines, model)
-    return plan(grid, stage1, partial(_score, root, study, arm, model))
-
-
-def check_override(root: Path, model: str, experiment: Experiment) -> None:
-    """Refuse a value that is said to come from a tuning study and does not.
+def check_overrides(root: Path, experiments: Mapping[str, Experiment]) -> None:
+    """Refuse values that are said to come from a tuning study and do not.
 
     Raises:
         UserError: the study has not decided yet, or it decided otherwise.
     """
-    for key, entry in experiment.override.items():
-        if entry.from_study is None:
-            continue
-        where = f"{root / 'experiments' / model}.toml: override.{key}"
-        study = load_study(root, entry.from_study)
-        if key not in study.grid or model not in study.networks:
-            raise UserError(f"{where}: study {study.name!r} does not tune {key} of {model}")
-        won = winner(root, study, model)
-        if won is None:
-            raise UserError(
-                f"{where} = {entry.value}: study {study.name!r} has not decided yet\n"
-                f"train what it still has to try: {advice('experiments', STUDY=study.name)}"
-            )
-        if won != entry.value:
-            raise UserError(
-                f"{where} = {entry.value}: study {study.name!r} chose {won:g}\n"
-                f"write value = {won:g} there; runs with another value are stale"
-            )
+    decided: dict[str, dict[str, float]] = {}
+    for model, experiment in experiments.items():
+        for key, entry in experiment.override.items():
+            if entry.from_study is None:
+                continue
+            where = f"{root / 'experiments' / model}.toml: override.{key}"
+            study = load_study(root, entry.from_study)
+            if key not in study.grid or model not in study.networks:
+                raise UserError(f"{where}: study {study.name!r} does not tune {key} of {model}")
+            if study.name not in decided:
+                decided[study.name] = winners(plans(root, study))
+            won = decided[study.name].get(model)
+            if won is None:
+                raise UserError(
+                    f"{where} = {entry.value}: study {study.name!r} has not decided yet\n"
+                    f"train what it still has to try: {advice('experiments', STUDY=study.name)}"
+                )
+            if won != entry.value:
+                raise UserError(
+                    f"{where} = {entry.value}: study {study.name!r} chose {won:g}\n"
+                    f"write value = {won:g} there; runs with another value are stale"
+                )
+
+
+def tuning_text(root: Path, name: str) -> str:
+    """For each network, what a tuning study has tried, what is next, and what it chose.
+
+    Raises:
+        UserError: the study tunes nothing, or a log is damaged.
+    """
+    study = load_study(root, name)
+    planned = plans(root, study)
+    won = winners(planned)
+    if not planned:
+        raise UserError(
+            f"experiments/study/{name}.toml: no arm refines another one, so it tunes nothing"
+        )
+    (grid,), lines = study.grid.values(), []
+    for model in study.networks:
+        lines.append(f"{model}: {f'{won[model]:g} wins' if model in won else 'not decided yet'}")
+        for arm, settings in study.arms.items():
+            tried = planned[str(arm), model][0] if settings.refines else map(float, grid)
+            scores = {value: score(root, study, arm, model, value) for value in tried}
+            said = [
+                f"{value:g} " + ("not tried yet" if one is None else f"{100 * one:.2f} %")
+                for value, one in scores.items()
+            ]
+            lines.append(f"  {arm}: {', '.join(said) or f'waits for {settings.refines}'}")
+    if len(won) < len(study.networks):
+        lines.append(f"try what is next: {advice('experiments', STUDY=name)}")
+    return "\n".join(lines)

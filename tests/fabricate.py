@@ -302,14 +302,18 @@ def timing(
             file.write(f"{line.model_dump_json()}\n")
 
 
-def budgeted(root: Path, timing: str = "invented", **changes: object) -> None:
-    """A study with an arm of equal time, without runs: 30 steps of ResNet-18 at 0.32 s are 9.6 s,
-    as are 64 of 0.15 s, 35.6 of 0.27 and 24 of 0.4."""
+def budgeted(
+    root: Path, plan: Plan | None = None, *, timing: str = "invented", **changes: object
+) -> None:
+    """A study with an arm of equal time beside those of ``plan``, else without runs: 30 steps of
+    ResNet-18 at 0.32 s are 9.6 s, as are 64 of 0.15 s, 35.6 of 0.27 and 24 of 0.4."""
+    plan = plan or Plan(only=0)
     budget = {"like": "resnet18", "timing": timing, "session": 1, "processor": PROCESSOR,
               "steps": {"short": 30}}  # fmt: skip
     steps = {"alexnet": 64, "vgg16": 36, "googlenet": 24, "resnet18": 30}
-    arms = {"short": {"steps": steps, "seeds": [0]}}
-    study(root, Plan(arms=arms, more=f"budget = {_toml(budget | changes)}", only=0))
+    arms = {"short": {"steps": steps, "seeds": list(plan.seeds)}, **plan.arms}
+    more = f"{plan.more}\nbudget = {_toml(budget | changes)}"
+    study(root, replace(plan, arms=arms, more=more))
 
 
 Rates = Mapping[str, Mapping[float, float | None]]

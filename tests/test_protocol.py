@@ -46,10 +46,8 @@ def objections(root: Path) -> list[str]:
     for path in sorted((root / "results/log").rglob("run.jsonl")):
         header = json.loads(path.read_text("utf-8").split("\n", 1)[0])
         study, arm, commit = header["study"], header["arm"], str(header["commit"])
-        if header["origin"] != "trained" or not git(
-            root, "ls-files", "--error-unmatch", f"experiments/study/{study}.toml",
-            str(path.relative_to(root)),
-        )[0]:  # fmt: skip
+        files = f"experiments/study/{study}.toml", str(path.relative_to(root))
+        if header["origin"] != "trained" or not git(root, "ls-files", "--error-unmatch", *files)[0]:
             continue  # of somebody's own
         first = since.setdefault((study, arm), protocol_commit(root, study, arm))
         if first is None or not git(root, "merge-base", "--is-ancestor", first, commit)[0]:

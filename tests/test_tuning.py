@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,48 +16,31 @@ from tests import fabricate
 GRID = (0.1, 0.2, 0.4, 0.8)
 
 
-@pytest.mark.parametrize(
-    "stage1, stage2, tried, winner",
-    [
-        ((0.3, 0.5, None, 0.4), {}, (), None),  # stage 1 is not complete
-        ((0.3, 0.5, 0.4, 0.2), {}, (0.1, 0.2, 0.4), None),
-        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7}, (0.1, 0.2, 0.4), None),
-        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.5}, (0.1, 0.2, 0.4), 0.2),
-        # the best is an end: the next rate is added, first of the grid, then beyond it
-        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.8}, (0.1, 0.2, 0.4, 0.8), None),
-        (
-            (0.3, 0.5, 0.4, 0.2),
-            {0.1: 0.6, 0.2: 0.7, 0.4: 0.8, 0.8: 0.9},
-            (0.1, 0.2, 0.4, 0.8, 1.6),
-            None,
-        ),
-        (
-            (0.3, 0.5, 0.4, 0.2),
-            {0.1: 0.6, 0.2: 0.7, 0.4: 0.8, 0.8: 0.9, 1.6: 0.1},
-            (0.1, 0.2, 0.4, 0.8, 1.6),
-            0.8,
-        ),
-        # the best of stage 1 is an end of the grid: the neighbour beyond it is tried
-        ((0.5, 0.4, 0.3, 0.2), {}, (0.05, 0.1, 0.2), None),
-        ((0.1, 0.1, 0.2, 0.3), {}, (0.4, 0.8, 1.6), None),
-        # ties go to the lower rate, in both stages
-        ((0.3, 0.5, 0.5, 0.2), {}, (0.1, 0.2, 0.4), None),
-        ((0.3, 0.5, 0.4, 0.2), {0.1: 0.6, 0.2: 0.7, 0.4: 0.7}, (0.1, 0.2, 0.4), 0.2),
-        # but where all of stage 2 are equal, no lower rate can decide: stage 1's best stands
-        ((0.3, 0.5, 0.4, 0.2), dict.fromkeys((0.1, 0.2, 0.4), 0.1), (0.1, 0.2, 0.4), 0.2),
-        (
-            (0.3, 0.5, 0.4, 0.2),
-            {0.1: 0.7, 0.2: 0.7, 0.4: 0.6, 0.05: 0.6},
-            (0.05, 0.1, 0.2, 0.4),
-            0.1,
-        ),
-    ],
-)
+FIRST = (0.3, 0.5, 0.4, 0.2)
+PLANS: list[tuple[Any, dict[float, float], tuple[float, ...], float | None]] = [
+    ((0.3, 0.5, None, 0.4), {}, (), None),  # stage 1 is not complete
+    (FIRST, {}, (0.1, 0.2, 0.4), None),
+    (FIRST, {0.1: 0.6, 0.2: 0.7}, (0.1, 0.2, 0.4), None),
+    (FIRST, {0.1: 0.6, 0.2: 0.7, 0.4: 0.5}, (0.1, 0.2, 0.4), 0.2),
+    # the best is an end: the next rate is added, first of the grid, then beyond it
+    (FIRST, {0.1: 0.6, 0.2: 0.7, 0.4: 0.8}, (0.1, 0.2, 0.4, 0.8), None),
+    (FIRST, {0.1: 0.6, 0.2: 0.7, 0.4: 0.8, 0.8: 0.9}, (0.1, 0.2, 0.4, 0.8, 1.6), None),
+    (FIRST, {0.1: 0.6, 0.2: 0.7, 0.4: 0.8, 0.8: 0.9, 1.6: 0.1}, (0.1, 0.2, 0.4, 0.8, 1.6), 0.8),
+    # the best of stage 1 is an end of the grid: the neighbour beyond it is tried
+    ((0.5, 0.4, 0.3, 0.2), {}, (0.05, 0.1, 0.2), None),
+    ((0.1, 0.1, 0.2, 0.3), {}, (0.4, 0.8, 1.6), None),
+    # ties go to the lower rate, in both stages
+    ((0.3, 0.5, 0.5, 0.2), {}, (0.1, 0.2, 0.4), None),
+    (FIRST, {0.1: 0.6, 0.2: 0.7, 0.4: 0.7}, (0.1, 0.2, 0.4), 0.2),
+    # but where all of stage 2 are equal, no lower rate can decide: stage 1's best stands
+    (FIRST, dict.fromkeys((0.1, 0.2, 0.4), 0.1), (0.1, 0.2, 0.4), 0.2),
+    (FIRST, {0.1: 0.7, 0.2: 0.7, 0.4: 0.6, 0.05: 0.6}, (0.05, 0.1, 0.2, 0.4), 0.1),
+]
+
+
+@pytest.mark.parametrize("stage1, stage2, tried, winner", PLANS)
 def test_plan(
-    stage1: tuple[float | None, ...],
-    stage2: dict[float, float],
-    tried: tuple[float, ...],
-    winner: float | None,
+    stage1: Any, stage2: dict[float, float], tried: tuple[float, ...], winner: float | None
 ) -> None:
     first = dict(zip(GRID, stage1, strict=True))
     assert tuning.plan(GRID, first.get, stage2.get) == (tried, winner)
@@ -74,12 +58,12 @@ def test_unfinished_logs_do_not_count(tmp_path: Path) -> None:
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:-1]), "utf-8")
     study = load_study(root, "tuning")
-    assert tuning.refined(root, study)["stage2", "alexnet"] == ()
+    assert tuning.plans(root, study)["stage2", "alexnet"] == ((), None)
     path.write_text("".join(lines[:-1]) + '{"kind":"resu', "utf-8")  # as while it is written
-    assert tuning.refined(root, study)["stage2", "alexnet"] == ()
+    assert tuning.plans(root, study)["stage2", "alexnet"] == ((), None)
     path.write_text("no log\n", "utf-8")
     with pytest.raises(LogError, match=r"alexnet-rate0\.2-s100/run\.jsonl:1"):
-        tuning.refined(root, study)
+        tuning.plans(root, study)
 
 
 def test_a_study_that_does_not_tune_the_key(tmp_path: Path) -> None:
@@ -88,4 +72,4 @@ def test_a_study_that_does_not_tune_the_key(tmp_path: Path) -> None:
     text = path.read_text("utf-8").split("[override")[0]
     path.write_text(text + '[override.momentum]\nvalue = 0.8\nfrom = "tuning"\n', "utf-8")
     with pytest.raises(UserError, match="does not tune momentum of alexnet"):
-        tuning.check_override(root, "alexnet", load_experiment(root, "alexnet"))
+        tuning.check_overrides(root, {"alexnet": load_experiment(root, "alexnet")})

@@ -49,7 +49,7 @@ stem = "There is nothing to change in it."
 """
 STUDY = """
 networks = ["tiny"]
-seeds = [0]
+seeds = {seeds}
 steps = {steps}
 threads = 1
 
@@ -75,8 +75,7 @@ def add_to(
     """Add the network to a copy of the repository, and a study ``small`` of it; its first run."""
     (root / "cnnpaper" / "engine" / "networks" / "tiny.py").write_text(BUILDER, "utf-8")
     (root / "experiments" / "tiny.toml").write_text(EXPERIMENT, "utf-8")
-    text = STUDY.format(steps=steps, images=images, precision=precision)
-    text = text.replace("seeds = [0]", f"seeds = {seeds}")
+    text = STUDY.format(steps=steps, images=images, precision=precision, seeds=seeds)
     (root / "experiments" / "study" / "small.toml").write_text(text, "utf-8")
     return config.run_specs(root, config.load_study(root, "small"))[0]
 

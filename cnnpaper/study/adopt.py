@@ -37,47 +37,46 @@ def import_logs(
     """
     study = nfc(study)
     files = _files(given)
-    _check_name(root, study)
+    study_file = root / "experiments" / "study" / f"{study}.toml"
+    _check_name(study, study_file)
     chosen = _labels(labels, files)
     declared = _declared({f: _named(root, path, chosen.get(f)) for f, path in files.items()})
     runs = [run for file, path in files.items() for run in read_log(path, study, declared[file])]
     text = _toml(study, said.model_copy(update={"log": declared}))
-    values = tomllib.loads(text) | {"name": study}
-    config.validated(config.Study, values, f"--study {study}")
+    config.validated(config.Study, tomllib.loads(text) | {"name": study}, f"--study {study}")
     folder = root / "results" / "log" / study
     content = {folder / file: path.read_bytes() for file, path in files.items()}
     for there in visible(folder, "*"):
         if there not in content or there.read_bytes() != content[there]:
             raise UserError(f"{there}: in the way of study {study!r}; move it, or name another one")
-    for path, data in content.items():
+    for path, data in {**content, study_file: text.encode()}.items():
         write_atomic(path, data)
-    write_atomic(root / "experiments" / "study" / f"{study}.toml", text.encode())
     return numbered(runs)
 
 
 def _files(given: Iterable[Path]) -> dict[str, Path]:
     """Composed name → text log; names that begin with a dot are no input."""
     found: dict[str, Path] = {}
+    ends = f"ends in {' or '.join(ENDINGS)}"
     for place in given:
         paths = text_files(place) if place.is_dir() else [place]
         if not paths:
-            raise UserError(f"{place}: no file in it ends in {' or '.join(ENDINGS)}")
+            raise UserError(f"{place}: no file in it {ends}")
         for path in paths:
             if path.name.startswith(".") or path.suffix.lower() not in ENDINGS:
-                ends = f"ends in {' or '.join(ENDINGS)} and does not begin with a dot"
-                raise UserError(f"{path}: the name of a text log {ends}")
+                told = f"the name of a text log {ends} and does not begin with a dot"
+                raise UserError(f"{path}: {told}")
             other = found.setdefault(nfc(path.name), path)
             if other.resolve() != path.resolve():
                 raise UserError(f"{path}: called like {other}; rename one of them")
     return dict(sorted(found.items()))
 
 
-def _check_name(root: Path, study: str) -> None:
-    path = root / "experiments" / "study" / f"{study}.toml"
+def _check_name(study: str, study_file: Path) -> None:
     if config.SINGLE.match(study):
         raise UserError(f"--study {study}: a name of what `cnnpaper train` makes; choose another")
-    for there in visible(path.parent, "*.toml"):
-        if nfc(there.name) == path.name:
+    for there in visible(study_file.parent, "*.toml"):
+        if nfc(there.name) == study_file.name:
             raise UserError(
                 f"{there}: study {study!r} exists\nchoose another name; to import it again, remove "
                 f"this file and results/log/{study}; labels, authors and data can be edited in it"
@@ -119,32 +118,26 @@ def _toml(study: str, said: Imported) -> str:
     def text(value: object) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
-    networks = list(dict.fromkeys(one.network for one in said.log.values()))
-    lines = [
+    networks = text(list(dict.fromkeys(one.network for one in said.log.values())))
+    values = said.model_dump(exclude={"log"}, exclude_defaults=True)
+    logs = {
+        text(file): f"{{ network = {text(one.network)}, label = {text(one.label)} }}"
+        for file, one in said.log.items()
+    }
+    return "\n".join([
         f"# Text logs of another program, as they lie in results/log/{study}; made by",
         "# `cnnpaper import-logs`, and may be edited. What the logs do not say is not said.",
-        "",
-        'origin = "imported"',
-        f"networks = {text(networks)}",
-        'data = { set = "unknown" }',
-        "",
-        "[imported]",
-    ]
-    values = said.model_dump(exclude={"log"}, exclude_defaults=True)
-    lines += [f"{key} = {text(value)}" for key, value in values.items()]
-    lines += ["", "[imported.log]"]
-    lines += [
-        f"{text(file)} = {{ network = {text(one.network)}, label = {text(one.label)} }}"
-        for file, one in said.log.items()
-    ]
-    return "\n".join(lines) + "\n"
+        "", 'origin = "imported"', f"networks = {networks}", 'data = { set = "unknown" }',
+        "", "[imported]", *(f"{key} = {text(value)}" for key, value in values.items()),
+        "", "[imported.log]", *(f"{file} = {one}" for file, one in logs.items()), "",
+    ])  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ the names
 
+# of torchvision, which the 2023 program trains
 _FAMILIES = """alexnet convnext densenet efficientnet googlenet inception maxvit mnasnet mobilenet
 regnet resnet resnext shufflenet squeezenet swin vgg vit"""
-"""Of torchvision, which the 2023 program trains."""
 
 
 class Name(NamedTuple):
@@ -183,23 +176,17 @@ def _plain(name: str) -> str:
 
 
 def _named(root: Path, path: Path, given: str | None) -> Name:
-    """What the file's name says, or the label that was given instead.
-
-    Raises:
-        UserError: neither names a network.
-    """
+    """What the file's name says, or the label that was given instead."""
     name = name_of(root, nfc(path.stem))
+    label = name if given is None else name_of(root, given)
+    if label.model:
+        return label
     if given is None:
-        if name.model:
-            return name
         raise UserError(
             f"{path}: no network that is known stands in this name, or several do\n"
             f"say what was trained: --label '{path.name}=resnet18', "
             f"with make LABEL='{path.name}=resnet18'"
         )
-    label = name_of(root, given)
-    if label.model:
-        return label
     if name.model:
         return name._replace(remark=given)
     own = re.sub("[^a-z0-9]+", "_", given.lower()).strip("_")[:40]

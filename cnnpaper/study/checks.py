@@ -1,4 +1,4 @@
-"""Does a study agree with itself? What a log says twice, or what can be computed, is compared.
+"""Does a log agree with itself? What it says twice, or what can be computed, is compared.
 
 Every refusal names file, line and both values. Nothing here guards against a forger, who could edit
 the repository's history as well; it finds what was damaged, mixed up or edited by mistake.
@@ -6,7 +6,6 @@ the repository's history as well; it finds what was damaged, mixed up or edited 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from cnnpaper import log, metrics, timings
-from cnnpaper.advice import advice
-from cnnpaper.config import Budget, RunSpec, Study
+from cnnpaper import log, metrics
+from cnnpaper.config import RunSpec
 from cnnpaper.files import UserError, sha256_file
 from cnnpaper.log import PREDICTIONS_NAME, LogError, Run
 
@@ -26,52 +24,64 @@ DATA_NAMES = {
     "synthetic": "synthetic images",
 }
 """What the loader calls the data of a study's ``set``."""
-CLOSE = 1e-9  # relative; of a mean that another version of numpy may add up in another order
+METRICS = (("acc", metrics.accuracy, 0.0), ("loss", metrics.cross_entropy, 1e-9))
+"""Name, function, and how close (relative) a logged one is: another version of numpy may add up a
+mean in another order."""
 
 
 def _bad(run: Run, line: str, text: str) -> LogError:
     """Of a line of a run's log, or of its predictions."""
-    path = run.path.with_name(PREDICTIONS_NAME) if line == PREDICTIONS_NAME else run.path
-    where = path if path != run.path else f"{path}:{run.line_numbers.get(line, 1)}"
-    return log.damaged(path, f"{where}: {text}")
+    if line == PREDICTIONS_NAME:
+        path = run.path.with_name(PREDICTIONS_NAME)
+        return log.damaged(path, f"{path}: {text}")
+    return log.damaged(run.path, f"{run.path}:{run.line_numbers.get(line, 1)}: {text}")
 
 
-# --------------------------------------------------------------------------------- one run
+def read_trained(path: Path, spec: RunSpec) -> Run:
+    """The log of a run that is complete, agrees with itself and is what its folder says.
 
-
-def own_spec(run: Run) -> RunSpec:
-    """What a trained run itself says that it is."""
+    Raises:
+        UserError: it is incomplete.
+        LogError: it is invalid, of another run, or at odds with itself.
+    """
+    run = log.read_run(path)
+    header = run.header
+    for key in ("study", "arm", "model", "variant", "seed"):
+        if getattr(header, key) != getattr(spec, key):
+            raise LogError(
+                f"{path}:1: {key} = {getattr(header, key)!r}, but this is the folder of "
+                f"{spec.path}\nmove the log to the folder of its own run"
+            )
     try:
-        return RunSpec.model_validate_json(json.dumps(run.header.spec))
+        own = run.spec  # the study may declare something else by now
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise _bad(run, "header", f"spec.{key}: {first['msg']}") from None
+    if own is None or header.fingerprint is None:
+        raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
+    if run.result is None:
+        done = f"{len(run.epochs)} of {own.epochs} epoch{'s' * (own.epochs > 1)}"
+        raise UserError(f"{own.path} is incomplete ({done}): {log.again(own)}")
+    _check_lines(run, own, run.result)
+    return run
 
 
-def check_run(run: Run, spec: RunSpec, result: log.Result) -> None:
-    """The log of a trained run agrees with its own header.
-
-    Raises:
-        LogError: it does not.
-    """
-    if result.status not in ("finished", "diverged"):
-        raise _bad(run, "result", f"status = {result.status!r} of a run that was trained here")
-    finished = result.status == "finished"
-    done = sum(epoch.steps or 0 for epoch in run.epochs)
-    if finished and done != spec.steps:
-        raise _bad(run, "result", f"finished after {done} of {spec.steps} steps")
-    expected = [spec.data.test_images] if finished and spec.data.test_images else []
-    sizes = [reading.images for reading in run.readings]
-    if sizes != expected:
-        raise _bad(run, "reading", f"readings of the test images: {sizes}, expected {expected}")
-    if finished != (result.predictions_sha256 is not None):
-        text = f"{result.status}, predictions_sha256 = {result.predictions_sha256}"
-        raise _bad(run, "result", text)
-    last = run.epochs[-1].val_acc
-    if finished and last != result.val_acc:
-        text = f"val_acc = {result.val_acc}, but the last epoch has {last}"
-        raise _bad(run, "result", text)
+def _check_lines(run: Run, own: RunSpec, result: log.Result) -> None:
+    finished, digest = result.status == "finished", result.predictions_sha256
+    steps = sum(epoch.steps or 0 for epoch in run.epochs)
+    score, last = result.val_acc, run.epochs[-1].val_acc if run.epochs else None
+    read = [reading.images for reading in run.readings]
+    images = [own.data.test_images] if finished and own.data.test_images else []
+    for line, wrong, text in (
+        ("result", result.status == "cut off", "status = 'cut off' of a run that was trained here"),
+        ("result", finished and steps != own.steps, f"finished after {steps} of {own.steps} steps"),
+        ("reading", read != images, f"readings of the test images: {read}, expected {images}"),
+        ("result", finished == (digest is None), f"{result.status}, predictions_sha256 = {digest}"),
+        ("result", finished and score != last, f"val_acc = {score}, but the last epoch has {last}"),
+    ):
+        if wrong:
+            raise _bad(run, line, text)
 
 
 def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
@@ -80,17 +90,16 @@ def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
     Raises:
         LogError: a file is missing or another one, or it is at odds with its run or with others.
     """
-    first = next(iter(logs.values()), None)
     found: dict[str, log.Predictions] = {}
+    first = next(iter(logs.values()), None)
     for path, run in logs.items():
-        if first is not None and run.header.data.digest != first.header.data.digest:
+        if first and run.header.data.digest != first.header.data.digest:
             text = f"other images than those of {first.path.parent}; a study is about one set"
             raise _bad(run, "header", f"data.digest: {text}")
-        expected = run.result.predictions_sha256 if run.result else None
-        if run.result is None or expected is None:
+        if run.result is None or run.result.predictions_sha256 is None:
             continue
         file = run.path.with_name(PREDICTIONS_NAME)
-        if file.is_file() and sha256_file(file) != expected:
+        if file.is_file() and sha256_file(file) != run.result.predictions_sha256:
             text = "not the predictions that the run's result line names (other SHA-256)"
             raise _bad(run, PREDICTIONS_NAME, text)
         found[path] = log.read_predictions(file)
@@ -103,27 +112,15 @@ def read_predictions(logs: Mapping[str, Run]) -> dict[str, log.Predictions]:
 
 
 def _check_metrics(run: Run, result: log.Result, found: log.Predictions) -> None:
-    """Metrics follow from the predictions, and these are of as many images as the run had."""
-    data = own_spec(run).data
-    for part, size in {"val": data.validation_images, "test": data.test_images}.items():
+    for part in ("val", "test"):
         labels, logits = getattr(found, f"{part}_labels"), getattr(found, f"{part}_logits")
-        if len(labels) != size:
-            text = f"{part}_labels of {len(labels)} images, expected {size}"
-            raise _bad(run, PREDICTIONS_NAME, text)
-        for name, metric in (("acc", metrics.accuracy), ("loss", metrics.cross_entropy)):
+        for name, metric, close in METRICS:
             logged = result.exact(f"{part}_{name}")
-            value = metric(labels, logits) if size else None
-            close = CLOSE if name == "loss" else 0.0
-            if logged is None or value is None:
-                same = logged is value
-            else:
-                same = math.isclose(logged, value, rel_tol=close)
-            if not same:
+            value = metric(labels, logits) if len(labels) else None
+            near = math.isclose(logged or 0.0, value or 0.0, rel_tol=close)
+            if not near or (logged is None) != (value is None):
                 text = f"{part}_{name} = {logged}, but the predictions give {value}"
                 raise _bad(run, "result", text)
-
-
-# --------------------------------------------------------------------------------- the study
 
 
 def other_conditions(run: Run, spec: RunSpec) -> list[str]:
@@ -137,76 +134,3 @@ def other_conditions(run: Run, spec: RunSpec) -> list[str]:
     elif DATA_NAMES.get(spec.data.set, data.name) != data.name:
         found.append(f"data: {data.name} -> {DATA_NAMES[spec.data.set]}")
     return found
-
-
-def timing_path(root: Path, study: Study) -> Path:
-    """``timing.jsonl`` of the study that the budget names, else of this one."""
-    name = study.budget.timing if study.budget else study.name
-    return root / "results" / "log" / name / timings.TIMING_NAME
-
-
-def budget_session(root: Path, study: Study) -> tuple[Budget, timings.Session]:
-    """A study's budget and the session of step times that it names.
-
-    Raises:
-        UserError: it has no budget, or that session is not there or from another processor.
-    """
-    file, budget = _file(root, study), study.budget
-    if budget is None:
-        raise UserError(f"{file}: no [budget]: no arm of this study is one of equal time")
-    path = timing_path(root, study)
-    session = timings.read(path).get(budget.session, {})
-    if lacking := [model for model in (*study.networks, budget.like) if model not in session]:
-        raise UserError(
-            f"{file}: budget.session = {budget.session}: {path} has no time of {lacking[0]} in it\n"
-            "name a session that has all networks, or measure one: "
-            f"{advice('timing', STUDY=budget.timing)}"
-        )
-    for number, line in session.values():
-        if line.machine.processor != budget.processor:
-            raise UserError(
-                f"{file}: budget.processor = {budget.processor!r}, but session {budget.session} "
-                f"was measured on {line.machine.processor!r} ({path}:{number})\n"
-                "name that processor, or another session"
-            )
-    return budget, session
-
-
-def check_budget(root: Path, study: Study, specs: list[RunSpec]) -> None:
-    """Refuse arms of equal time that do not follow from the measured step times.
-
-    Raises:
-        UserError: their steps are others, or were timed in another precision, or the session is
-            not there, although others are.
-    """
-    path = timing_path(root, study)
-    if study.budget is None or not path.exists():
-        return
-    budget, session = budget_session(root, study)
-    expected = {
-        (arm, model): steps
-        for arm, count in budget.steps.items()
-        for model, (steps, _) in timings.budget(session, budget.like, count).items()
-    }
-    where = f"({path}, session {budget.session})"
-    for spec in specs:
-        steps, timed = expected.get((str(spec.arm), spec.model)), session[spec.model][1].precision
-        if steps is None:
-            continue
-        if spec.recipe.precision != timed:
-            raise UserError(
-                f"{_file(root, study)}: budget.session: {spec.path} is in {spec.recipe.precision}, "
-                f"but steps were timed in {timed} {where}\n"
-                f"measure a session and name it: {advice('timing', STUDY=budget.timing)}"
-            )
-        if spec.steps != steps:
-            raise UserError(
-                f"{_file(root, study)}: arm.{spec.arm}.steps: {spec.model} = {spec.steps}, but "
-                f"{budget.steps[str(spec.arm)]} steps of {budget.like} take as long as {steps} of "
-                f"{spec.model} {where}\n"
-                f"write what this prints: {advice('budget', STUDY=study.name)}"
-            )
-
-
-def _file(root: Path, study: Study) -> Path:
-    return root / "experiments" / "study" / f"{study.name}.toml"

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cnnpaper import log
 from cnnpaper.config import ImportedLog, Study, visible
@@ -25,20 +25,23 @@ from cnnpaper.files import UserError
 ENDINGS = (".log", ".txt")
 ROUNDING = 0.51e-4  # between the last line's accuracy, of six decimals, and an epoch's, of four
 REMEDY = "restore the log from where it came, or leave it out"
+PartT = TypeVar("PartT", bound=log.Part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextRun(log.Run):
     """A run of a text log, whose ``path`` and ``line_numbers`` are those of the text: an epoch's
-    line is the one of its validation metrics; ``time`` and ``best`` are the last ones."""
+    line is the one of its validation metrics; ``duration`` and ``best`` are the last ones."""
 
-    label: str  # as printed, no two alike: `ResNet-18 (imagenet_V1) pre`
     planned: int  # epochs that the run was to have
     best_val_acc: float | None  # as the last line has it; None where it is missing
 
     @property
-    def name(self) -> str:
-        return self.label
+    def label(self) -> str:
+        """As printed, no two alike: ``ResNet-18 (imagenet_V1) pre``."""
+        return str(self.header.variant)
+
+    name = label
 
     @property
     def is_incomplete(self) -> bool:
@@ -56,7 +59,7 @@ _FORMS = {
     "duration": r"Training complete in\s+(\d{1,9})m\s*(\d{1,5}(?:\.\d+)?)s",
     "best": rf"Best val Acc:\s*{_NUMBER}",
 }
-_LINES = {kind: re.compile(form, re.IGNORECASE) for kind, form in _FORMS.items()}
+_LINE = re.compile("|".join(f"(?P<{kind}>{form})" for kind, form in _FORMS.items()), re.IGNORECASE)
 _GRAMMAR = re.compile("s?(etv)*(et?|d?b?)")
 """First letters of the kinds of line that a run has, whole or cut off after any of them."""
 _MEANT = re.compile(r"Epoch\s+\d+\s*/|(train|val)\s+Loss|Training complete|Best val", re.IGNORECASE)
@@ -73,13 +76,11 @@ class Line(NamedTuple):
 
 def decoded(data: bytes) -> str:
     """A text as editors and shells of Linux and Windows write it; its lines end in ``\\n``."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16", "replace")
-    else:
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:  # what matters is ASCII in any case
-            text = data.decode("cp949", "replace")
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if marked else "utf-8")
+    except UnicodeDecodeError:  # what matters is ASCII in any case
+        text = data.decode("utf-16" if marked else "cp949", "replace")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -92,26 +93,22 @@ def _lines(path: Path, text: str) -> Iterator[Line]:
     raw = text.split("\n")
     for number, line in enumerate(raw, start=1):
         line = line.strip(" \t-=#*\0")
-        if begun := _LINES["start"].search(line):
+        if begun := re.search(_FORMS["start"], line):
             line = begun[0]  # it may follow on half a line of a run that was killed
-        found = ((kind, form.fullmatch(line)) for kind, form in _LINES.items())
-        kind, match = next(((kind, match) for kind, match in found if match), ("", None))
+        match = _LINE.fullmatch(line)
+        kind = str(match.lastgroup) if match else ""
         uncut = _UNCUT.get(kind, r"\.\d{4,}$|nan$|inf$|작$")
         if number == len(raw) and not (match and re.search(uncut, line, re.IGNORECASE)):
             return  # the program was stopped while it wrote this
         if match:
-            yield Line(number, kind, match.groups())
+            yield Line(number, kind, tuple(each for each in match.groups() if each)[1:])
         elif _MEANT.match(line):
             raise _bad(path, number, f"a damaged line: {line[:60]!r}")
 
 
 def read_text(path: Path) -> list[list[Line]]:
-    """The runs that were written into one text file, one after the other, checked for their form.
-
-    Raises:
-        UserError: no epoch, or a line that cannot be where it stands; the message has the line.
-        OSError: no such file.
-    """
+    """The runs that were written into one text file, one after the other; a UserError names a line
+    that cannot be where it stands."""
     runs: list[list[Line]] = [[]]
     for line in _lines(path, decoded(path.read_bytes())):
         zero = line.kind == "epoch" and int(line.values[0]) == 0
@@ -130,15 +127,11 @@ def read_text(path: Path) -> list[list[Line]]:
 
 
 def _epochs(path: Path, lines: Sequence[Line]) -> list[log.Epoch]:
-    """The epochs of a run that have both their lines.
-
-    Raises:
-        UserError: they do not follow each other, or an accuracy is none.
-    """
+    """The epochs of a run that have both their lines."""
     body = [line for line in lines if line.kind in ("epoch", "train", "val")]
     last = int(body[0].values[1])
     for place, line in enumerate(body[::3]):
-        if (int(line.values[0]), int(line.values[1])) != (place, last) or place > last:
+        if tuple(map(int, line.values)) != (place, last) or place > last:
             told = f"'Epoch {'/'.join(line.values)}' where 'Epoch {place}/{last}' is expected"
             raise _bad(path, line.number, told)
     found = []
@@ -149,39 +142,41 @@ def _epochs(path: Path, lines: Sequence[Line]) -> list[log.Epoch]:
             if acc < 0 or acc > 1:
                 raise _bad(path, line.number, f"Acc = {acc}: an accuracy is a fraction from 0 to 1")
             values |= {f"{line.kind}_loss": loss, f"{line.kind}_acc": acc}
-        fields = dict.fromkeys(log.Epoch.model_fields) | log.finite(**values)
-        found.append(log.Epoch.model_validate(fields | {"kind": "epoch", "epoch": place}))
+        found.append(_part(log.Epoch, epoch=place, **log.finite(**values)))
     return found
+
+
+def _part(kind: type[PartT], **known: Any) -> PartT:
+    """A line of a log of which only these fields are known."""
+    fields = kind.model_fields.items()
+    unknown = {f.alias or name: None for name, f in fields if f.is_required()}
+    return kind.model_validate(unknown | known)
 
 
 def _text_run(path: Path, lines: Sequence[Line], study: str, declared: ImportedLog) -> TextRun:
     """One run; what its log does not say is None."""
     epochs = _epochs(path, lines)
     ends = {line.kind: line for line in lines if line.kind in ("duration", "best")}
-    known: dict[str, Any] = {"kind": "result", "nonfinite": {}, "status": "cut off"}
+    known: dict[str, Any] = {"status": "cut off"}
     if "duration" in ends:
         minutes, seconds = map(float, ends["duration"].values)
-        known |= {"status": "finished", "total_s": 60 * minutes + seconds}
+        known = {"status": "finished", "total_s": 60 * minutes + seconds}
+    for last in epochs[-1:]:
+        known |= log.finite(val_loss=last.exact("val_loss"), val_acc=last.exact("val_acc"))
     best = float(ends["best"].values[0]) if "best" in ends else math.nan
     largest = max((epoch.val_acc or 0.0 for epoch in epochs), default=0.0)
     if math.isfinite(best) and abs(best - largest) > ROUNDING:
         told = f"Best val Acc: {best}, but the largest of its epochs is {largest}"
         raise _bad(path, ends["best"].number, told)
-    for last in epochs[-1:]:
-        known |= log.finite(val_loss=last.exact("val_loss"), val_acc=last.exact("val_acc"))
-    vals = [line.number for line in lines if line.kind == "val"]
-    numbers = {"header": lines[0].number, **{kind: line.number for kind, line in ends.items()}}
-    numbers |= {f"epoch {place}": number for place, number in enumerate(vals)}
-    header = log.Header(
-        schema=log.SCHEMA, origin="imported", study=study, model=declared.network,
-        variant=declared.label, seed=None, spec=None, fingerprint=None,
-        data=log.Data(name=None, digest=None), machine=log.Machine(), packages={}, commit=None,
-        started=None, network=log.Network(parameters=None, macs=None),
-    )  # fmt: skip
-    result = log.Result.model_validate(dict.fromkeys(log.Result.model_fields) | known)
+    numbers = {kind: line.number for kind, line in ends.items()}
+    numbers |= {"header": lines[0].number, "result": lines[-1].number}
+    vals = (line.number for line in lines if line.kind == "val")
     return TextRun(
-        path=path, header=header, epochs=tuple(epochs), result=result, label=declared.label,
-        line_numbers=numbers | {"result": lines[-1].number},
+        path=path, epochs=tuple(epochs), result=_part(log.Result, **known),
+        header=_part(log.Header, schema=log.SCHEMA, origin="imported", study=study,
+                     model=declared.network, variant=declared.label, packages={},
+                     data=_part(log.Data), network=_part(log.Network), machine=log.Machine()),
+        line_numbers=numbers | {f"epoch {place}": number for place, number in enumerate(vals)},
         planned=next(int(line.values[1]) + 1 for line in lines if line.kind == "epoch"),
         best_val_acc=best if math.isfinite(best) else None,
     )  # fmt: skip
@@ -197,24 +192,19 @@ def text_files(folder: Path) -> list[Path]:
 
 
 def read_log(path: Path, study: str, log_of: ImportedLog) -> list[TextRun]:
-    """The runs of one text log.
-
-    Raises:
-        UserError: see :func:`read_text`; or its values contradict each other.
-    """
+    """The runs of one text log; a UserError names the line of what cannot be."""
     return [_text_run(path, lines, study, log_of) for lines in read_text(path)]
 
 
 def numbered(runs: Sequence[TextRun]) -> list[TextRun]:
     """The same with a number in labels that several have, as runs of one file do."""
-    alike = Counter(run.label for run in runs)
-    seen: Counter[str] = Counter()
+    alike, seen = Counter(run.label for run in runs), Counter[str]()
     new = []
     for run in runs:
         seen[run.label] += 1
-        label = f"{run.label} #{seen[run.label]}" if alike[run.label] > 1 else run.label
-        header = run.header.model_copy(update={"variant": label})
-        new.append(replace(run, label=label, header=header))
+        number = f" #{seen[run.label]}" if alike[run.label] > 1 else ""
+        header = run.header.model_copy(update={"variant": run.label + number})
+        new.append(replace(run, header=header))
     return new
 
 

@@ -7,6 +7,7 @@ counted. Accuracies are fractions, times are seconds.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,6 @@ from cnnpaper.study import checks
 from cnnpaper.study.imported import read_study
 from cnnpaper.tuning import GUESSING
 
-LISTED = 5  # runs that a message names
 NAMES = ["path", "arm", "model", "variant", "seed"]
 RUNS = [*NAMES, "steps", "status", "val_acc", "test_acc", "train_s", "total_s"]
 EPOCHS = [*NAMES, "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "train_s"]
@@ -54,7 +54,8 @@ class StudyData:
     verified: list[str] = field(default_factory=list)  # fresh because `verified.json` says so
     runs: pd.DataFrame
     epochs: pd.DataFrame
-    timing: timings.Sessions | None = None  # of the study that the budget names, else of this one
+    timing: Mapping[int, timings.Session] = field(default_factory=dict)
+    """Sessions of the study that the budget names, else of this one."""
     tuning: StudyData | None = None
     precision: StudyData | None = None
 
@@ -68,17 +69,16 @@ class StudyData:
     @property
     def mixed_processors(self) -> list[tuple[str, int]]:
         """(arm, seed) whose networks were trained on different types of processor or GPU."""
-        kinds: dict[tuple[str, int], set[tuple[str | None, str | None]]] = {}
-        for spec in self.specs:
-            if run := self.logs.get(spec.path):
-                kind = (run.header.machine.processor, run.header.machine.gpu)
-                kinds.setdefault((spec.arm or "", spec.seed), set()).add(kind)
+        kinds = defaultdict[tuple[str, int], set[tuple[str | None, str | None]]](set)
+        for run in self.logs.values():
+            header, machine = run.header, run.header.machine
+            kinds[header.arm or "", header.seed or 0].add((machine.processor, machine.gpu))
         return [place for place, found in kinds.items() if len(found) > 1]
 
     @property
     def timing_path(self) -> Path:
         """Of the file that holds the step times."""
-        return checks.timing_path(self.root, self.study)
+        return timings.path_of(self.root, self.study)
 
 
 def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
@@ -98,10 +98,9 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         for other in (study.tuning, study.precision)
     )
     if study.tuning is not None:
-        for model, experiment in experiments.items():
-            tuning.check_override(root, model, experiment)
+        tuning.check_overrides(root, experiments)
     specs = tuning.declared(root, study) if study.origin == "trained" else []
-    checks.check_budget(root, study, specs)
+    timings.check_budget(root, study, specs)
     logs = _declared(root, study, specs)
     if study.origin == "imported":
         logs = {**read_study(root, study)}
@@ -111,13 +110,10 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
         specs=specs, logs=logs, predictions=checks.read_predictions(logs),
         missing=[spec for spec in specs if spec.path not in logs],
         stale=stale, verified=verified,
-        runs=_runs_table(study, logs), epochs=epochs_table(study, logs),
-        timing=timings.read(checks.timing_path(root, study)) or None,
+        runs=_runs_table(study, logs), epochs=_epochs_table(study, logs),
+        timing=timings.read(timings.path_of(root, study)),
         tuning=searched, precision=compared,
     )  # fmt: skip
-
-
-# --------------------------------------------------------------------------------- reading runs
 
 
 def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
@@ -134,30 +130,7 @@ def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
             )
     # a link that leads nowhere is a log that cannot be read, not one that is missing
     there = {path: spec for path, spec in places.items() if path.exists() or path.is_symlink()}
-    return {spec.path: _read(path, spec) for path, spec in there.items()}
-
-
-def _read(path: Path, spec: RunSpec) -> Run:
-    """One run that is complete and what its folder says."""
-    run = log.read_run(path)
-    header = run.header
-    for key in ("study", "arm", "model", "variant", "seed"):
-        if getattr(header, key) != getattr(spec, key):
-            raise LogError(
-                f"{path}:1: {key} = {getattr(header, key)!r}, but this is the folder of "
-                f"{spec.path}\nmove the log to the folder of its own run"
-            )
-    if header.origin != "trained" or header.fingerprint is None:
-        raise LogError(f"{path}:1: an imported log in a study of trained runs; move it away")
-    own = checks.own_spec(run)
-    if run.result is None:
-        done = f"{len(run.epochs)} of {own.epochs} epoch{'s' * (own.epochs > 1)}"
-        raise UserError(f"{own.path} is incomplete ({done}): {log.again(own)}")
-    checks.check_run(run, own, run.result)
-    return run
-
-
-# --------------------------------------------------------------------------------- freshness
+    return {spec.path: checks.read_trained(path, spec) for path, spec in there.items()}
 
 
 def _freshness(
@@ -176,21 +149,22 @@ def _freshness(
         elif found.state == "verified":
             verified.append(spec.path)
     if stale and not allow_stale:
-        first = next(spec for spec in specs if spec.path in stale)
-        raise UserError(_stale_message(study.name, first, stale))
+        raise UserError(_stale_message(study.name, logs[next(iter(stale))], stale))
     return stale, verified
 
 
-def _stale_message(study: str, first: RunSpec, stale: Mapping[str, list[str]]) -> str:
+def _stale_message(study: str, first: Run, stale: Mapping[str, list[str]]) -> str:
     """Which runs are stale, why, and the remedies."""
-    more = f" and {len(stale) - LISTED} more" if len(stale) > LISTED else ""
     reasons = list(dict.fromkeys(why for each in stale.values() for why in each))
-    others = f" (and {len(reasons) - 3} more)" if len(reasons) > 3 else ""
+
+    def few(items: list[str], most: int, sign: str) -> str:
+        return sign.join(items[:most]) + f" and {len(items) - most} more" * (len(items) > most)
+
     lines = [
         f"{len(stale)} run{'s' * (len(stale) > 1)} of study {study!r} stale: "
-        f"{', '.join(list(stale)[:LISTED])}{more}",
-        f"changed: {'; '.join(reasons[:3])}{others}",
-        f"train again: {log.again(first, FORCE=1)}",
+        f"{few(list(stale), 5, ', ')}",
+        f"changed: {few(reasons, 3, '; ')}",
+        f"train again: {log.again(first.header, FORCE=1)}",
         f"show them as stale: {advice('report', STUDY=study, ALLOW_STALE=1)}",
     ]
     if all(why.startswith(("engine/", "metrics.py")) for why in reasons):
@@ -198,41 +172,32 @@ def _stale_message(study: str, first: RunSpec, stale: Mapping[str, list[str]]) -
     return "\n".join(lines)
 
 
-# --------------------------------------------------------------------------------- the tables
-
-
 def _runs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
-        assert run.result is not None
-        row = {key: getattr(run.result, key) for key in RUNS if hasattr(run.result, key)}
-        row["steps"] = sum(epoch.steps or 0 for epoch in run.epochs)
-        if run.result.status == "diverged":
-            row["val_acc"] = GUESSING
-            row["test_acc"] = GUESSING if study.data.test_images else None
-        rows.append(_names(path, run) | row)
-    return _frame(rows, RUNS, study)
+        steps = sum(epoch.steps or 0 for epoch in run.epochs)
+        rows.append({**vars(run.header), **vars(run.result), "path": path, "steps": steps})
+    table = _frame(rows, RUNS, study)
+    lost = table["status"] == "diverged"
+    table.loc[lost, "val_acc"] = GUESSING
+    if study.data.test_images:
+        table.loc[lost, "test_acc"] = GUESSING
+    return table
 
 
-def epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
+def _epochs_table(study: Study, logs: Mapping[str, Run]) -> pd.DataFrame:
     rows = []
     for path, run in logs.items():
         for epoch in run.epochs:
-            row = {key: getattr(epoch, key) for key in EPOCHS if hasattr(epoch, key)}
-            row |= {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
-            rows.append(_names(path, run) | row)
+            losses = {key: epoch.exact(key) for key in ("train_loss", "val_loss")}
+            rows.append({**vars(run.header), **vars(epoch), **losses, "path": path})
     return _frame(rows, EPOCHS, study)
-
-
-def _names(path: str, run: Run) -> dict[str, Any]:
-    header = run.header
-    values = (path, header.arm or "", header.model, header.variant or "", header.seed)
-    return dict(zip(NAMES, values, strict=True))
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str], study: Study) -> pd.DataFrame:
     """Rows as a table whose networks are in the study's order."""
     table = pd.DataFrame(rows, columns=columns)
     table["model"] = pd.Categorical(table["model"], categories=study.networks, ordered=True)
+    table[["arm", "variant"]] = table[["arm", "variant"]].fillna("")
     measured = [key for key in columns if key.endswith(("_acc", "_loss", "_s"))]
     return table.astype(dict.fromkeys(measured, "float64"))

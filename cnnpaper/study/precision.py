@@ -8,7 +8,10 @@ study file names, is above :data:`MARGIN`. The further seeds of a network that l
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
+
+import pandas as pd
 
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError
@@ -16,6 +19,7 @@ from cnnpaper.study import stats
 from cnnpaper.study.load import StudyData
 
 MARGIN = -0.01  # the mean change in validation accuracy that bfloat16 must be shown to exceed
+REMEDY = 'override.precision = { value = "float32", why = "bfloat16 does not stand" }'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,43 +46,32 @@ class Precision:
 
 def compare(data: StudyData | None) -> Precision | None:
     """What the study of precisions found by now; None where there is no pair."""
-    if data is None or "precision" not in data.study.grid:
+    if data is None:
         return None
-    runs = {(s.model, s.seed, s.recipe.precision): s.path for s in data.specs}
-    scores = data.runs.set_index("path")["val_acc"]
-    named = {seed for arm in data.study.arms.values() for seed in arm.seeds}
-    changes, deciding, complete = [], [], True
-    for model in data.study.networks:
-        pairs = {
-            seed: (path, runs[model, seed, "float32"])
-            for (own, seed, precision), path in runs.items()
-            if own == model and precision == "bfloat16"
-        }
-        found = {s: pair for s, pair in pairs.items() if all(path in data.logs for path in pair)}
-        own = {seed: float(scores[one] - scores[other]) for seed, (one, other) in found.items()}
-        complete &= named <= set(own)
-        if not own:
-            continue
-        deciding.append([change for seed, change in own.items() if seed in named])
-        mean = stats.summary(list(own.values()))
-        paths = tuple(path for pair in found.values() for path in pair)
-        changes.append(
-            Change(model=model, change=mean.mean, interval=mean.interval, n=mean.n, paths=paths)
-        )
-    groups = [group for group in deciding if group]
+    low, high = (data.runs[data.runs["variant"] == kind] for kind in ("bfloat16", "float32"))
+    pairs = low.merge(high, on=["arm", "model", "seed"], suffixes=("", "_float32"))
+    pairs["change"] = pairs["val_acc"] - pairs["val_acc_float32"]
+    arms = data.study.arms.values()
+    deciding = pairs[pairs["seed"].isin({seed for arm in arms for seed in arm.seeds})]
+    groups = [own["change"].to_list() for _, own in deciding.groupby("model", observed=True)]
     if not groups:
         return None
-    lost = any(
-        run.header.precision == "bfloat16" and run.result and run.result.status == "diverged"
-        for run in data.logs.values()
-    )
+    complete = len(deciding) == len(data.study.networks) * sum(len(arm.seeds) for arm in arms)
     bound = stats.lower_bound_pooled(groups) if complete else None
+    lost = (low["status"] == "diverged").any()
+    changes = [_change(str(name), own) for name, own in pairs.groupby("model", observed=True)]
     return Precision(
         changes=tuple(changes),
-        mean=sum(sum(group) / len(group) for group in groups) / len(groups),
+        mean=statistics.fmean(statistics.fmean(group) for group in groups),
         bound=bound,
         stands=bound is not None and bound > MARGIN and not lost,
     )
+
+
+def _change(model: str, pairs: pd.DataFrame) -> Change:
+    mean = stats.summary(pairs["change"].to_list())
+    paths = tuple(pairs[["path", "path_float32"]].to_numpy().ravel())
+    return Change(model=model, change=mean.mean, interval=mean.interval, n=mean.n, paths=paths)
 
 
 def allowed(data: StudyData) -> Precision | None:
@@ -93,11 +86,9 @@ def allowed(data: StudyData) -> Precision | None:
     if any(spec.recipe.precision == "bfloat16" for spec in data.specs):
         file = data.root / "experiments" / "study" / f"{study.name}.toml"
         raise UserError(
-            f"{file}: bfloat16 does not stand: study "
-            f"{study.precision!r} gives a lower bound of {100 * found.bound:.2f} points, or a run "
-            "of it diverged\n"
-            'add there: override.precision = { value = "float32", why = "bfloat16 does not stand" '
-            "}\n"
+            f"{file}: bfloat16 does not stand: study {study.precision!r} gives a lower bound of "
+            f"{100 * found.bound:.2f} points, or a run of it diverged\n"
+            f"add there: {REMEDY}\n"
             f"measure step times in float32: {advice('timing', STUDY=study.name)}\n"
             "then name that session in its [budget], with the steps that this prints: "
             f"{advice('budget', STUDY=study.name)}"

@@ -35,9 +35,6 @@ POWER = 0.8
 CALIBRATION_BINS = 15
 
 
-# ------------------------------------------------------------------------------- one network
-
-
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """A mean over seeds."""
@@ -58,9 +55,6 @@ def summary(values: Sequence[float] | Floats) -> Summary:
     sd = float(array.std(ddof=1)) if np.ptp(array) > 0 else 0.0
     half = _quantile(LEVEL, n - 1) * sd / math.sqrt(n)
     return Summary(mean=mean, n=n, interval=(mean - half, mean + half), sd=sd)
-
-
-# ------------------------------------------------------------------------------- two networks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +174,6 @@ def _quantile(level: float, df: float) -> float:
     return float(student.isf((1 - level) / 2, df))
 
 
-# ------------------------------------------------------------------------------- families
-
-
 def holm(p: Sequence[float | None]) -> list[float | None]:
     """p-values adjusted over their family (Holm 1979), in the order given.
 
@@ -202,9 +193,6 @@ def simultaneous_level(count: int) -> float:
     of Holm's test, whose own simultaneous intervals would say nothing beyond the sign.
     """
     return 1 - (1 - LEVEL) / count
-
-
-# ------------------------------------------------------------------------------- precision
 
 
 def lower_bound_pooled(changes: Sequence[Sequence[float]]) -> float | None:
@@ -227,9 +215,6 @@ def lower_bound_pooled(changes: Sequence[Sequence[float]]) -> float | None:
     return mean - float(student.isf(1 - LEVEL, df)) * error
 
 
-# ------------------------------------------------------------------------------- time
-
-
 def median_interval(values: Sequence[float]) -> tuple[float, Interval]:
     """Median and its distribution-free interval (Hoefler and Belli 2015), ranks by the binomial.
 
@@ -240,9 +225,6 @@ def median_interval(values: Sequence[float]) -> tuple[float, Interval]:
     array = np.sort(np.asarray(values, dtype=np.float64))
     k = max(1, int(binom.ppf((1 - LEVEL) / 2, len(array), 0.5)))
     return float(np.median(array)), (float(array[k - 1]), float(array[-k]))
-
-
-# ------------------------------------------------------------------------------- calibration
 
 
 def expected_calibration_error(

@@ -204,7 +204,7 @@ def test_a_session_times_every_network_and_changes_nothing(root: Path) -> None:
         code, output = call(root, "timing", "--study", "small", "--gpus", "cpu")
         assert code == 0, output
         found = timings.read(root / "results" / "log" / "small" / "timing.jsonl")
-        line = found[session]["tiny"][1]
+        line = found[session]["tiny"]
         assert [len(steps) for steps in line.round_s] == [4] * 3
         # 16 x 16 and 8 x 8 outputs of 3 x 3 windows, then 16 x 10
         assert line.macs == 16 * 16 * 8 * 27 + 8 * 8 * 16 * 72 + 160

@@ -28,9 +28,6 @@ def edit(path: Path, kind: str, change: Callable[[dict[str, Any]], Any], which: 
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
 
 
-# --------------------------------------------------------------------------------- the tables
-
-
 def test_tables(root: Path) -> None:
     data = load(root, "invented")
     assert (list(data.runs.columns), list(data.epochs.columns)) == (RUNS, EPOCHS)
@@ -47,9 +44,7 @@ def test_tables(root: Path) -> None:
     seconds = fabricate.STEP_S["vgg16"]  # 640 images in batches of 64; the last epoch is partial
     assert list(epochs["train_s"]) == pytest.approx([10 * seconds, 5 * seconds])
     assert row["train_s"] == pytest.approx(15 * seconds)
-    found = data.predictions["invented/short/vgg16-s1"]
-    share = np.mean(found.test_logits.argmax(axis=1) == found.test_labels)
-    assert (share, len(data.predictions)) == (row["test_acc"], 20)
+    assert len(data.predictions) == 20
 
 
 def test_missing_runs_are_counted_and_hide_their_seed(tmp_path: Path) -> None:
@@ -72,29 +67,12 @@ def test_a_diverged_run_counts_as_guessing(tmp_path: Path) -> None:
     assert "invented/vgg16-s0" not in data.predictions
     assert data.complete_seeds("") == (0,)
     last = data.epochs[data.epochs["path"] == "invented/vgg16-s0"].iloc[-1]
-    assert np.isnan(last["train_loss"])
-    assert np.isinf(last["val_loss"])
+    assert (np.isnan(last["train_loss"]), last["val_loss"]) == (True, np.inf)
 
 
 def test_kinds_of_processor_within_a_seed_are_known(tmp_path: Path) -> None:
     plan = Plan(seeds=(0, 1), processors={"vgg16-s1": "AuthenticAMD 25-17"})
     assert load(fabricate.study(tmp_path, plan), "invented").mixed_processors == [("", 1)]
-
-
-def test_studies_that_are_named_are_read_too(tmp_path: Path) -> None:
-    fabricate.tuning(tmp_path, stage1={"alexnet": {0.05: 0.4}})
-    fabricate.precision(tmp_path, {"alexnet": (0.4, 0.41)})
-    more = 'tuning = "tuning"\nprecision = "precision"'
-    fabricate.study(tmp_path, Plan(networks=("alexnet",), more=more))
-    fabricate.timing(tmp_path)
-    data = load(tmp_path, "invented")
-    assert data.tuning is not None
-    assert data.precision is not None
-    assert len(data.tuning.missing) == 3  # of stage 2
-    assert data.tuning.runs["test_acc"].isna().all()
-    assert set(data.precision.runs["variant"]) == {"float32", "bfloat16"}
-    assert data.timing is not None
-    assert data.timing[1]["alexnet"][0] == 1
 
 
 # --------------------------------------------------------------------------------- refusals
@@ -204,9 +182,6 @@ def test_runs_of_other_data(root: Path) -> None:
     refused(root, "run.jsonl:1: data.digest: other images than those of", "one set")
 
 
-# --------------------------------------------------------------------------------- freshness
-
-
 def stale_code(root: Path) -> None:
     path = root / "cnnpaper/engine/augment.py"
     path.write_text(path.read_text("utf-8") + "\n\ndef unused() -> None:\n    print(1)\n", "utf-8")
@@ -240,11 +215,8 @@ def test_changed_threads_and_data_are_stale(root: Path) -> None:
     refused(root, "data: CIFAR-10, re-encoded -> CIFAR-10")
 
 
-# --------------------------------------------------------------------------------- the budget
-
-
 def test_budget(tmp_path: Path) -> None:
-    fabricate.budgeted(tmp_path, "timed")
+    fabricate.budgeted(tmp_path, timing="timed")
     load(tmp_path, "invented")  # nothing was measured
     fabricate.study(tmp_path, Plan(name="timed", only=0))
     fabricate.timing(tmp_path, "timed")
@@ -269,7 +241,7 @@ def test_budget(tmp_path: Path) -> None:
 def test_budget_of_another_session(
     tmp_path: Path, changes: dict[str, object], words: tuple[str, ...]
 ) -> None:
-    fabricate.budgeted(tmp_path, "timed", **changes)
+    fabricate.budgeted(tmp_path, timing="timed", **changes)
     fabricate.study(tmp_path, Plan(name="timed", only=0))
     fabricate.timing(tmp_path, "timed")
     if not changes:
