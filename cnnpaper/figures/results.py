@@ -113,7 +113,7 @@ def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
     timed = bool(np.isfinite(shown.means["minutes"].astype(float)).all())
     if len(sheet.names) > FEW or not timed or not shown.equal_time:
         return _accuracy_rows(shown, sheet)
-    figure = style.new_figure(style.TEXT_WIDTH, 70)
+    figure = style.new_figure(style.TEXT_WIDTH, 66)
     if shown.contrasts is None:
         _draw_minutes(figure.subplots(), shown, sheet)
     else:
@@ -257,7 +257,7 @@ def rate_sensitivity(
     rates = sorted(set(trials["rate"]))
     lines = {stage: SOLID if stage == list(stages)[-1] else DASHED for stage in stages}
     drawn = sheet.known(trials)
-    figure, panels = _panels([sheet.names[entry] for entry in drawn], 40)
+    figure, panels = _panels([sheet.names[entry] for entry in drawn], 38)
     for entry, axes in zip(drawn, panels, strict=True):
         look, best = sheet.looks[entry], _chosen(trials, winners, entry)
         mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ms": 3.6}

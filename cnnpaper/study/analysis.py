@@ -407,5 +407,6 @@ def _machine_name(machine: log.Machine) -> str:
     """``Intel Xeon Processor (GenuineIntel 6-167)``: the name alone may lack the model."""
     if machine.gpu or not machine.cpu or not machine.processor or machine.cpu == machine.processor:
         return machine.gpu or machine.cpu or machine.processor or ""
-    more = ", ".join(filter(None, (machine.processor, machine.isa)))
+    native = "native bfloat16" if machine.native_bfloat16 else None
+    more = ", ".join(filter(None, (machine.processor, machine.isa, native)))
     return f"{machine.cpu.replace('(R)', '')} ({more})"

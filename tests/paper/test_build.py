@@ -91,6 +91,18 @@ def test_the_same_study_gives_the_same_bytes_which_name_nobody(
     assert b"cnnpaper" in everything
     names = ("some-user", "another place", os.fspath(tmp_path), f"{Path.home()}/")
     assert [name for name in names if name.encode() in everything] == []
+    assert dead_links(made[0]) == set()
+
+
+def dead_links(pdf: bytes) -> set[str]:
+    """Destinations of links that the document does not have."""
+    with pikepdf.open(io.BytesIO(pdf)) as opened:
+        known = set(pikepdf.NameTree(opened.Root.Names.Dests))
+        links = [link for page in opened.pages for link in page.get("/Annots", [])]
+        wanted = {str(link.A.D) for link in links if "/A" in link and "/D" in link.A}
+        wanted |= {str(link.Dest) for link in links if "/Dest" in link}
+    assert "provenance" in wanted
+    return wanted - known
 
 
 def test_tex_has_no_shell_and_stays_in_its_folder(
