@@ -273,9 +273,9 @@ def rate_sensitivity(
     panels[0].set_xscale("log")
     panels[0].set(xlim=(rates[0] / 1.35, rates[-1] * 1.35))
     panels[0].yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    every = math.ceil((len(rates) - 1) / 3)  # four labels have room
+    every = math.ceil((len(rates) - 1) / 3)  # three labels have room
     for axes in panels:
-        axes.xaxis.set_major_locator(FixedLocator(rates[::every]))
+        axes.xaxis.set_major_locator(FixedLocator(rates[::-every][:3]))
         axes.xaxis.set_major_formatter(lambda value, _: style.plain(value))
         axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(sheet.words["peak_rate"])

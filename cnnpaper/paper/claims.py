@@ -154,8 +154,7 @@ class Claims:
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
         said = self._distances(arm.key) or self.accuracies(arm.key)
-        return sentences(self._arm_state(arm), said, self._clock(arm.key),
-                         self._lost(arm), self._mixed(arm))  # fmt: skip
+        return sentences(self._arm_state(arm), said, self._lost(arm), self._mixed(arm))
 
     def _distant(self, arm: str | None) -> list[analysis.Distance]:
         """How far networks are from the baseline where no test is made."""
@@ -166,7 +165,7 @@ class Claims:
         return self.say(f"distances{suffix}", **parts, baseline=self.contrast_baseline(),
                         entries=self._estimates(self._distant(arm)))  # fmt: skip
 
-    def _clock(self, arm: str) -> Sentence:
+    def clock(self, arm: str) -> Sentence:
         """How long a step took in the runs of the first arm of equal time."""
         if arm != self.timed_arm:
             return Sentence()
@@ -266,7 +265,7 @@ class Claims:
         if not rows:
             return self.say("contrast_none", arm=self.contrast_arm())
         if len(rows) <= LISTED:
-            return sentences(*map(self._contrast, rows), self._untested())
+            return sentences(*map(self._contrast, rows), self.untested())
         significant, source = sum(row.significant for row in rows), self.values.of_study("contrast")
         return self.say(
             "contrast_count", baseline=self.contrast_baseline(),
@@ -277,7 +276,7 @@ class Claims:
     def _better(self) -> list[analysis.Contrast]:
         return [row for row in self.found.contrasts if row.significant and row.difference > 0]
 
-    def _untested(self) -> Sentence:
+    def untested(self) -> Sentence:
         """How far networks are apart that are all more accurate than the baseline."""
         better = {row.model for row in self._better()}
         rows = [row for row in self.found.distances if {row.model, row.other} <= better]
@@ -394,7 +393,7 @@ class Claims:
         parts: dict[str, Phrase] = {
             name: self.number(f"timing.{name}", getattr(self.found, f"timing_{name}"), COUNT,
                               "as recorded", sources)
-            for name in ("rounds", "steps", "batch")
+            for name in ("rounds", "steps", "batch", "threads")
         }  # fmt: skip
         return sentences(say("timing_caption", machine=self.values.timing_machine,
                              level=self.values.level(), **parts),
@@ -618,6 +617,17 @@ class Claims:
         arms = self.found.gains[0].arms if self.found.gains else (None, None)
         return self._moves(*arms) if arms[0] == self.tested_arm else Sentence()
 
+    def changes(self) -> Sentence:
+        """Which networks are on the other side of the baseline in another arm."""
+        rows = {row.model: row.difference for row in self.found.contrasts}
+        others = [row for arm in self.values.arms for row in self._distant(arm.key)]
+        turned = {row.model for row in others if row.difference * rows.get(row.model, 0.0) < 0}
+        if not others or len(rows) > LISTED:
+            return Sentence()
+        names = self.words.listing(self.name(model) for model in rows if model in turned)
+        return self.say("turned" if turned else "turned_none", names=names,
+                        baseline=self.contrast_baseline())  # fmt: skip
+
     def _moves(self, first: str | None, second: str | None) -> Sentence:
         """The difference of each network from the baseline in two arms."""
         rows: dict[str | None, dict[str, Value]] = {
@@ -680,8 +690,8 @@ class Claims:
         readings = quoted("search.readings", key="history.readings")
         if not spans or readings is None:
             return Sentence()
-        return sentences(self.say("history_spans", entries=self.phrases("points_for", spans)),
-                         self.say("history_readings", readings=readings))  # fmt: skip
+        spanned = self.say("history_spans", entries=self.phrases("points_for", spans))
+        return sentences(self.say("history_readings", readings=readings), spanned)
 
 
 def _exact(value: Value) -> float:

@@ -249,7 +249,7 @@ class Document:
 
 def flags(data: StudyData) -> dict[str, bool]:
     """What the templates ask before they say something."""
-    study, logs = data.study, data.logs
+    study, logs, tuning = data.study, data.logs, data.tuning
     timed = study.budget.steps if study.budget else ()
     names = " ".join(run.header.data.name or "" for run in logs.values()).lower()
     return {
@@ -271,6 +271,7 @@ def flags(data: StudyData) -> dict[str, bool]:
         "connected": sum(bool(data.complete_seeds(arm)) for arm in timed) > 1,
         "tuning": data.tuning is not None,
         "precision": data.precision is not None,
+        "searched_in_bfloat16": tuning is not None and tuning.recipe.precision == "bfloat16",
         "tuned": any(o.from_study for e in data.experiments.values() for o in e.override.values()),
         "smoothing": data.recipe.label_smoothing > 0,
         "clipping": data.recipe.clip_norm > 0,

@@ -142,6 +142,7 @@ class Findings:
     timing_steps: int = 0
     timing_machine: str = ""
     timing_batch: int = 0
+    timing_threads: int = 0
     timing_contended: bool = False
     shifts: tuple[Shift, ...] = ()
     budget_s: Mapping[str, float] = field(default_factory=dict)  # arm of equal time → its time
@@ -367,6 +368,7 @@ def _timing(data: StudyData) -> dict[str, Any]:
         "timing_steps": len(first.round_s[0]),
         "timing_machine": _machine_name(first.machine),
         "timing_batch": first.batch_size,
+        "timing_threads": first.machine.threads or 0,
         "timing_contended": any(one.contended for one in timed.values()),
         "shifts": tuple(
             Shift(ratio=one.step_s / timed[model].step_s, line=one.line)
