@@ -59,7 +59,7 @@ def test_networks_above_the_baseline_have_an_estimate_between_them(
     row = Distance(arm="short", model="googlenet", other="vgg16", difference=-0.0053,
                    interval=(-0.01, -0.0006))  # fmt: skip
     made = claims(tmp_path, {"contrasts": (MORE, second), "distances": (row,)})
-    said = ("Beside VGG-16, which has the highest mean of those that are more accurate, the "
+    said = ("Compared with VGG-16, which has the highest mean of those that are more accurate, the "
             "estimated difference is −0.53 points for GoogLeNet [−1.00, −0.06]; this")  # fmt: skip
     assert (said in text(made.primary())) is significant
 
@@ -104,7 +104,7 @@ def test_distances_and_speeds_of_an_arm(tmp_path: Path) -> None:
             Distance(arm="equal", model="vgg16", other="resnet18", difference=-0.5,
                      interval=None))  # fmt: skip
     made = claims(tmp_path, {"distances": rows, "budget_s": {"long": 1500.0}})
-    said = text(made.arm(made.values.arm("long")))
+    said = text(made.arm(made.values.arm("long"))) + text(made.clock("long"))
     assert "In 25.0 minutes, mean test accuracy differs from that of ResNet-18 by +1.25 po" in said
     assert "[0.10, 2.40]" in said
     assert (
@@ -112,13 +112,13 @@ def test_distances_and_speeds_of_an_arm(tmp_path: Path) -> None:
         "for VGG-16 and 1.25 times as long for GoogLeNet (medians" in said
     )
     assert made.uneven()
-    assert "equal time on the reference processor only" in said
+    assert "equal time would mean other numbers of steps" in said
     equal = text(made.arm(made.values.arm("equal")))
     assert "After 2 epochs each, mean test accuracy differs" in equal
     assert "a step took" not in equal
     assert text(made.others()) == (
-        "Estimates of these differences that were not tested: after 2 epochs each, −50.00 for "
-        "VGG-16; in 25.0 minutes, +1.25 for VGG-16."
+        "Not tested, these differences are −50.00 for VGG-16 after 2 epochs each; +1.25 for VGG-16 "
+        "in 25.0 minutes."
     )
 
 
@@ -131,6 +131,9 @@ def test_where_a_difference_goes_from_arm_to_arm(tmp_path: Path) -> None:
         "points for VGG-16."
     )
     assert not made.equal_time()
+    assert "has another sign in another arm for VGG-16" in text(made.changes())
+    same = {"contrasts": (MORE,), "distances": (replace(rows[0], difference=0.01),)}
+    assert "No estimated difference" in text(claims(tmp_path, same).changes())
 
 
 def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
