@@ -244,12 +244,11 @@ class Claims:
     def few_seeds(self) -> Sentence:
         """How little the seeds say, where they are few."""
         counts = [arm.complete for arm in self.values.arms if arm.complete.exact]
-        least, *_, most = sorted([*counts, *counts], key=_exact) or (None, None)
-        if least is None or most is None or _exact(least) >= ENOUGH_SEEDS:
+        if not counts or min(map(_exact, counts)) >= ENOUGH_SEEDS:
             return Sentence()
-        kind = "few_seeds_range" if _exact(least) < _exact(most) else "few_seeds"
-        return self.say("few_seeds_one" if least.exact == most.exact == 1 else kind, n=least,
-                        most=most)  # fmt: skip
+        least, most = min(counts, key=_exact), max(counts, key=_exact)
+        kind = "range" if _exact(least) < _exact(most) else "one" if least.exact == 1 else "all"
+        return self.say(f"few_seeds_{kind}", n=least, most=most)
 
     # ------------------------------------------------------------------------- contrast
 
