@@ -102,7 +102,18 @@ class Claims:
             kind = "abstract_partial" if self.data.logs else "abstract_none"
             return self.say(kind, done=self.values.done, declared=self.values.declared)
         return sentences(self.accuracies(arm, long=True), self.differences(), self.answer(),
-                         self.others())  # fmt: skip
+                         self.elsewhere(), self.others())  # fmt: skip
+
+    def elsewhere(self) -> Sentence:
+        """That equal time is computed: no run was made on the processor of the budgets."""
+        budget, timed = self.study.budget, self.found.budget_s
+        found = {
+            run.header.machine.processor for spec in self.data.specs
+            if spec.arm in timed and (run := self.data.logs.get(spec.path))
+        }  # fmt: skip
+        if budget is None or not found or budget.processor in found:
+            return Sentence()
+        return self.say("elsewhere_uneven" if self.uneven() else "elsewhere")
 
     def others(self) -> Sentence:
         """The estimated differences of the arms that are not tested, in one sentence."""
@@ -117,7 +128,7 @@ class Claims:
             if entries := self.listing(said):
                 found.append(self.words.say(f"other{suffix}", **parts, entries=entries))
         entries = sentences(*found, separator=self.words.text("sentence.others_and"))
-        return self.say("others", entries=entries)
+        return self.say("others", baseline=self.contrast_baseline(), entries=entries)
 
     def means(self, arm: str | None) -> dict[str, dict[str, Any]]:
         """Networks of an arm that have a mean test accuracy, with it."""
@@ -171,8 +182,13 @@ class Claims:
             return Sentence()
         ratios = {self.name(model): value for model, value in self._run_ratios.items()}
         entries = self.phrases("ratio_of", ratios)
-        return sentences(self.say("clock", like=self.budget_like(), entries=entries),
-                         self.say("clock_uneven") if self.uneven() else Sentence())  # fmt: skip
+        logs = self.values.logs(self.values.specs(arm))
+        types = {run.header.machine.processor: run for run in logs}
+        count = self.values.count(f"{arm}.processors", len(types),
+                                  self.values.headers(types.values()), "types of processor")  # fmt: skip
+        kind = "clock" if len(types) == 1 else "clock_many"
+        return sentences(self.say(kind, like=self.budget_like(), count=count, entries=entries),
+                         self.say("clock_uneven", entries=self.uneven()))  # fmt: skip
 
     @property
     def timed_arm(self) -> str | None:
@@ -201,12 +217,22 @@ class Claims:
                 )  # fmt: skip
         return found
 
-    def uneven(self) -> bool:
-        """Were networks, in the runs, slower or faster than the budgets take them to be?"""
-        timed = {row.model: ratio for row, ratio in self._others()}
-        pairs = [(_exact(value), timed[model])
-                 for model, value in self._run_ratios.items() if model in timed]  # fmt: skip
-        return any(max(pair) > ALIKE * min(pair) for pair in pairs)
+    def uneven(self) -> Sentence:
+        """The steps that the same time would mean where the runs were made, of networks that were
+        slower or faster there than the budgets take them to be."""
+        said = []
+        for row, ratio in self._others():
+            value = self._run_ratios.get(row.model)
+            share = ratio / _exact(value) if value else 1.0
+            if value and max(share, 1 / share) > ALIKE:
+                other = self.number(
+                    f"{self.timed_arm}.{row.model}.other_steps", abs(share - 1), WHOLE_PERCENT,
+                    "ratio of the budgets / ratio of the runs, less one, without sign",
+                    [*self.values.timed(row), *value.sources],
+                )  # fmt: skip
+                kind = "steps_more" if share > 1 else "steps_fewer"
+                said.append(self.words.say(kind, name=self.name(row.model), value=other))
+        return self.listing(said)
 
     def accuracy_caption(self) -> Sentence:
         timed = "timed" if self.found.timing else "untimed"
@@ -332,7 +358,11 @@ class Claims:
         """The answer, with the time for which it holds."""
         arm = self.tested_arm
         minutes = self._minutes(arm) if arm and arm in self.found.budget_s else None
-        return sentences(self.say("within", minutes=minutes), self.answer())
+        better = self._better()
+        kind = "preferable_one" if len(better) == 1 else "preferable"
+        return sentences(self.say("within", minutes=minutes), self.answer(),
+                         self.say(kind, names=self.names(better), baseline=self.contrast_baseline())
+                         )  # fmt: skip
 
     # ------------------------------------------------------------------------- time
 
@@ -558,8 +588,11 @@ class Claims:
         se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
         both = self.number("tuning.error_of_difference", math.sqrt(2) * error, TENTH_PERCENT,
                            "that of a difference of two such accuracies", sources)  # fmt: skip
-        return self.say("lead", stage=self.words.label("stage", stage), n=n, error=se, both=both,
-                        entries=self.phrases("points_for", leads))  # fmt: skip
+        entries, level = self.phrases("points_for", leads), self.words.label("stage", stage)
+        near = [name for name, lead in leads.items() if _exact(lead) < 2 * _exact(both)]
+        kind = "lead_open_all" if len(near) == len(leads) else "lead_open"
+        said = self.say("lead", stage=level, n=n, error=se, both=both, entries=entries)
+        return sentences(said, self.say(kind, names=self.words.listing(near)))
 
     def precision(self) -> Sentence:
         found = self.found.precision
@@ -607,15 +640,6 @@ class Claims:
             entries.append(self.words.say(form, **parts))
         return self.listing(entries)
 
-    def equal_time(self) -> Sentence:
-        """Where networks stand beside the baseline after equal epochs, and in equal time."""
-        return self._moves(self.study.equal_epochs, self.tested_arm)
-
-    def longer(self) -> Sentence:
-        """The same of the contrast's arm and a longer one."""
-        arms = self.found.gains[0].arms if self.found.gains else (None, None)
-        return self._moves(*arms) if arms[0] == self.tested_arm else Sentence()
-
     def changes(self) -> Sentence:
         """Which networks are on the other side of the baseline in another arm."""
         rows = {row.model: row.difference for row in self.found.contrasts}
@@ -625,20 +649,7 @@ class Claims:
             return Sentence()
         names = self.words.listing(self.name(model) for model in rows if model in turned)
         return self.say("turned" if turned else "turned_none", names=names,
-                        baseline=self.contrast_baseline())  # fmt: skip
-
-    def _moves(self, first: str | None, second: str | None) -> Sentence:
-        """The difference of each network from the baseline in two arms."""
-        rows: dict[str | None, dict[str, Value]] = {
-            arm: self.named(self._distant(arm), "difference") for arm in (first, second)
-        }
-        rows[self.tested_arm] = self.named(self.found.contrasts, "difference")
-        said = [
-            self.words.say("move_for", name=name, first=value, second=rows[second][name])
-            for name, value in rows[first].items() if name in rows[second]
-        ]  # fmt: skip
-        return self.say("moves", first=self.label(first), second=self.label(second),
-                        baseline=self.contrast_baseline(), entries=self.listing(said))  # fmt: skip
+                        baseline=self.contrast_baseline(), arm=self.contrast_arm())  # fmt: skip
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""

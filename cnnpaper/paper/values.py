@@ -392,19 +392,25 @@ class Values:
 
     @cached_property
     def machines(self) -> list[Sentence]:
-        """Each kind of machine that made runs, as a phrase."""
-        found = self._distinct(lambda h: [(h.machine.gpu, h.machine.cpu, h.machine.threads)])
-        kinds = {(gpu or cpu, None if gpu else n): s for (gpu, cpu, n), s in found.items()}
+        """Each kind of machine that made runs, as a phrase, with the number of its runs."""
+        kinds: dict[tuple[str, int | None], list[Run]] = {}
+        for run in self.data.logs.values():
+            machine = run.header.machine
+            name = analysis.machine_name(machine, brief=True)
+            kinds.setdefault((name, None if machine.gpu else machine.threads), []).append(run)
         out: list[Sentence] = []
-        for (name, threads), sources in kinds.items():
-            if name is None:
+        for (name, threads), runs in kinds.items():
+            if not name:
                 continue
-            key, kind = f"machine.{len(out) + 1}", "machine_one" if threads == 1 else "machine"
-            phrase = Sentence((self.add(f"{key}.name", name, sources),))
+            sources, key = self.headers(runs), f"machine.{len(out) + 1}"
+            phrase = Sentence((self.add(f"{key}.name", name, sources[:1]),))
             if threads is not None:
-                count = self.add(f"{key}.threads", threads, sources, unit="threads")
-                phrase = self.words.say(kind, name=phrase, threads=count)
-            out.append(phrase)
+                kind = "machine_one" if threads == 1 else "machine"
+                number = self.add(f"{key}.threads", threads, sources[:1], unit="threads")
+                phrase = self.words.say(kind, name=phrase, threads=number)
+            count = self.count(key, len(runs), sources, "runs of a machine")
+            kind = "runs_of_one" if len(runs) == 1 else "runs_of"
+            out.append(self.words.say(kind, name=phrase, count=count))
         return out
 
     @cached_property

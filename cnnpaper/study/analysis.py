@@ -8,6 +8,7 @@ guessing.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -366,7 +367,7 @@ def _timing(data: StudyData) -> dict[str, Any]:
         "timing": tuple(_step_time(one, base, ratios.get(m, ())) for m, one in timed.items()),
         "timing_rounds": len(first.rounds),
         "timing_steps": len(first.round_s[0]),
-        "timing_machine": _machine_name(first.machine),
+        "timing_machine": machine_name(first.machine),
         "timing_batch": first.batch_size,
         "timing_threads": first.machine.threads or 0,
         "timing_contended": any(one.contended for one in timed.values()),
@@ -405,10 +406,12 @@ def _step_time(
     )  # fmt: skip
 
 
-def _machine_name(machine: log.Machine) -> str:
-    """``Intel Xeon Processor (GenuineIntel 6-167)``: the name alone may lack the model."""
+def machine_name(machine: log.Machine, *, brief: bool = False) -> str:
+    """``Intel Xeon Processor (family 6, model 167)``: the name alone may lack the model. Unless
+    ``brief``, with the instruction set and whether bfloat16 is native."""
     if machine.gpu or not machine.cpu or not machine.processor or machine.cpu == machine.processor:
         return machine.gpu or machine.cpu or machine.processor or ""
+    model = re.sub(r"^\S+ (\d+)-(\d+)$", r"family \1, model \2", machine.processor)
     native = "native bfloat16" if machine.native_bfloat16 else None
-    more = ", ".join(filter(None, (machine.processor, machine.isa, native)))
-    return f"{machine.cpu.replace('(R)', '')} ({more})"
+    more = [model] if brief else [model, machine.isa, native]
+    return f"{machine.cpu.replace('(R)', '')} ({', '.join(filter(None, more))})"
