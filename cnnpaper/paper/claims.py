@@ -184,8 +184,8 @@ class Claims:
         entries = self.phrases("ratio_of", ratios)
         logs = self.values.logs(self.values.specs(arm))
         types = {run.header.machine.processor: run for run in logs}
-        count = self.values.count(f"{arm}.processors", len(types),
-                                  self.values.headers(types.values()), "types of processor")  # fmt: skip
+        sources, what = self.values.headers(types.values()), "types of processor"
+        count = self.values.count(f"{arm}.processors", len(types), sources, what)
         kind = "clock" if len(types) == 1 else "clock_many"
         return sentences(self.say(kind, like=self.budget_like(), count=count, entries=entries),
                          self.say("clock_uneven", entries=self.uneven()))  # fmt: skip
@@ -432,10 +432,14 @@ class Claims:
         """The time that the budget's network needs for its steps, in minutes."""
         return self.say("budget", entries=self.budget_minutes())
 
-    def budget_minutes(self) -> Sentence:
-        """The minutes of each arm of equal time."""
-        minutes = {self.label(arm): self._minutes(arm) for arm in self.found.budget_s}
-        return self.phrases("budget_minutes", minutes)
+    def budget_minutes(self, arms: Iterable[str] | None = None) -> Sentence:
+        """The minutes of each arm of equal time, or of ``arms``."""
+        named = self.found.budget_s if arms is None else arms
+        return self.phrases("budget_minutes", {self.label(a): self._minutes(a) for a in named})
+
+    def bands(self) -> Sentence:
+        """The same of the arms that have accuracies, so a band in their figure."""
+        return self.budget_minutes(arm for arm in self.found.budget_s if self.means(arm))
 
     def _minutes(self, arm: str) -> Value:
         assert self.study.budget is not None
