@@ -29,6 +29,7 @@ from cnnpaper.figures import style
 from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, settings
 
 FEW = 8  # so many lines can be told apart in one panel
+NEAR = 0.01  # relative; times that are nearer cannot be drawn apart
 NAME = 20  # characters of a name on one line, beside or above a panel
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "ls": "none"}
 DASHED: dict[str, Any] = {"ls": (0, (3, 2)), "lw": 0.8, "mfc": "white"}
@@ -106,9 +107,9 @@ class Accuracies:
 def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
     """Test accuracy against training time; beside it the differences from the baseline.
 
-    Networks are dodged along the time axis in the arms of equal time, whose means dashed lines
-    join. Beyond :data:`FEW` entries, or where a time is unknown, each arm is a panel of its own
-    with one row an entry.
+    Marks are dodged along the time axis at the time of a budget; dashed lines join the means of
+    arms of equal time. Beyond :data:`FEW` entries, or where a time is unknown, each arm is a panel
+    of its own with one row an entry.
     """
     timed = bool(np.isfinite(shown.means["minutes"].astype(float)).all())
     if len(sheet.names) > FEW or not timed or not shown.equal_time:
@@ -154,18 +155,23 @@ def _draw_minutes(axes: Axes, shown: Accuracies, sheet: Sheet) -> None:
     dodge = min(1.8, 12 / count)  # the markers' distance in print
     end = float(means["minutes"].max()) * (1.04 + 0.008 * dodge * count)
     axes.set(xlim=(0, end), ylim=shown.limits)
-    for arm in shown.equal_time:
-        at = float(means.loc[means["arm"] == arm, "minutes"].mean())
-        width = (dodge * count + 1) / 25.4 * 72
+    equal_time = means["arm"].isin(list(shown.equal_time))
+    bands = means[equal_time].groupby("arm")["minutes"].mean()
+    # another arm's mean at the time of a band, as the baseline's, has a place of its own beside
+    beside = any(np.isclose(bands, at, rtol=NEAR).any() for at in means.loc[~equal_time, "minutes"])
+    slots = count + beside
+    for at in bands:
+        width = (dodge * slots + 1) / 25.4 * 72
         axes.axvline(at, color=style.GRID, lw=width, solid_capstyle="butt", zorder=0.5)
     for place, (entry, look) in enumerate(sheet.looks.items()):
         own = means[means["model"] == entry]
         equal = own["arm"].isin(list(shown.equal_time))
-        right = dodge * (place - (count - 1) / 2)
+        right, last = (dodge * (slot - (slots - 1) / 2) for slot in (place, count))
         for row, is_equal in zip(sheet.rows(own), equal, strict=True):
             face = look.colour if is_equal else "white"
-            _draw_mean(axes, row.minutes, row, shown, look, mfc=face, right=right * is_equal,
-                       aside=0.5 * dodge)  # fmt: skip
+            other = last if np.isclose(bands, row.minutes, rtol=NEAR).any() else 0.0
+            _draw_mean(axes, row.minutes, row, shown, look, mfc=face,
+                       right=right if is_equal else other, aside=0.5 * dodge)  # fmt: skip
         line = own[equal]
         axes.plot(line["minutes"], 100 * line["mean"], color=look.colour, zorder=1.5,
                   transform=_moved(axes, right, 0), **DASHED)  # fmt: skip
