@@ -106,11 +106,8 @@ class Claims:
 
     def elsewhere(self) -> Sentence:
         """That equal time is computed: no run was made on the processor of the budgets."""
-        budget, timed = self.study.budget, self.found.budget_s
-        found = {
-            run.header.machine.processor for spec in self.data.specs
-            if spec.arm in timed and (run := self.data.logs.get(spec.path))
-        }  # fmt: skip
+        budget = self.study.budget
+        found = {run.header.machine.processor for run in self.data.logs.values()}
         if budget is None or not found or budget.processor in found:
             return Sentence()
         return self.say("elsewhere_uneven" if self.uneven() else "elsewhere")
@@ -182,6 +179,8 @@ class Claims:
             return Sentence()
         ratios = {self.name(model): value for model, value in self._run_ratios.items()}
         entries = self.phrases("ratio_of", ratios)
+        if not entries:
+            return Sentence()
         logs = self.values.logs(self.values.specs(arm))
         types = {run.header.machine.processor: run for run in logs}
         sources, what = self.values.headers(types.values()), "types of processor"

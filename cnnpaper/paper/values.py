@@ -306,9 +306,13 @@ class Values:
 
     @cached_property
     def address(self) -> Value | None:
-        """Where the images can be fetched, if a log says."""
+        """Where the images can be fetched, if a log says; twelve digits of a commit are printed."""
         found = self._distinct(lambda header: [header.data.address])
-        return self.add("data.address", *next(iter(found.items()))) if found else None
+        if not found:
+            return None
+        address, sources = next(iter(found.items()))
+        text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", address)
+        return self.add("data.address", address, sources, text=text)
 
     def recipe_value(self, key: str, model: str | None = None) -> Value:
         """One key of the recipe, as one network has it, with the file that decides it."""
