@@ -11,6 +11,7 @@ import atexit
 import functools
 import io
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -159,8 +160,10 @@ def faces() -> list[str]:
         font.save(sans)
     files = [sans, bundled / "DejaVuSans.ttf"]
     files += [Path(file) for file in sorted(findSystemFonts()) if Path(file).name == HANGUL][:1]
-    for name, file in zip(FACES, files, strict=False):
-        entry = FontEntry(fname=str(file), name=name, weight=400, size="scalable")
+    for place, (name, file) in enumerate(zip(FACES, files, strict=False)):
+        # a PDF lists its fonts by path: copies give the same bytes wherever this environment lies
+        copy = shutil.copyfile(file, Path(folder.name) / f"{place}.ttf")
+        entry = FontEntry(fname=str(copy), name=name, weight=400, size="scalable")
         fontManager.ttflist.append(entry)
     return FACES[: len(files)]
 
