@@ -229,9 +229,12 @@ class Tables:
         return table("history", self.columns(f"network {keys}"), rows)
 
     def _ours(self, model: str) -> Cell:
-        """This study's accuracy beside that of others: of its longest arm that has any."""
-        found = [self.values.mean(a.key, model, "test_acc").get("mean") for a in self.values.arms]
-        return next(filter(None, reversed(found)), None)
+        """This study's accuracy beside that of others: of its longest arm that has any, by the
+        steps of all networks."""
+        steps = {a.key: [spec.steps for spec in self.values.specs(a.key)] for a in self.values.arms}
+        longest = sorted(steps, key=lambda arm: -sum(steps[arm]) / len(steps[arm]))
+        found = (self.values.mean(arm, model, "test_acc").get("mean") for arm in longest)
+        return next(filter(None, found), None)
 
     def published(self) -> Table:
         known, quoted = self.values.known.get("published", {}), partial(self.values.quoted, "known")
