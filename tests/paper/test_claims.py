@@ -218,3 +218,13 @@ def test_accuracies_are_listed_or_given_as_a_range(tmp_path: Path) -> None:
     models = {f"net{i}": f"Net {chr(65 + i)}" for i in range(8)}
     many = claims(tmp_path / "many", models=models, spread=0.0).accuracies("short")
     assert "are between 65.00" in str(many)
+
+
+def test_the_longest_arm_is_that_with_the_most_steps_not_the_last(tmp_path: Path) -> None:
+    """Equal time gives 3671, 2390, 1772 and 1408 steps, the epochs of the last arm 1408 each."""
+    arms = {"short": (2, 2), "equal": (2, 2)}
+    data, found = invent.study(tmp_path, invent.Shape(arms=arms))
+    rows = Document(data, found, "en", draw=False).tables["published"].rows
+    assert [row[-1].key for row in rows] == [  # type: ignore[union-attr]
+        f"short.{model}.test_acc" for model in ("alexnet", "vgg16", "googlenet", "resnet18")
+    ]
