@@ -2,8 +2,8 @@
 # Written for GNU make 3.81 (macOS), tried with 4.3. Variables reach the commands by the environment,
 # so values with blanks and quotes are safe: make alexnet DATA_DIR='my data'
 
-STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE)),reference)
-export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON LOGS LABEL TITLE AUTHORS IMAGES
+STUDY ?= $(if $(EPOCHS),single-$(EPOCHS)ep$(if $(BATCH_SIZE),-b$(BATCH_SIZE))$(if $(PRECISION),-$(PRECISION)),reference)
+export STUDY ARM SEEDS VARIANT EPOCHS BATCH_SIZE PRECISION GPUS UNTIL DATA_DIR SET KEY MODEL SEED IMAGE RUN EDITION OLD NEW CLUSTER PYTHON LOGS LABEL TITLE AUTHORS IMAGES
 
 # What a module of a cluster, a notebook or a profile sets must not reach Python, TeX or the numbers.
 UNWANTED := $(filter-out _UNWANTED = """,$(shell sed -n '/^_UNWANTED = /,/^"""/p' cnnpaper/files.py))
@@ -70,7 +70,7 @@ experiments: training-environment ## train the missing runs of STUDY (skips fini
 OWN = $(and $(EPOCHS),$(filter file,$(origin STUDY)))
 $(NETWORKS): training-environment ## the missing runs of one network
 	@$(if $(CLUSTER),$(SUBMIT) --model $@,$(TRAIN) train --model $@ $(if $(OWN),,--study "$$STUDY") $${EPOCHS:+--epochs "$$EPOCHS"} \
-		$${BATCH_SIZE:+--batch-size "$$BATCH_SIZE"} $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"} \
+		$${BATCH_SIZE:+--batch-size "$$BATCH_SIZE"} $${PRECISION:+--precision "$$PRECISION"} $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"} \
 		$${VARIANT:+--variant "$$VARIANT"} $(RUNS) $(KILLED))
 
 cancel: training-environment ## cancel the jobs of STUDY in Slurm; running ones save their state
@@ -173,6 +173,7 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: VARIANT: one point of the study's grid (all)
 #: EPOCHS: without STUDY, a study of one's own, single-EPOCHSep
 #: BATCH_SIZE: with EPOCHS, images per step
+#: PRECISION: with EPOCHS, float32 or bfloat16 (the recipe's)
 #: UNTIL: start no run that would end later: UNTIL=02:40
 #: MODEL, SEED: which run make reproduce does
 #: IMAGE, RUN: what make predict classifies, and by which run

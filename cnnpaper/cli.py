@@ -151,6 +151,7 @@ def command(*examples: str) -> Decorator:
     "train --model alexnet --epochs 10 --gpus 0",
     "train --model resnet18 --study full --seeds 0,1,2",
     "train --model vgg16 --batch-size 128 --data-dir ~/cifar10",
+    "train --model resnet18 --epochs 5 --precision float32",
 )
 @study_option(None, help="A study of experiments/study. Without it: single-EPOCHSep.")
 @model_option
@@ -164,6 +165,10 @@ def command(*examples: str) -> Decorator:
     "--batch-size", type=click.IntRange(2, 65_536), metavar="N",
     help="Images per step, without --study; else the recipe's.",
 )  # fmt: skip
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]),
+    help="Without --study; else the recipe's. float32 where the processor has no bfloat16.",
+)  # fmt: skip
 @arm_option
 @seeds_option
 @click.option("--variant", metavar="NAME", help="One point of the study's grid.")
@@ -171,8 +176,9 @@ def command(*examples: str) -> Decorator:
 @gpus_option
 @force_option
 def train(
-    study: str | None, model: str, epochs: int | None, batch_size: int | None, arm: str | None,
-    seeds: Seeds, variant: str | None, data_dir: Path, gpus: str, force: bool,
+    study: str | None, model: str, epochs: int | None, batch_size: int | None,
+    precision: str | None, arm: str | None, seeds: Seeds, variant: str | None, data_dir: Path,
+    gpus: str, force: bool,
 ) -> None:  # fmt: skip
     """Train one network; finished runs are skipped, interrupted ones resume.
 
@@ -181,12 +187,13 @@ def train(
     from cnnpaper import config
 
     config.load_experiment(ROOT, model)
-    if study and (epochs or batch_size):
+    if study and (epochs or batch_size or precision):
         raise UserError(
-            "--epochs and --batch-size make a study of your own, so leave out --study\n"
+            "--epochs, --batch-size and --precision make a study of your own: leave out --study\n"
             f"with make: {advice(model, EPOCHS=epochs or 10)}"
         )
-    own = f"single-{epochs or DEFAULT_EPOCHS}ep" + (f"-b{batch_size}" if batch_size else "")
+    own = f"single-{epochs or DEFAULT_EPOCHS}ep"
+    own += (f"-b{batch_size}" if batch_size else "") + (f"-{precision}" if precision else "")
     plan = config.load_study(ROOT, study or own)
     if config.SINGLE.match(plan.name):
         plan = plan.model_copy(update={"networks": (model,), "seeds": seeds or plan.seeds})

@@ -423,8 +423,12 @@ def load_experiment(root: Path, model: str) -> Experiment:
     return validated(Experiment, read_toml(path), path)
 
 
-SINGLE = re.compile(r"^single-(?P<epochs>[1-9][0-9]{0,5})ep(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?$")
-"""Studies that ``cnnpaper train`` writes without a file: ``single-10ep``, ``single-10ep-b64``."""
+SINGLE = re.compile(
+    r"^single-(?P<epochs>[1-9][0-9]{0,5})ep"
+    r"(?:-b(?P<batch_size>[1-9][0-9]{0,8}))?(?:-(?P<precision>float32|bfloat16))?$"
+)
+"""Studies that ``cnnpaper train`` writes without a file: ``single-10ep``, ``single-10ep-b64``,
+``single-10ep-float32``."""
 
 
 def load_study(root: Path, name: str) -> Study:
@@ -475,9 +479,13 @@ def _single_study(root: Path, name: str, parts: re.Match[str]) -> Study:
         "epochs": int(parts["epochs"]),
         "data": {"set": "any"},
     }
-    if size := parts["batch_size"]:
-        batch = {"value": int(size), "why": "asked for on the command line"}
-        values["override"] = {"batch_size": batch}
+    asked = {"batch_size": parts["batch_size"] and int(parts["batch_size"]),
+             "precision": parts["precision"]}  # fmt: skip
+    values["override"] = {
+        key: {"value": value, "why": "asked for on the command line"}
+        for key, value in asked.items()
+        if value
+    }
     return validated(Study, values, f"study {name}")
 
 

@@ -53,6 +53,8 @@ ARGUMENTS = [
     ((*ALEXNET, "--epochs", "0"), ("0 is not in the range 1<=x<=100000", "train --help")),
     ((*ALEXNET, "--epochs", "ten"), ("'ten'", "--epochs")),
     ((*ALEXNET, "--batch-size", "1"), ("--batch-size", "range 2<=x")),
+    ((*ALEXNET, "--precision", "float16"), ("'float16'", "float32", "bfloat16")),
+    ((*ALEXNET, "--study", "smoke", "--precision", "float32"), ("leave out --study",)),
     ((*ALEXNET, "--seed", "4294967296"), ("'4294967296'", "below 2**32")),
     ((*ALEXNET, "--seeds", "1,,2"), ("'1,,2'", "0,1,2")),
     ((*ALEXNET, "--study", "smoke", "--gpus", "first"), ("'first'", "auto, cpu")),

@@ -146,6 +146,23 @@ def test_single_study_is_made_of_the_runs_in_its_folder(root: Path) -> None:
     assert config.run_specs(root, study)[0].recipe.batch_size == 8
 
 
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("single-2ep-float32", (64, "float32")),
+        ("single-2ep-b8-bfloat16", (8, "bfloat16")),
+        ("single-2ep", (64, None)),
+    ],
+)
+def test_a_study_of_ones_own_says_batch_size_and_precision(
+    root: Path, name: str, expected: tuple[int, str | None]
+) -> None:
+    (root / "results" / "log" / name / "tiny-s0").mkdir(parents=True)
+    recipe = config.run_specs(root, config.load_study(root, name))[0].recipe
+    shared = config.load_recipe(root).precision
+    assert (recipe.batch_size, recipe.precision) == (expected[0], expected[1] or shared)
+
+
 def test_committed_files_are_valid() -> None:
     for path in config.visible(REPOSITORY / "experiments" / "study", "*.toml"):
         assert config.run_specs(REPOSITORY, config.load_study(REPOSITORY, path.stem))

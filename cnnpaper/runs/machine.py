@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from cnnpaper.log import CONTENDED, Machine
-from cnnpaper.timings import cpuinfo, this_processor
+from cnnpaper.timings import cpuinfo, native_bfloat16, this_processor
 
 if TYPE_CHECKING:
     import torch
@@ -105,13 +105,11 @@ def describe_machine(device: torch.device) -> Machine:
     """The hardware that a run uses; no name of a host or a user."""
     import torch
 
-    info = cpuinfo()
-    flags = set(info.get("flags", info.get("Features", "")).split())
     return Machine(
-        cpu=info.get("model name"),
+        cpu=cpuinfo().get("model name"),
         processor=this_processor(),
         isa=torch.backends.cpu.get_cpu_capability(),
-        native_bfloat16=bool(flags & {"avx512_bf16", "amx_bf16", "bf16"}),
+        native_bfloat16=native_bfloat16(),
         threads=torch.get_num_threads(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,

@@ -31,14 +31,10 @@ from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.describe import describe
 from cnnpaper.runs.machine import Stopwatch
 from cnnpaper.runs.progress import Progress, say
+from cnnpaper.timings import without_bfloat16
 
 CHECKPOINT_EVERY_S = 120.0
 """Seconds between checkpoints; so much is lost at most when a run is killed."""
-
-NO_BFLOAT16 = (
-    "this processor has no native bfloat16 (avx512_bf16, amx_bf16), so steps take about 1.4 to 2 "
-    "times as long as in float32; the study's precision is kept"
-)
 
 
 def record(
@@ -121,8 +117,9 @@ class Recorder(Listener):
         log.append(self._path, header)
         where = here.gpu or f"the CPU ({here.processor}, {here.threads} threads)"
         say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
-        if header.precision == "bfloat16" and not here.gpu and not here.native_bfloat16:
-            say(NO_BFLOAT16)
+        if header.precision == "bfloat16" and not here.gpu and (told := without_bfloat16()):
+            own = advice(self.spec.model, EPOCHS=self.spec.epochs, PRECISION="float32")
+            say(f"{told}; in a study of your own you choose: {own}")
         log.append(self._path, miniature.miniature(self.spec, images, device))
 
     def resume(self, root: Path, today: Fingerprint) -> bool:

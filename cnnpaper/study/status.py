@@ -15,7 +15,13 @@ from cnnpaper.config import RunSpec, Study, load_study, run_specs
 from cnnpaper.fingerprint import freshness
 from cnnpaper.log import LOG_NAME, LogError, Run
 from cnnpaper.study.imported import read_study
-from cnnpaper.timings import Finished, duration, estimate_s, finished_runs
+from cnnpaper.timings import (
+    Finished,
+    duration,
+    estimate_s,
+    finished_runs,
+    without_bfloat16,
+)
 
 OPEN = ("missing", "incomplete", "damaged")  # states of runs that the study's target trains
 
@@ -48,7 +54,11 @@ def status(root: Path, name: str) -> str:
         named = load_study(root, other)
         lines += _to_do(named, _rows(root, named, finished)) or [f"{other}: all runs are done"]
     done = f"{name}: all runs are done: {advice('report', STUDY=name)}"
-    return "\n".join([*lines, *(_to_do(study, rows) or [done])]) + "\n"
+    lines += _to_do(study, rows) or [done]
+    slow = any(row.left and row.spec and row.spec.recipe.precision == "bfloat16" for row in rows)
+    if slow and (told := without_bfloat16()):
+        lines.append(f"without a GPU, they take longer here: {told}")
+    return "\n".join(lines) + "\n"
 
 
 # --------------------------------------------------------------------------------- states

@@ -27,6 +27,7 @@ def states(text: str) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def _on_the_tests_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timings, "this_processor", lambda: fabricate.PROCESSOR)
+    monkeypatch.setattr(timings, "cpuinfo", lambda: {"flags": "avx512f avx512_bf16"})
 
 
 def test_states(tmp_path: Path) -> None:
@@ -48,6 +49,26 @@ def test_states(tmp_path: Path) -> None:
     assert "invented: 3 of 8 runs to train" in text
     assert "make experiments STUDY=invented" in text
     assert "from scratch: make resnet18 STUDY=invented ARM=short SEEDS=1 FORCE=1" in text
+
+
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        ("avx2 fma", "10 to 30 times"),
+        ("avx2 avx512f", "1.4 to 2 times"),
+        ("avx512f avx512_bf16", None),
+        (None, None),  # a system that does not say
+    ],
+)
+def test_a_processor_without_bfloat16_is_said_to_be_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str | None, told: str | None
+) -> None:
+    info = {"model name": "Invented"} | ({"flags": flags} if flags else {})
+    monkeypatch.setattr(timings, "cpuinfo", lambda: info)
+    root = fabricate.study(tmp_path, Plan(arms=ARMS, missing=("short/alexnet-s0",)))
+    text = status(root, "invented")
+    assert ("this processor has no bfloat16" in text) == (told is not None)
+    assert told is None or told in text
 
 
 def test_stale_runs_are_said_with_reason_and_remedies(root: Path) -> None:
