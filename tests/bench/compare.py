@@ -23,6 +23,7 @@ from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.timing import ROUNDS, STEPS, Worker, rounds, timed
 from cnnpaper.study.stats import median_interval
+from cnnpaper.timings import this_processor, without_bfloat16
 from tests.bench import plain
 from tests.bench.plain import CELLS, Cell
 
@@ -63,9 +64,16 @@ def our_run(study: Study, model: str, seed: int | None = None) -> RunSpec:
 
 
 def measure(spec: RunSpec, data_dir: Path) -> Line:
-    """One network: the best number of workers for each cell, then all cells beside ours."""
-    best: list[Cell] = []
-    for cell in CELLS:
+    """One network: the best number of workers for each cell, then all cells beside ours.
+
+    On a processor without bfloat16 both loops compute in float32 alone.
+    """
+    cells, best = CELLS, list[Cell]()
+    if without_bfloat16():
+        cells = tuple(cell for cell in CELLS if cell.precision == "float32")
+        recipe = spec.recipe.model_copy(update={"precision": "float32"})
+        spec = spec.model_copy(update={"recipe": recipe})
+    for cell in cells:
         each = [replace(cell, workers=count) for count in WORKERS]
         with contextlib.ExitStack() as stack:
             processes = [stack.enter_context(_process(spec, data_dir, one)) for one in each]
@@ -100,14 +108,16 @@ def medians(processes: Sequence[Worker], count: int, what: str) -> list[list[flo
     return [list(one) for one in zip(*found, strict=True)]
 
 
-def measured() -> dict[str, Line]:
-    """Network → its newest line of speed."""
-    return {line["model"]: line for line in lines("speed")}
+def measured(processor: str | None) -> dict[str, Line]:
+    """Network → its newest line of speed on this type of processor."""
+    found = [line for line in lines("speed") if line["machine"]["processor"] == processor]
+    return {line["model"]: line for line in found}
 
 
 def fastest(speed: Line) -> Cell:
     """The cell with the shortest step, with its workers."""
-    cells = [replace(cell, workers=speed["workers"][cell.name]) for cell in CELLS]
+    workers = speed["workers"]
+    cells = [replace(one, workers=workers[one.name]) for one in CELLS if one.name in workers]
     return min(cells, key=lambda cell: statistics.median(speed["round_s"][cell.name]))
 
 
@@ -177,31 +187,39 @@ def do_run(spec: RunSpec, wanted: Line, cell: Cell, data_dir: Path) -> Line:
 # -------------------------------------------------------------------------------------- show
 
 
-def table(study: Study) -> str:
-    """What was measured, as Markdown: speed, then what the recipe makes of the same minutes."""
-    rows, notes, speeds = [], [], measured()
+def tables(study: Study) -> str:
+    """What was measured, as Markdown, each type of processor in a table of its own."""
+    processors = dict.fromkeys(line["machine"]["processor"] for line in lines("speed"))
+    if not processors:
+        raise UserError("nothing was measured yet: python -m tests.bench.plain speed")
+    return "\n\n".join(table(study, measured(processor)) for processor in processors)
+
+
+def table(study: Study, speeds: dict[str, Line]) -> str:
+    """Speed; where our loop was that of the study, also what the recipe makes of the same time."""
+    rows, notes = [], []
     for model in study.networks:
         if (speed := speeds.get(model)) is None:
             continue
-        steps = our_run(study, model).steps
+        ours = our_run(study, model)
+        as_in_study = speed["precision"] == ours.recipe.precision
         ms = {k: f"{1000 * statistics.median(s):.0f}" for k, s in speed["round_s"].items()}
         name = "ours: {precision} {memory_format}".format(**speed)
-        rows.append([model, name, "", ms[OURS], "1", steps, _ours(study, model)])
+        end = [ours.steps, _ours(study, model)] if as_in_study else []
+        rows.append([model, name, "", ms[OURS], "1", *end])
         for cell, count in speed["workers"].items():
             times, (low, high) = ratio(speed, cell)
             score = ""
-            if cell == fastest(speed).name and model in TRAINED:
+            if as_in_study and cell == fastest(speed).name and model in TRAINED:
                 runs = planned(study, model, speed)
                 score = _mean([_score(line) for line in runs if line["stage"] == ARM])
             interval = f"{times:.2f} ({low:.2f} to {high:.2f})"
-            row = [f"plain: {cell}", count, ms[cell], interval, round(steps / times), score]
-            rows.append([model, *row])
+            end = [round(ours.steps / times), score] if as_in_study else []
+            rows.append([model, f"plain: {cell}", count, ms[cell], interval, *end])
         notes.append(_note(speed))
-    if not rows:
-        raise UserError("nothing was measured yet: python -m tests.bench.plain speed")
     head = ["network", "loop", "workers", "speed: ms a step", "over ours", "steps in T",
             "recipe: validation accuracy after T"]  # fmt: skip
-    text = tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    text = tabulate(rows, head[: max(map(len, rows))], tablefmt="github", disable_numparse=True)
     return "\n".join([text, "", *dict.fromkeys(notes)])
 
 
@@ -254,13 +272,14 @@ def speed(study: str, data_dir: Path) -> None:
     """How long a step takes, on an idle machine.
 
     Four cells of the plain loop (float32 or bfloat16, contiguous or channels_last) beside ours,
-    each in a process of its own, in turn: twelve rounds of twenty steps. Before that, three rounds
+    each in a process of its own, in turn: twelve rounds of twenty steps. Where the processor has no
+    bfloat16, both loops compute in float32 and two cells are left. Before that, three rounds
     choose for each cell between 0, 1 and 2 workers of the DataLoader. A network is measured as a
     whole or not at all.
     """
     plan = load_study(ROOT, study)
     for model in plan.networks:
-        if model in measured():
+        if model in measured(this_processor()):
             click.echo(f"{model}: measured already")
             continue
         with launch.device_lock("cpu", torch.device("cpu")):
@@ -278,12 +297,19 @@ def accuracy(study: str, data_dir: Path) -> None:
     """
     plan = load_study(ROOT, study)
     for model in TRAINED:
-        if (known := measured().get(model)) is None:
+        if (known := measured(this_processor()).get(model)) is None:
             raise UserError(f"{model}: its speed comes first: python -m tests.bench.plain speed")
-        while wanted := [run for run in planned(plan, model, known) if "val_acc" not in run]:
-            click.echo(wanted[0]["run"])
+        if known["precision"] != (wanted := our_run(plan, model).recipe.precision):
+            raise UserError(
+                f"{model}: speed was measured in {known['precision']}, the study is in {wanted}\n"
+                "measure both on a processor with bfloat16 (avx512_bf16, amx_bf16)"
+            )
+        while missing := [run for run in planned(plan, model, known) if "val_acc" not in run]:
+            click.echo(missing[0]["run"])
             with launch.device_lock("cpu", torch.device("cpu")):
-                write("accuracy", do_run(our_run(plan, model), wanted[0], fastest(known), data_dir))
+                write(
+                    "accuracy", do_run(our_run(plan, model), missing[0], fastest(known), data_dir)
+                )
         click.echo(f"{model}: complete")
 
 
@@ -291,7 +317,7 @@ def accuracy(study: str, data_dir: Path) -> None:
 @cli.study_option()
 def show(study: str) -> None:
     """Print the table for README.md: speed and recipe in columns of their own."""
-    click.echo(table(load_study(ROOT, study)))
+    click.echo(tables(load_study(ROOT, study)))
 
 
 def main() -> None:

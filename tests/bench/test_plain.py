@@ -16,6 +16,8 @@ from torch import nn
 
 from cnnpaper import config
 from cnnpaper.engine.images import synthetic
+from cnnpaper.files import UserError
+from cnnpaper.timings import this_processor
 from tests import tiny
 from tests.bench import compare, plain
 from tests.bench.plain import CELLS
@@ -92,25 +94,38 @@ def test_the_rate_falls_to_zero_along_a_cosine(monkeypatch: pytest.MonkeyPatch) 
     assert rates == pytest.approx([0.2, 0.1 + 0.1 * 0.5**0.5, 0.1, 0.1 - 0.1 * 0.5**0.5])
 
 
+@pytest.mark.parametrize("told", [None, "this processor has no bfloat16"])
 def test_speed_is_measured_in_processes_beside_ours(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    told: str | None,
 ) -> None:
+    """On a processor without bfloat16 in float32 alone, of which no accuracy is measured."""
     shutil.copytree(REPOSITORY / "tests" / "bench", place / "tests" / "bench")
     (place / "tests" / "__init__.py").touch()
-    quick = "WORKERS, WORKER_ROUNDS, ROUNDS, CELLS = (1,), 1, 2, CELLS[2:3]"
+    quick = "WORKERS, WORKER_ROUNDS, ROUNDS, CELLS = (1,), 1, 2, (CELLS[0], CELLS[2])"
+    quick += f"\nwithout_bfloat16 = lambda: {told!r}"
     tiny.edit(place / "tests" / "bench" / "compare.py", "\nOURS =", f"\n{quick}\nOURS =")
     call = [sys.executable, "-m", "tests.bench.plain", "speed", "--study", "equal"]
     done = subprocess.run(call, cwd=place, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "all beside ours: round 2 of 2" in done.stdout
     (line,) = compare.lines("speed")
+    cells = ["float32 contiguous"] + (["bfloat16 contiguous"] if told is None else [])
     assert {name: len(each) for name, each in line["round_s"].items()} == {
-        "ours": 2, "bfloat16 contiguous": 2,
+        "ours": 2, **dict.fromkeys(cells, 2)
     }  # fmt: skip
-    assert line["workers"] == {"bfloat16 contiguous": 1}
-    monkeypatch.setattr(compare, "CELLS", CELLS[2:3])
+    assert line["workers"] == dict.fromkeys(cells, 1)
+    assert line["precision"] == ("bfloat16" if told is None else "float32")
     compare.commands.main(["speed", "--study", "equal"], standalone_mode=False)
     assert "tiny: measured already" in capsys.readouterr().out
+    compare.commands.main(["show", "--study", "equal"], standalone_mode=False)
+    assert ("steps in T" in capsys.readouterr().out) == (told is None)
+    if told:
+        monkeypatch.setattr(compare, "TRAINED", ("tiny",))
+        with pytest.raises(UserError, match="speed was measured in float32"):
+            compare.commands.main(["accuracy", "--study", "equal"], standalone_mode=False)
 
 
 def test_two_stages_and_three_seeds_then_the_table(
@@ -121,10 +136,10 @@ def test_two_stages_and_three_seeds_then_the_table(
     times = {cell.name: [0.5, 0.25, 0.75] for cell in CELLS}
     times |= {fastest: [0.4, 0.2, 0.6], "ours": [0.2, 0.1, 0.3]}
     line = {
-        "machine": {"cpu": "a", "processor": "b", "isa": "c", "threads": 1},
+        "machine": {"cpu": "a", "processor": this_processor(), "isa": "c", "threads": 1},
         "packages": dict.fromkeys(("python", "torch", "torchvision"), "1"),
         **{"model": "tiny", "batch_size": 16, "steps": 20, "contended": False},
-        **{"precision": "float32", "memory_format": "contiguous", "round_s": times},
+        **{"precision": "bfloat16", "memory_format": "contiguous", "round_s": times},
         "workers": {cell.name: 0 for cell in CELLS},
     }
     compare.write("speed", line)
