@@ -23,13 +23,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
-from matplotlib.transforms import ScaledTranslation
 
 from cnnpaper.figures import style
 from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, settings
 
 FEW = 8  # so many lines can be told apart in one panel
-NEAR = 0.01  # relative; times that are nearer cannot be drawn apart
 NAME = 20  # characters of a name on one line, beside or above a panel
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "ls": "none"}
 DASHED: dict[str, Any] = {"ls": (0, (3, 2)), "lw": 0.8, "mfc": "white"}
@@ -93,11 +91,16 @@ class Accuracies:
     contrasts: pd.DataFrame | None = None
     """model, difference, low, high: fractions, simultaneous intervals."""
     baseline: str = ""  # printed name of the network that is subtracted
+    tested: str = ""  # printed title of the arm of the contrasts
 
-    @property
-    def limits(self) -> tuple[float, float]:
-        """Of an axis in percent that holds all seeds and intervals."""
-        columns = [self.seeds["test_acc"], *(self.means[c] for c in ("mean", "low", "high"))]
+    def of(self, arms: Collection[str]) -> pd.DataFrame:
+        """The means of some arms."""
+        return self.means[self.means["arm"].isin(list(arms))]
+
+    def limits(self, arms: Collection[str]) -> tuple[float, float]:
+        """Of an axis in percent that holds all seeds and intervals of some arms."""
+        seeds, means = self.seeds[self.seeds["arm"].isin(list(arms))], self.of(arms)
+        columns = [seeds["test_acc"], *(means[c] for c in ("mean", "low", "high"))]
         values = 100 * pd.concat(columns).astype(float).dropna()
         pad = 0.06 * float(values.max() - values.min()) or 1.0
         return max(0.0, float(values.min()) - pad), float(values.max()) + pad
@@ -105,31 +108,36 @@ class Accuracies:
 
 @settings()
 def accuracy_at_equal_time(shown: Accuracies, sheet: Sheet) -> Figure:
-    """Test accuracy against training time; beside it the differences from the baseline.
+    """Test accuracy at equal time, then that of other arms against the time that each network took,
+    then the differences from the baseline; each panel has a scale of its own.
 
-    Marks are dodged along the time axis at the time of a budget; dashed lines join the means of
-    arms of equal time. Beyond :data:`FEW` entries, or where a time is unknown, each arm is a panel
-    of its own with one row an entry.
+    Beyond :data:`FEW` entries, or where a time is unknown, each arm is a panel of its own with one
+    row an entry.
     """
     timed = bool(np.isfinite(shown.means["minutes"].astype(float)).all())
-    if len(sheet.names) > FEW or not timed or not shown.equal_time:
+    equal = [arm for arm in shown.arms if arm in shown.equal_time and len(shown.of([arm]))]
+    if len(sheet.names) > FEW or not timed or not equal:
         return _accuracy_rows(shown, sheet)
-    figure = style.new_figure(style.TEXT_WIDTH, 66)
-    if shown.contrasts is None:
-        _draw_minutes(figure.subplots(), shown, sheet)
-    else:
-        left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-        _draw_minutes(left, shown, sheet)
+    own = [arm for arm in shown.arms if arm not in shown.equal_time and len(shown.of([arm]))]
+    figure = style.new_figure(style.TEXT_WIDTH, 56)
+    count = 1 + bool(own) + (shown.contrasts is not None)
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    _draw_budgets(panels[0], equal, shown, sheet)
+    if own:
+        _draw_minutes(panels[1], own, shown, sheet)
+    if shown.contrasts is not None:
         compared = sheet.known(shown.contrasts)
-        _draw_differences(right, shown.contrasts, compared, sheet)
-        _name_rows(right, compared, sheet)
+        _draw_differences(panels[-1], shown.contrasts, compared, sheet)
+        _name_rows(panels[-1], compared, sheet)
         text = sheet.words["difference_from"].format(name=shown.baseline)
-        right.set_xlabel(textwrap.fill(text, 40), loc="right")
+        few = len(text) <= 56  # on two lines; longer ones need the room of the names beside
+        panels[-1].set_xlabel(
+            textwrap.fill(text, 28 if few else 40), loc="center" if few else "right"
+        )
+        panels[-1].set_title(textwrap.fill(shown.tested, NAME))
     handles = [_sample(name, sheet.looks[entry], ls="none") for entry, name in sheet.names.items()]
     handles += _signs(sheet)
-    if not set(shown.means["arm"]) <= set(shown.equal_time):
-        handles.append(_grey(sheet.words["own_time"], marker="o", ls="none", mfc="white"))
-    if len(shown.equal_time) > 1:
+    if len(equal) > 1:
         handles.append(_grey(sheet.words["separately"], **DASHED))
     return finish(figure, handles + _lost(shown.seeds, sheet))
 
@@ -149,64 +157,69 @@ def accuracy_at_equal_time_alt(shown: Accuracies, sheet: Sheet) -> str:
     return f"{text} {words['alt_contrasts'].format(name=shown.baseline, entries=entries)}"
 
 
-def _draw_minutes(axes: Axes, shown: Accuracies, sheet: Sheet) -> None:
-    """Accuracy against time, every network with its look."""
-    means, count = shown.means.sort_values("minutes"), len(sheet.names)
-    dodge = min(1.8, 12 / count)  # the markers' distance in print
-    end = float(means["minutes"].max()) * (1.04 + 0.008 * dodge * count)
-    axes.set(xlim=(0, end), ylim=shown.limits)
-    equal_time = means["arm"].isin(list(shown.equal_time))
-    bands = means[equal_time].groupby("arm")["minutes"].mean()
-    # another arm's mean at the time of a band, as the baseline's, has a place of its own beside
-    beside = any(np.isclose(bands, at, rtol=NEAR).any() for at in means.loc[~equal_time, "minutes"])
-    slots = count + beside
-    for at in bands:
-        width = (dodge * slots + 1) / 25.4 * 72
-        axes.axvline(at, color=style.GRID, lw=width, solid_capstyle="butt", zorder=0.5)
+def _draw_budgets(axes: Axes, arms: Sequence[str], shown: Accuracies, sheet: Sheet) -> None:
+    """The arms of equal time in turn, in each the networks side by side; dashed lines join a
+    network's means."""
+    step = min(0.2, 0.8 / len(sheet.names))
+    means = shown.of(arms)
     for place, (entry, look) in enumerate(sheet.looks.items()):
-        own = means[means["model"] == entry]
-        equal = own["arm"].isin(list(shown.equal_time))
-        right, last = (dodge * (slot - (slots - 1) / 2) for slot in (place, count))
-        for row, is_equal in zip(sheet.rows(own), equal, strict=True):
-            face = look.colour if is_equal else "white"
-            other = last if np.isclose(bands, row.minutes, rtol=NEAR).any() else 0.0
-            _draw_mean(axes, row.minutes, row, shown, look, mfc=face,
-                       right=right if is_equal else other, aside=0.5 * dodge)  # fmt: skip
-        line = own[equal]
-        axes.plot(line["minutes"], 100 * line["mean"], color=look.colour, zorder=1.5,
-                  transform=_moved(axes, right, 0), **DASHED)  # fmt: skip
+        own = sheet.rows(means[means["model"] == entry])
+        at = [arms.index(row.arm) + step * (place - (len(sheet.names) - 1) / 2) for row in own]
+        for x, row in zip(at, own, strict=True):
+            _draw_mean(axes, x, row, shown, look, aside=-0.3 * step)
+        pairs = sorted(zip(at, (100 * row.mean for row in own), strict=True))
+        axes.plot(*zip(*pairs, strict=True), color=look.colour, zorder=1.5, **DASHED)
+    minutes = {arm: float(means.loc[means["arm"] == arm, "minutes"].mean()) for arm in arms}
+    titles = [
+        sheet.words["budget"].format(
+            arm=textwrap.fill(shown.arms[arm], NAME), minutes=style.plain(minutes[arm], ".1f")
+        )
+        for arm in arms
+    ]
+    axes.set(xlim=(-0.5, len(arms) - 0.5), ylim=shown.limits(arms))
+    axes.set_xticks(range(len(arms)), titles)
+    axes.tick_params(axis="x", length=0)
+    axes.set_title(sheet.words["equal_time"])
+    _accuracy_axis(axes, sheet)
+
+
+def _draw_minutes(axes: Axes, arms: Sequence[str], shown: Accuracies, sheet: Sheet) -> None:
+    """Accuracy against time, every network at its own."""
+    means = shown.of(arms)
+    end = 1.08 * float(means["minutes"].max())
+    axes.set(xlim=(0, end), ylim=shown.limits(arms))
+    for row in sheet.rows(means):
+        _draw_mean(axes, row.minutes, row, shown, sheet.looks[row.model], aside=-0.025 * end)
+    axes.set_xlabel(sheet.words["minutes"])
+    axes.set_title(textwrap.fill(sheet.words["comma"].join(shown.arms[arm] for arm in arms), 40))
+    _accuracy_axis(axes, sheet)
+
+
+def _accuracy_axis(axes: Axes, sheet: Sheet) -> None:
     axes.set_ylabel(_percent_axis(axes, "y", "test_accuracy", sheet))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.set_xlabel(sheet.words["minutes"])
     axes.grid(visible=True, axis="y")
-
-
-def _moved(axes: Axes, right: float, up: float) -> Any:
-    """Data coordinates, shifted by so much in print."""
-    inches = ScaledTranslation(right / 25.4, up / 25.4, axes.figure.dpi_scale_trans)
-    return axes.transData + inches
 
 
 def _draw_mean(
     axes: Axes, at: float, row: Any, shown: Accuracies, look: Look, *,
-    mfc: str, right: float = 0.0, aside: float = 1.4, flat: bool = False,
+    aside: float, flat: bool = False,
 ) -> None:  # fmt: skip
-    """Seeds as small points, beside them their mean with its interval; ``flat``: along x."""
+    """Seeds as small points, ``aside`` of their mean with its interval; ``flat``: along x."""
 
-    def plot(values: Iterable[float], aside: float, **more: Any) -> None:
+    def plot(values: Iterable[float], at: Any, **more: Any) -> None:
         y = [100 * value for value in values]
-        x = [at] * len(y)
-        moved = _moved(axes, 0 if flat else right - aside, aside if flat else 0)
-        look_of = {"color": look.colour, "ls": "none", "transform": moved}
-        axes.plot(*((y, x) if flat else (x, y)), **look_of | more)
+        x = np.broadcast_to(at, len(y))
+        axes.plot(*((y, x) if flat else (x, y)), **{"color": look.colour, "ls": "none"} | more)
 
     runs = shown.seeds[(shown.seeds["arm"] == row.arm) & (shown.seeds["model"] == row.model)]
     lost = runs["diverged"].astype(bool)
-    plot(runs.loc[~lost, "test_acc"], aside, marker=look.marker, ms=2.0, mew=0.4, alpha=0.7)
-    plot(runs.loc[lost, "test_acc"], aside, zorder=4, **CROSS)
+    places = at + aside * (0.8 + 0.8 * np.linspace(0, 1, int((~lost).sum())))  # each can be seen
+    plot(runs.loc[~lost, "test_acc"], places, marker=look.marker, ms=2.0, mew=0.4, alpha=0.7)
+    plot(runs.loc[lost, "test_acc"], at + aside, zorder=4, **CROSS)
     if math.isfinite(row.low + row.high):
-        plot([row.low, row.high], 0, ls="-", lw=0.9)
-    plot([row.mean], 0, marker=look.marker, ms=4.5, mfc=mfc, zorder=2.9 if mfc == "white" else 3)
+        plot([row.low, row.high], at, ls="-", lw=0.9)
+    plot([row.mean], at, marker=look.marker, ms=4.5, zorder=3)
 
 
 def _accuracy_rows(shown: Accuracies, sheet: Sheet) -> Figure:
@@ -220,10 +233,10 @@ def _accuracy_rows(shown: Accuracies, sheet: Sheet) -> Figure:
     for arm, axes in zip(arms, panels, strict=False):
         for row in sheet.rows(shown.means[shown.means["arm"] == arm]):
             look = sheet.looks[row.model]
-            _draw_mean(axes, entries.index(row.model), row, shown, look, mfc=look.colour, flat=True)
+            _draw_mean(axes, entries.index(row.model), row, shown, look, aside=-0.22, flat=True)
         if axes is not panels[0]:
             axes.sharex(panels[0])
-    panels[0].set_xlim(shown.limits)
+    panels[0].set_xlim(shown.limits(arms))
     panels[0].set_xlabel(_percent_axis(panels[0], "x", "test_accuracy", sheet))
     for axes in panels[: len(arms)]:
         axes.grid(visible=True, axis="x")
@@ -334,7 +347,7 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     if many:
         figure, panels = _panels([sheet.names[entry] for entry in drawn], 32)
     else:
-        figure = style.new_figure(style.TEXT_WIDTH, 52)
+        figure = style.new_figure(style.TEXT_WIDTH, 48)
         panels = list(figure.subplots(1, 2))
         handles = [_sample(sheet.names[entry], sheet.looks[entry]) for entry in drawn] + handles
     for place, axes in enumerate(panels):

@@ -199,7 +199,7 @@ SETTINGS: dict[Any, Any] = {
     "legend.borderpad": 0.0,
     "legend.borderaxespad": 0.3,
     "legend.columnspacing": 1.2,
-    "legend.handlelength": 2.0,
+    "legend.handlelength": 2.6,
     "legend.handletextpad": 0.5,
     "legend.labelspacing": 0.3,
     **{f"{axis}tick.{key}": value for axis in "xy" for key, value in TICKS.items()},

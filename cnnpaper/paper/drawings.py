@@ -20,6 +20,10 @@ from cnnpaper.paper.html import data_uri, inline_svg
 from cnnpaper.paper.values import Values
 from cnnpaper.study.imported import TextRun
 
+FEWEST = 3
+"""Seeds of an interval that is drawn: Student's for two is 18 standard errors wide, and its axis
+would show nothing else. Tables have it."""
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -146,6 +150,7 @@ def _accuracy(values: Values) -> Iterator[Drawing]:
         equal_time=[arm for arm in arms if budget and arm in budget.steps],
         contrasts=pd.DataFrame(contrasts) if contrasts else None,
         baseline=values.name(plan.baseline) if plan else "",
+        tested=arms.get(plan.arm or "", "") if plan else "",
     )  # fmt: skip
     sheet = _sheet(means["model"].unique(), values)
     alt = results.accuracy_at_equal_time_alt(accuracies, sheet)
@@ -163,6 +168,8 @@ def _accuracies(values: Values) -> tuple[pd.DataFrame, pd.DataFrame]:
             continue
         own = runs.loc[paths]
         low, high = summary.interval or (math.nan, math.nan)
+        if len(own) < FEWEST:
+            low = high = math.nan
         seconds = step_s.get(entry.partition("-")[0], math.nan) * float(own["steps"].iloc[0])
         means.append({"arm": arm, "model": entry, "mean": summary.mean, "low": low, "high": high,
                       "minutes": seconds / 60})  # fmt: skip
@@ -176,7 +183,7 @@ def _learning_curves(values: Values) -> Iterator[Drawing]:
     table, logs = values.data.epochs, values.data.logs
     if table.empty or table["epoch"].max() < 2:
         return
-    arm = str(table.groupby("arm", observed=True)["epoch"].max().idxmax())
+    arm = values.curves_arm
     own = table[table["arm"] == arm].copy()
     headers = [logs[path].header for path in own["path"]]
     own["model"] = [run_name(header.model, header.variant, None) for header in headers]
