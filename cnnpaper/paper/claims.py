@@ -110,22 +110,22 @@ class Claims:
         found = {run.header.machine.processor for run in self.data.logs.values()}
         if budget is None or not found or budget.processor in found:
             return Sentence()
-        return self.say("elsewhere_uneven" if self.uneven() else "elsewhere")
+        uneven = self.uneven()
+        kind = "elsewhere_uneven" if uneven else "elsewhere"
+        return self.say(kind, entries=uneven)
 
     def others(self) -> Sentence:
-        """The estimated differences of the arms that are not tested, in one sentence."""
-        found = []
+        """The estimated differences of the arms that are not tested."""
+        said: list[Sentence] = []
         for arm in self.values.arms:
-            said = [
-                self.words.say("other_of", name=self.name(row.model),
-                               difference=self.values.of(row)["difference"])
-                for row in self._distant(arm.key)
-            ]  # fmt: skip
-            suffix, parts = self._length(arm.key)
-            if entries := self.listing(said):
-                found.append(self.words.say(f"other{suffix}", **parts, entries=entries))
-        entries = sentences(*found, separator=self.words.text("sentence.others_and"))
-        return self.say("others", baseline=self.contrast_baseline(), entries=entries)
+            planned = self.values.seeds_planned(arm.key)
+            whole = "" if arm.complete.exact == planned.exact else "_so_far"
+            said.append(self.say(
+                f"others{'_also' * any(said)}{whole}", where=self._where(arm.key),
+                baseline=self.contrast_baseline(), complete=arm.complete, planned=planned,
+                entries=self.phrases("other_of", self.named(self._distant(arm.key), "difference")),
+            ))  # fmt: skip
+        return sentences(*said)
 
     def means(self, arm: str | None) -> dict[str, dict[str, Any]]:
         """Networks of an arm that have a mean test accuracy, with it."""
@@ -159,6 +159,11 @@ class Claims:
             return "_after", {"epochs": epochs}
         return "_of_arm", {"arm": self.label(arm)}
 
+    def _where(self, arm: str) -> Sentence:
+        """The same as the beginning of a sentence."""
+        suffix, parts = self._length(arm)
+        return self.words.say(f"where{suffix}", **parts)
+
     def arm(self, arm: ArmFacts) -> Sentence:
         """What the results say of an arm, without the primary contrast."""
         said = self._distances(arm.key) or self.accuracies(arm.key)
@@ -169,16 +174,18 @@ class Claims:
         return [r for r in self.found.distances if (r.arm, r.other) == (arm, self.baseline)]
 
     def _distances(self, arm: str) -> Sentence:
-        suffix, parts = self._length(arm)
-        return self.say(f"distances{suffix}", **parts, baseline=self.contrast_baseline(),
+        return self.say("distances", where=self._where(arm), baseline=self.contrast_baseline(),
                         entries=self._estimates(self._distant(arm)))  # fmt: skip
 
     def clock(self, arm: str) -> Sentence:
         """How long a step took in the runs of the first arm of equal time."""
         if arm != self.timed_arm:
             return Sentence()
-        ratios = {self.name(model): value for model, value in self._run_ratios.items()}
-        entries = self.phrases("ratio_of", ratios)
+        said = []
+        for model, ratio in self._run_ratios.items():
+            kind = "ratio_of" if ratio["low"] is None else "ratio_range"
+            said.append(self.words.say(kind, name=self.name(model), **ratio))
+        entries = self.listing(said)
         if not entries:
             return Sentence()
         logs = self.values.logs(self.values.specs(arm))
@@ -186,16 +193,21 @@ class Claims:
         sources, what = self.values.headers(types.values()), "types of processor"
         count = self.values.count(f"{arm}.processors", len(types), sources, what)
         kind = "clock" if len(types) == 1 else "clock_many"
-        return sentences(self.say(kind, like=self.budget_like(), count=count, entries=entries),
-                         self.say("clock_uneven", entries=self.uneven()))  # fmt: skip
+        like, uneven = self.budget_like(), self.say("clock_uneven", entries=self.uneven(),
+                                                    like=self.budget_like())  # fmt: skip
+        mixed = any(key == arm for key, _ in self.data.mixed_processors)
+        alike = self.say("clock_alike") if len(types) > 1 and not mixed else Sentence()
+        took = self.say(kind, like=like, count=count, entries=entries)
+        return sentences(took, alike, uneven, self._at_stake())
 
     @property
     def timed_arm(self) -> str | None:
         return next(iter(self.found.budget_s), None)
 
     @cached_property
-    def _run_ratios(self) -> dict[str, Value]:
-        """Time of a step in the runs, relative to the network of the budget; by network."""
+    def _run_ratios(self) -> dict[str, dict[str, Value | None]]:
+        """Time of a step in the runs, relative to the network of the budget; by network: the median
+        ``value`` over seeds, and the ``low`` and ``high`` of several."""
         arm, like = self.timed_arm or "", self.study.budget.like if self.study.budget else ""
         step_s, paths = {}, {}
         for spec in self.values.specs(arm):
@@ -208,30 +220,74 @@ class Claims:
             pairs = [((model, s), (like, s)) for m, s in step_s if m == model != like]
             pairs = [(own, base) for own, base in pairs if base in step_s]
             if pairs:
-                found[model] = self.number(
-                    f"{arm}.{model}.run_ratio",
-                    statistics.median(step_s[own] / step_s[base] for own, base in pairs), RATIO,
-                    "median over seeds of the ratio of train_s per step",
-                    [self.values.result(paths[key]) for pair in pairs for key in pair],
-                )  # fmt: skip
+                ratios = [step_s[own] / step_s[base] for own, base in pairs]
+                sources = [self.values.result(paths[key]) for pair in pairs for key in pair]
+                places = {
+                    "value": ("median", statistics.median(ratios)),
+                    "low": ("smallest", min(ratios)),
+                    "high": ("largest", max(ratios)),
+                }
+                found[model] = {
+                    place: self.number(
+                        f"{arm}.{model}.run_ratio.{what}", exact, RATIO,
+                        f"{what} over seeds of the ratio of train_s per step", sources,
+                    ) if len(ratios) > 1 or place == "value" else None
+                    for place, (what, exact) in places.items()
+                }  # fmt: skip
         return found
 
     def uneven(self) -> Sentence:
         """The steps that the same time would mean where the runs were made, of networks that were
         slower or faster there than the budgets take them to be."""
         said = []
-        for row, ratio in self._others():
-            value = self._run_ratios.get(row.model)
-            share = ratio / _exact(value) if value else 1.0
-            if value and max(share, 1 / share) > ALIKE:
+        for row, _ in self._others():
+            if share := self._shares.get(row.model):
                 other = self.number(
                     f"{self.timed_arm}.{row.model}.other_steps", abs(share - 1), WHOLE_PERCENT,
                     "ratio of the budgets / ratio of the runs, less one, without sign",
-                    [*self.values.timed(row), *value.sources],
+                    [*self.values.timed(row), *self._median_ratios[row.model].sources],
                 )  # fmt: skip
                 kind = "steps_more" if share > 1 else "steps_fewer"
                 said.append(self.words.say(kind, name=self.name(row.model), value=other))
         return self.listing(said)
+
+    @property
+    def _median_ratios(self) -> dict[str, Value]:
+        return {model: value for model, one in self._run_ratios.items() if (value := one["value"])}
+
+    @cached_property
+    def _shares(self) -> dict[str, float]:
+        """Steps in the same time where the runs were made, over those of the budget; of networks
+        for which these differ."""
+        known = self._median_ratios
+        shares = {r.model: ratio / _exact(known[r.model]) for r, ratio in self._others()
+                  if r.model in known}  # fmt: skip
+        return {model: one for model, one in shares.items() if max(one, 1 / one) > ALIKE}
+
+    def _at_stake(self) -> Sentence:
+        """What the steps of :meth:`uneven` may change in the primary comparison."""
+        if self.timed_arm != self.tested_arm:
+            return Sentence()
+        return sentences(*(
+            self._with_more_steps(row.model, arm.key)
+            for row in self.found.contrasts for arm in self.values.arms
+            if not row.significant and self._shares.get(row.model, 1) > 1
+        ))  # fmt: skip
+
+    def _with_more_steps(self, model: str, arm: str) -> Sentence:
+        """How a network fares in an arm that gives it more steps, and the baseline as many."""
+        steps = {(spec.arm, spec.model): spec.steps for spec in self.data.specs}
+        tested, like = self.tested_arm, self.baseline or ""
+        row = next((row for row in self._distant(arm) if row.model == model), None)
+        more = steps[arm, model] / steps[tested, model] - 1
+        if row is None or more <= 0 or steps[arm, like] != steps[tested, like]:
+            return Sentence()
+        value = self.number(f"{arm}.{model}.more_steps", more, WHOLE_PERCENT,
+                            "steps in this arm / steps in the tested arm, less one",
+                            self.values.of_study(f"arm.{tested}.steps"))  # fmt: skip
+        return self.say("clock_open", name=self.name(model), arm=self.label(arm), value=value,
+                        baseline=self.contrast_baseline(),
+                        difference=self.values.of(row)["difference"])  # fmt: skip
 
     def accuracy_caption(self) -> Sentence:
         timed = "timed" if self.found.timing else "untimed"
@@ -245,6 +301,7 @@ class Claims:
         if arm.complete.exact and arm.done.exact == arm.declared.exact:
             return Sentence()
         kind = {0: "arm_none", 1: "arm_some_one"}.get(int(arm.complete.exact or 0), "arm_some")
+        kind = kind if arm.done.exact else "arm_open"
         return self.say(kind, done=arm.done, declared=arm.declared, complete=arm.complete)
 
     def _lost(self, arm: ArmFacts) -> Sentence:
@@ -349,9 +406,13 @@ class Claims:
             names.append(self.contrast_baseline())
         in_time = self.tested_arm in self.found.budget_s
         where = self.words.say("in_time" if in_time else "in_arm", arm=self.contrast_arm())
-        one = "_one" if len(names) == 1 else ""
-        return self.say(f"answer_{kind}{one}", where=where, baseline=self.contrast_baseline(),
+        one, like = "_one" if len(names) == 1 else "", self.contrast_baseline()
+        said = self.say(f"answer_{kind}{one}", where=where, baseline=like,
                         names=self.words.listing(names))  # fmt: skip
+        if not better:
+            return said
+        unresolved = self.say("unresolved", names=self.names(still_open), baseline=like)
+        return sentences(said, unresolved, self.say("untested_pairs", baseline=like))
 
     def conclusion(self) -> Sentence:
         """The answer, with the time for which it holds."""
@@ -431,14 +492,10 @@ class Claims:
         """The time that the budget's network needs for its steps, in minutes."""
         return self.say("budget", entries=self.budget_minutes())
 
-    def budget_minutes(self, arms: Iterable[str] | None = None) -> Sentence:
-        """The minutes of each arm of equal time, or of ``arms``."""
-        named = self.found.budget_s if arms is None else arms
-        return self.phrases("budget_minutes", {self.label(a): self._minutes(a) for a in named})
-
-    def bands(self) -> Sentence:
-        """The same of the arms that have accuracies, so a band in their figure."""
-        return self.budget_minutes(arm for arm in self.found.budget_s if self.means(arm))
+    def budget_minutes(self) -> Sentence:
+        """The minutes of each arm of equal time."""
+        minutes = {self.label(arm): self._minutes(arm) for arm in self.found.budget_s}
+        return self.phrases("budget_minutes", minutes)
 
     def _minutes(self, arm: str) -> Value:
         assert self.study.budget is not None
@@ -454,11 +511,11 @@ class Claims:
         if len(rows) < 2 or len(rows) > LISTED:
             return Sentence()
         speeds = {row.model: self.values.of(row)["gmac_per_s"] for row in rows}
-        entries = self.phrases("gmacs_for", self.named(rows, "gmac_per_s"))
         order = sorted(speeds, key=lambda model: speeds[model].exact)
         slow, near, fast = order[0], order[1], order[-1]
         apart = speeds[fast].exact > ALIKE * speeds[slow].exact
-        out = [self.say("throughput" if apart else "throughput_alike", entries=entries)]
+        out = [self.say("throughput" if apart else "throughput_alike", low=speeds[slow],
+                        high=speeds[fast])]  # fmt: skip
         layers = {model: self.values.network(model)["layers"] for model in speeds}
         own, few = layers[slow], layers[near]
         if own is not None and own.exact == max(v.exact for v in layers.values() if v):
@@ -584,10 +641,10 @@ class Claims:
         if not leads:
             return Sentence()
         n = self.values.images["validation"]
-        best = max(itertools.chain(*last.values()), key=lambda trial: trial.val_acc)
-        error = math.sqrt(best.val_acc * (1 - best.val_acc) / float(n.exact or 1))
-        formula = "binomial standard error of the largest val_acc of the last stage"
-        sources = [self.values.result(best.path)]
+        middle = min(itertools.chain(*last.values()), key=lambda trial: abs(trial.val_acc - 0.5))
+        error = math.sqrt(middle.val_acc * (1 - middle.val_acc) / float(n.exact or 1))
+        formula = "largest binomial standard error of a val_acc of the last stage"
+        sources = [self.values.result(middle.path)]
         se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
         both = self.number("tuning.error_of_difference", math.sqrt(2) * error, TENTH_PERCENT,
                            "that of a difference of two such accuracies", sources)  # fmt: skip
@@ -621,8 +678,29 @@ class Claims:
 
     def speed(self) -> Sentence:
         """What the steps buy that equal time gives to faster networks."""
-        return sentences(self._changes("speed", self.found.speed),
-                         self._changes("same", self.found.same))  # fmt: skip
+        rows = self.found.speed
+        if not rows:
+            return Sentence()
+        machines = [self._processors(arm) for arm in rows[0].arms]
+        kind = "" if len(set().union(*machines)) == 1 else "_elsewhere"
+        return sentences(self._changes("speed", rows), self._direction(rows),
+                         self._changes(f"same{kind}", self.found.same),
+                         self.say(f"speed_settings{kind}"))  # fmt: skip
+
+    def _direction(self, rows: Sequence[analysis.Gain]) -> Sentence:
+        """That more steps went with more accuracy, where they did for every network."""
+        steps = {(spec.arm, spec.model): spec.steps for spec in self.data.specs}
+        shorter, longer = rows[0].arms
+        more = {row.model: steps[longer, row.model] - steps[shorter, row.model] for row in rows}
+        gain, lose = ([row for row in rows if sign * more[row.model] > 0] for sign in (1, -1))
+        if not (gain and lose) or any(row.difference * more[row.model] <= 0 for row in rows):
+            return Sentence()
+        return self.say("direction", longer=self.label(longer), gain=self.names(gain),
+                        lose=self.names(lose))  # fmt: skip
+
+    def _processors(self, arm: str) -> set[str | None]:
+        """Types of processor that the runs of an arm were made on."""
+        return {run.header.machine.processor for run in self.values.logs(self.values.specs(arm))}
 
     def _changes(self, kind: str, rows: Sequence[analysis.Gain]) -> Sentence:
         shorter, longer = map(self.label, rows[0].arms if rows else ("", ""))
@@ -644,15 +722,23 @@ class Claims:
         return self.listing(entries)
 
     def changes(self) -> Sentence:
-        """Which networks are on the other side of the baseline in another arm."""
-        rows = {row.model: row.difference for row in self.found.contrasts}
-        others = [row for arm in self.values.arms for row in self._distant(arm.key)]
-        turned = {row.model for row in others if row.difference * rows.get(row.model, 0.0) < 0}
-        if not others or len(rows) > LISTED:
-            return Sentence()
-        names = self.words.listing(self.name(model) for model in rows if model in turned)
-        return self.say("turned" if turned else "turned_none", names=names,
-                        baseline=self.contrast_baseline(), arm=self.contrast_arm())  # fmt: skip
+        """On which side of the baseline the networks are in the other arms."""
+        tested, said = {row.model: row.difference for row in self.found.contrasts}, []
+        for arm in self.values.arms:
+            rows = self._distant(arm.key)
+            if not rows or not tested or len(tested) > LISTED:
+                continue
+            turned = [row for row in rows if row.difference * tested.get(row.model, 0.0) < 0]
+            said.append(self.say(
+                "turned" if turned else "turned_none", where=self._where(arm.key),
+                baseline=self.contrast_baseline(),
+                entries=self.phrases("turned_of", self.named(turned, "difference")),
+            ))  # fmt: skip
+        return sentences(*said)
+
+    def longest(self) -> str:
+        """The arm whose accuracies stand beside those of others."""
+        return self.label(self.values.longest_arm)
 
     def calibration(self) -> Sentence:
         """On which side confidence errs, and what scaling does."""

@@ -229,12 +229,9 @@ class Tables:
         return table("history", self.columns(f"network {keys}"), rows)
 
     def _ours(self, model: str) -> Cell:
-        """This study's accuracy beside that of others: of its longest arm that has any, by the
-        steps of all networks."""
-        steps = {a.key: [spec.steps for spec in self.values.specs(a.key)] for a in self.values.arms}
-        longest = sorted(steps, key=lambda arm: -sum(steps[arm]) / len(steps[arm]))
-        found = (self.values.mean(arm, model, "test_acc").get("mean") for arm in longest)
-        return next(filter(None, found), None)
+        """This study's accuracy beside that of others."""
+        arm = self.values.longest_arm
+        return None if arm is None else self.values.mean(arm, model, "test_acc").get("mean")
 
     def published(self) -> Table:
         known, quoted = self.values.known.get("published", {}), partial(self.values.quoted, "known")
@@ -324,10 +321,18 @@ class Tables:
 
     def _hardware(self) -> Cell:
         """Of the runs, and of the step times where these were measured."""
-        runs, timed = self.words.listing(self.values.machines), self.found.timing_machine
-        if not self.data.logs or not timed:
-            return runs
-        return self.words.say("hardware", runs=runs, timing=self.values.timing_machine)
+        arms = [(arm.label, self.values.machines(arm.key)) for arm in self.values.arms]
+        parts = [Sentence((f"{label}: ",) if label else ()) + runs for label, runs in arms if runs]
+        if self.data.logs and self.found.timing_machine:
+            parts.append(self.words.say("hardware_timing", timing=self.values.timing_machine))
+        logs = list(self.data.logs.values())
+        threads = {None if r.header.machine.gpu else r.header.machine.threads for r in logs}
+        if len(threads) == 1 and (each := threads.pop()) is not None:
+            sources = self.values.headers(logs[:1])
+            number = self.values.add("machine.threads", each, sources, unit="threads")
+            kind = "hardware_threads_one" if each == 1 else "hardware_threads"
+            parts.append(self.words.say(kind, threads=number))
+        return sentences(*parts, separator="; ")
 
     def _compute(self) -> Cell:
         if self.found.compute_s is None or not self.data.logs:

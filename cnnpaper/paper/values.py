@@ -172,6 +172,7 @@ class Values:
         return f"experiments/study/{self.study.name}.toml"
 
     def count(self, key: str, number: int, sources: Iterable[Source], what: str) -> Value:
+        sources = list(sources) or self.of_study("networks")  # none of those that are declared
         return self.number(f"count.{key}", number, Form(unit=what), f"{what}, counted", sources)
 
     def of_study(self, *keys: str, name: str = "") -> list[Source]:
@@ -274,6 +275,33 @@ class Values:
             self.add(f"{key or 'all'}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
             for seed in self.study.arms[key or None].seeds
         )
+
+    def seeds_planned(self, key: str) -> Value:
+        """How many seeds an arm declares."""
+        sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
+        count, what = len(self.study.arms[key or None].seeds), "declared seeds"
+        return self.count(f"{key or 'all'}.declared_seeds", count, sources, what)
+
+    def epoch_steps(self) -> Value | None:
+        """Steps of an epoch, where all networks have as many."""
+        counts = {spec.steps_per_epoch for spec in self.data.specs}
+        if len(counts) != 1:
+            return None
+        formula = "training images / batch size, rounded up"
+        return self.number("epoch.steps", counts.pop(), COUNT, formula, self.of_study("data"))
+
+    @property
+    def longest_arm(self) -> str | None:
+        """The arm with the most steps, all networks together, of those that have accuracies."""
+        known = {arm for arm, _, column in self.found.summaries if column == "test_acc"}
+        steps = {arm: [spec.steps for spec in self.specs(arm)] for arm in sorted(known)}
+        return max(steps, key=lambda arm: sum(steps[arm]) / len(steps[arm]), default=None)
+
+    @property
+    def curves_arm(self) -> str:
+        """The arm with the most epochs, whose learning curves are drawn."""
+        epochs = self.data.epochs
+        return str(epochs.groupby("arm", observed=True)["epoch"].max().idxmax())
 
     @cached_property
     def date(self) -> Value | None:
@@ -394,28 +422,21 @@ class Values:
 
     # ------------------------------------------------------------------------- machine
 
-    @cached_property
-    def machines(self) -> list[Sentence]:
-        """Each kind of machine that made runs, as a phrase, with the number of its runs."""
-        kinds: dict[tuple[str, int | None], list[Run]] = {}
+    def machines(self, arm: str) -> Sentence:
+        """Each kind of machine that made runs of an arm, with the number of its runs."""
+        kinds: dict[str, list[Run]] = {}
         for run in self.data.logs.values():
-            machine = run.header.machine
-            name = analysis.machine_name(machine, brief=True)
-            kinds.setdefault((name, None if machine.gpu else machine.threads), []).append(run)
-        out: list[Sentence] = []
-        for (name, threads), runs in kinds.items():
-            if not name:
-                continue
-            sources, key = self.headers(runs), f"machine.{len(out) + 1}"
-            phrase = Sentence((self.add(f"{key}.name", name, sources[:1]),))
-            if threads is not None:
-                kind = "machine_one" if threads == 1 else "machine"
-                number = self.add(f"{key}.threads", threads, sources[:1], unit="threads")
-                phrase = self.words.say(kind, name=phrase, threads=number)
+            name = analysis.machine_name(run.header.machine, brief=True)
+            if name and (run.header.arm or "") == arm:
+                kinds.setdefault(name, []).append(run)
+        out = []
+        for number, (name, runs) in enumerate(kinds.items(), start=1):
+            sources, key = self.headers(runs), f"{arm or 'all'}.machine.{number}"
             count = self.count(key, len(runs), sources, "runs of a machine")
             kind = "runs_of_one" if len(runs) == 1 else "runs_of"
-            out.append(self.words.say(kind, name=phrase, count=count))
-        return out
+            shown = self.add(f"{key}.name", name, sources[:1])
+            out.append(self.words.say(kind, name=Sentence((shown,)), count=count))
+        return self.words.listing(out)
 
     @cached_property
     def packages(self) -> list[Sentence]:

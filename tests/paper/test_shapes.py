@@ -109,7 +109,7 @@ def check_subjects(shape: invent.Shape, data: StudyData, shown: str) -> None:
         "not the original ones": shape.data == "jpeg75",
         "Primary comparison": contrast,
         "In an arm of equal time, every": budget,
-        "on two CPU cores, for equal time on a reference": budget and data.study.threads == 2,
+        "on two CPU cores, for the numbers of steps that take": budget and data.study.threads == 2,
         "Budgets follow the speed ratios": budget,
     }
     assert {text: text in shown for text in conditions} == conditions
