@@ -328,6 +328,8 @@ def read_run(path: Path) -> Run:
         raise LogError(f"{path}: cannot be read ({error.strerror})") from None
     if lines.pop():
         text = f"{path}:{len(lines) + 1}: the last line is cut off"
+        if not any(path.parent.glob("checkpoint-*.pt")):  # there is nothing to resume from
+            raise damaged(path, text)
         raise LogError(f"{text}\ndrop it and resume: {again_at(path)}")
     if not lines:
         raise LogError(f"{path}: empty\ntrain the run: {again_at(path)}")
@@ -339,9 +341,10 @@ def read_run(path: Path) -> Run:
         kind, rank = line.kind, ORDER.index(line.kind)
         twice = kind in ("header", "miniature", "result") and parts[kind]
         if rank < last or (number == 1) != (kind == "header") or twice:
-            raise LogError(f"{path}:{number}: a {kind} line where none can be")
+            raise damaged(path, f"{path}:{number}: a {kind} line where none can be")
         if isinstance(line, Epoch) and line.epoch != len(parts[kind]):
-            raise LogError(f"{path}:{number}: epoch {line.epoch}, expected {len(parts[kind])}")
+            expected = len(parts[kind])
+            raise damaged(path, f"{path}:{number}: epoch {line.epoch}, expected {expected}")
         last = rank
         numbers.setdefault(f"epoch {line.epoch}" if isinstance(line, Epoch) else kind, number)
         parts[kind].append(line)
@@ -363,7 +366,8 @@ def _parsed(raw: bytes, path: Path, number: int) -> AnyLine:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"][1:]))
-        what = f"{key} = {str(first['input'])[:60]}: " if key else ""
+        value = "" if first["type"] == "missing" else f" = {str(first['input'])[:60]}"
+        what = f"{key}{value}: " if key else ""
         raise damaged(path, f"{path}:{number}: {what}{first['msg']}") from None
 
 

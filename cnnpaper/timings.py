@@ -286,11 +286,8 @@ def estimate_s(root: Path, spec: RunSpec, finished: Finished | None = None) -> f
         finished: the repository's finished runs, where they were read already.
     """
 
-    def work(one: RunSpec) -> tuple[str, int, str]:
-        return one.builder, one.recipe.batch_size, one.recipe.precision
-
     finished = finished_runs(root) if finished is None else finished
-    alike = [run for run, own in finished if work(own) == work(spec)]
+    alike = [run for run, own in finished if _work(own) == _work(spec)]
     here = [run for run in alike if run.header.machine.processor == this_processor()]
     files = visible(root / "results" / "log", f"*/{TIMING_NAME}")
     sessions = [session for path in files for session in read(path).values()]
@@ -304,6 +301,19 @@ def estimate_s(root: Path, spec: RunSpec, finished: Finished | None = None) -> f
     eval_s = statistics.median(e.eval_s or 0.0 for e in epochs)
     tests = spec.data.test_images / spec.data.validation_images
     return spec.steps * step_s + eval_s * (spec.epochs + 1 + tests)
+
+
+def timed_here(spec: RunSpec, finished: Finished) -> bool:
+    """Was such a run finished on this type of processor?"""
+    return any(
+        _work(own) == _work(spec) and run.header.machine.processor == this_processor()
+        for run, own in finished
+    )
+
+
+def _work(spec: RunSpec) -> tuple[str, int, str]:
+    """What a step's time depends on, beside the machine."""
+    return spec.builder, spec.recipe.batch_size, spec.recipe.precision
 
 
 def _from_steps(one: Timing, spec: RunSpec) -> float:

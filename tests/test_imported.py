@@ -180,7 +180,7 @@ def test_korean_names_are_one_however_they_are_composed(
     assert list(load_study(root, "카드").imported.log) == [name]  # type: ignore[union-attr]
     answer = cnnpaper("status", "--study", unicodedata.normalize("NFD", "카드"))
     assert "ResNet-18 증강" in answer.out
-    with pytest.raises(UserError, match="exists"):
+    with pytest.raises(UserError, match=r"exists\n.* to import it again, remove"):
         import_logs(root, [folder], "카드", [], Imported())
 
 
@@ -203,7 +203,8 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...], str]] = [
     ("--label 'a=b': none of the logs", {NAME: WHOLE}, ("a=b",), "x"),
     ("b_resnet18.log:9: a damaged", {NAME: WHOLE, "b_resnet18.log": BAD["a damaged line"][0]}, (),
      "x"),
-    ("study 'reference' exists", {NAME: WHOLE}, (), "reference"),
+    # the runs of a trained study are not to be removed
+    (r"study 'reference' exists\nchoose another name: STUDY=…$", {NAME: WHOLE}, (), "reference"),
     ("single-3ep", {NAME: WHOLE}, (), "single-3ep"),
     ("--study a/b: name = 'a/b'", {NAME: WHOLE}, (), "a/b"),
 ]  # fmt: skip

@@ -77,7 +77,7 @@ WRONG = {
     "two results": (lambda x: x.append(x[-1]), ":9: a result line where none can be"),
     "an unknown kind": (lambda x: x[2].update(kind="stop"), ":3: Input tag 'stop' found"),
     "another schema": (lambda x: x[0].update(schema=1), ":1: schema = 1: Input should be 2"),
-    "a field missing": (lambda x: x[4].pop("train_loss"), ":5: train_loss = "),
+    "a field missing": (lambda x: x[4].pop("train_loss"), ":5: train_loss: Field required"),
     "NaN as a number": (lambda x: x[4].update(train_loss=math.nan), ":5: train_loss = nan"),
 }
 

@@ -77,10 +77,13 @@ def _check_name(study: str, study_file: Path) -> None:
         raise UserError(f"--study {study}: a name of what `cnnpaper train` makes; choose another")
     for there in visible(study_file.parent, "*.toml"):
         if nfc(there.name) == study_file.name:
-            raise UserError(
-                f"{there}: study {study!r} exists\nchoose another name; to import it again, remove "
-                f"this file and results/log/{study}; labels, authors and data can be edited in it"
+            again = (
+                f"; to import it again, remove this file and results/log/{study}; labels, authors "
+                "and data can be edited in it"
             )
+            imported = config.read_toml(there).get("origin") == "imported"
+            choose = "choose another name: STUDY=…" + again * imported
+            raise UserError(f"{there}: study {study!r} exists\n{choose}")
 
 
 def _labels(given: Iterable[str], files: Iterable[str]) -> dict[str, str]:

@@ -81,11 +81,14 @@ class StudyData:
         return timings.path_of(self.root, self.study)
 
 
-def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
+def load(
+    root: Path, name: str, *, allow_stale: bool = False, report: str | None = None
+) -> StudyData:
     """Read a study and the studies that it names, strictly.
 
     Args:
         allow_stale: keep stale runs, and say in ``stale`` why they are.
+        report: the study whose paper needs this one; by default this one itself.
 
     Raises:
         UserError: no such study, or a run, an override or a budget that is refused.
@@ -94,7 +97,7 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
     known = study.networks if study.origin == "trained" else config.known_models(root)
     experiments = {m: config.load_experiment(root, m) for m in study.networks if m in known}
     searched, compared = (
-        None if other is None else load(root, other, allow_stale=allow_stale)
+        None if other is None else load(root, other, allow_stale=allow_stale, report=report or name)
         for other in (study.tuning, study.precision)
     )
     if study.tuning is not None:
@@ -103,8 +106,11 @@ def load(root: Path, name: str, *, allow_stale: bool = False) -> StudyData:
     timings.check_budget(root, study, specs)
     logs = _declared(root, study, specs)
     if study.origin == "imported":
-        logs = {**read_study(root, study)}
-    stale, verified = _freshness(root, study, specs, logs, allow_stale)
+        logs = dict(read_study(root, study))
+    stale, verified = _freshness(root, study, specs, logs)
+    if stale and not allow_stale:
+        first = logs[next(iter(stale))]
+        raise UserError(_stale_message(study.name, report or name, first, stale))
     return StudyData(
         root=root, study=study, recipe=config.load_recipe(root), experiments=experiments,
         specs=specs, logs=logs, predictions=checks.read_predictions(logs),
@@ -134,7 +140,7 @@ def _declared(root: Path, study: Study, specs: list[RunSpec]) -> dict[str, Run]:
 
 
 def _freshness(
-    root: Path, study: Study, specs: list[RunSpec], logs: Mapping[str, Run], allow_stale: bool
+    root: Path, study: Study, specs: list[RunSpec], logs: Mapping[str, Run]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Stale runs with the reasons, and the verified ones."""
     stale: dict[str, list[str]] = {}
@@ -148,24 +154,22 @@ def _freshness(
             stale[spec.path] = why
         elif found.state == "verified":
             verified.append(spec.path)
-    if stale and not allow_stale:
-        raise UserError(_stale_message(study.name, logs[next(iter(stale))], stale))
     return stale, verified
 
 
-def _stale_message(study: str, first: Run, stale: Mapping[str, list[str]]) -> str:
-    """Which runs are stale, why, and the remedies."""
+def _stale_message(study: str, report: str, first: Run, stale: Mapping[str, list[str]]) -> str:
+    """Which runs are stale, why, and the remedies: ``report`` is the study whose paper is built."""
     reasons = list(dict.fromkeys(why for each in stale.values() for why in each))
 
     def few(items: list[str], most: int, sign: str) -> str:
         return sign.join(items[:most]) + f" and {len(items) - most} more" * (len(items) > most)
 
     lines = [
-        f"{len(stale)} run{'s' * (len(stale) > 1)} of study {study!r} stale: "
+        f"{len(stale)} stale run{'s' * (len(stale) > 1)} in study {study!r}: "
         f"{few(list(stale), 5, ', ')}",
         f"changed: {few(reasons, 3, '; ')}",
-        f"train again: {log.again(first.header, FORCE=1)}",
-        f"show them as stale: {advice('report', STUDY=study, ALLOW_STALE=1)}",
+        f"train again{', one by one' * (len(stale) > 1)}: {log.again(first.header, FORCE=1)}",
+        f"show them as stale: {advice('report', STUDY=report, ALLOW_STALE=1)}",
     ]
     if all(why.startswith(("engine/", "metrics.py")) for why in reasons):
         lines.insert(2, f"where no bit has changed: {advice('verify', STUDY=study)}")

@@ -20,6 +20,7 @@ from cnnpaper.timings import (
     duration,
     estimate_s,
     finished_runs,
+    timed_here,
     without_bfloat16,
 )
 
@@ -55,6 +56,11 @@ def status(root: Path, name: str) -> str:
         lines += _to_do(named, _rows(root, named, finished)) or [f"{other}: all runs are done"]
     done = f"{name}: all runs are done: {advice('report', STUDY=name)}"
     lines += _to_do(study, rows) or [done]
+    if any(row.cost_s and row.spec and not timed_here(row.spec, finished) for row in rows):
+        lines.append(
+            "no such run was made on this type of processor, so times are those of another; a "
+            "run's progress tells its own"
+        )
     slow = any(row.left and row.spec and row.spec.recipe.precision == "bfloat16" for row in rows)
     if slow and (told := without_bfloat16()):
         lines.append(f"without a GPU, they take longer here: {told}")
@@ -154,8 +160,8 @@ def _to_do(study: Study, rows: Sequence[Row]) -> list[str]:
     if stale:
         lines.append(
             f"{study.name}: {len(stale)} of {len(rows)} runs are stale: "
-            f"{advice('verify', STUDY=study.name)} where no bit has changed, else train again: "
-            f"{log.again(stale[0], FORCE=1)}"
+            f"{advice('verify', STUDY=study.name)} where only code has changed and no bit, else "
+            f"train again: {log.again(stale[0], FORCE=1)}"
         )
     if todo:
         known = [row.cost_s for row in todo if row.cost_s is not None]

@@ -182,6 +182,14 @@ def test_runs_of_other_data(root: Path) -> None:
     refused(root, "run.jsonl:1: data.digest: other images than those of", "one set")
 
 
+def test_a_stale_study_of_rates_names_the_paper_that_needs_it(tmp_path: Path) -> None:
+    plan = Plan(arms={"short": {"steps": 20, "seeds": [0]}}, more='tuning = "tuning"')
+    root = fabricate.study(tmp_path, plan)
+    fabricate.tuning(root, stage1={"alexnet": {0.1: 0.5}})
+    stale_code(root)
+    refused(root, "in study 'tuning'", "make report STUDY=invented ALLOW_STALE=1")
+
+
 def stale_code(root: Path) -> None:
     path = root / "cnnpaper/engine/augment.py"
     path.write_text(path.read_text("utf-8") + "\n\ndef unused() -> None:\n    print(1)\n", "utf-8")
@@ -191,7 +199,7 @@ def test_stale_runs_are_refused_with_three_remedies(root: Path) -> None:
     stale_code(root)
     refused(
         root,
-        "20 runs of study 'invented' stale: invented/short/alexnet-s0,",
+        "20 stale runs in study 'invented': invented/short/alexnet-s0,",
         "and 15 more",
         "engine/augment.py: unused added",
         "make verify STUDY=invented",
