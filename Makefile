@@ -17,12 +17,13 @@ TESTS := $(TOOL) pytest -n 2 --dist loadfile
 ON = $(filter-out 0 no false,$(1))
 WHICH = --study "$$STUDY" $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"}
 RUNS = $${GPUS:+--gpus "$$GPUS"} $(if $(call ON,$(FORCE)),--force)
+need = $(foreach name,$(1),$(if $($(name)),,$(error $(name)=... is missing; `make` alone lists the variables)))
 STALE = $(if $(call ON,$(ALLOW_STALE)),--allow-stale)
 
 SUBMIT = $(if $(filter slurm,$(CLUSTER)),$(TRAIN) submit $(WHICH) $(if $(call ON,$(FORCE)),--force),\
 	echo "cnnpaper: CLUSTER=$(CLUSTER): only slurm is known" >&2; exit 2;)
 KILLED = || { code=$$?; [ $$code -ne 137 ] || echo "cnnpaper: killed (signal 9), as the system does" \
-	"when memory runs out; close other programs and rerun, which resumes" >&2; exit $$code; }
+	"when memory runs out; close other programs and rerun (without FORCE), which resumes" >&2; exit $$code; }
 
 TARGETS := help report editions test experiments smoke data status timing tune budget verify \
 	reproduce figures tables explain diff bundle predict export import-logs release cancel test-slurm lint audit licences soak bench clean environment \
@@ -66,8 +67,8 @@ smoke: environment training-environment tex ## a smoke test in minutes: small ru
 experiments: training-environment ## train the missing runs of STUDY (skips finished, resumes interrupted)
 	@$(if $(CLUSTER),$(SUBMIT),$(TRAIN) experiments $(WHICH) $${UNTIL:+--until "$$UNTIL"} $(RUNS) $(KILLED))
 
-# EPOCHS without STUDY is a study of its own, single-EPOCHSep
-OWN = $(and $(EPOCHS),$(filter file,$(origin STUDY)))
+# EPOCHS, BATCH_SIZE or PRECISION without STUDY is a study of its own, single-EPOCHSep
+OWN = $(and $(EPOCHS)$(BATCH_SIZE)$(PRECISION),$(filter file,$(origin STUDY)))
 $(NETWORKS): training-environment ## the missing runs of one network
 	@$(if $(CLUSTER),$(SUBMIT) --model $@,$(TRAIN) train --model $@ $(if $(OWN),,--study "$$STUDY") $${EPOCHS:+--epochs "$$EPOCHS"} \
 		$${BATCH_SIZE:+--batch-size "$$BATCH_SIZE"} $${PRECISION:+--precision "$$PRECISION"} $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"} \
@@ -96,7 +97,7 @@ verify: training-environment ## execute miniature and first steps of STUDY's run
 	@$(TRAIN) verify --study "$$STUDY"
 
 reproduce: training-environment ## train one run from scratch and compare every value: MODEL=alexnet SEED=0 ARM=short
-	@$(TRAIN) reproduce --model "$$MODEL" --seed "$${SEED:-0}" --study "$$STUDY" $${ARM:+--arm "$$ARM"}
+	@$(call need,MODEL)$(TRAIN) reproduce --model "$$MODEL" --seed "$${SEED:-0}" --study "$$STUDY" $${ARM:+--arm "$$ARM"}
 
 ##@ From the same logs
 editions: environment tex ## all four papers: English and Korean, PDF and HTML
@@ -109,23 +110,23 @@ figures: environment ## every figure of STUDY as PDF, PNG and SVG, for slides
 tables: environment ## every table of STUDY as CSV and Markdown
 	@$(PAPER) tables --study "$$STUDY" $(STALE)
 
-explain: environment ## trace a number to its source: KEY=short.resnet18.test_acc, or as printed: KEY=77.61
-	@$(PAPER) explain --study "$$STUDY" -- "$$KEY"
+explain: environment ## trace a number to its source: KEY=short.resnet18.test_acc, or as printed: KEY=78.92
+	@$(call need,KEY)$(PAPER) explain --study "$$STUDY" -- "$$KEY"
 
 diff: environment ## what changed from one paper to another: OLD=a.pdf NEW=b.pdf
-	@$(PAPER) diff -- "$$OLD" "$$NEW"
+	@$(call need,OLD NEW)$(PAPER) diff -- "$$OLD" "$$NEW" || [ $$? -eq 1 ] # 1: they differ
 
 bundle: environment tex ## the paper's TeX sources, figures and tables in one archive, for a publisher
 	@$(PAPER) bundle --study "$$STUDY" $(STALE)
 
 predict: training-environment ## classify an image by a trained run: IMAGE=cat.jpg RUN=reference/short/resnet18-s0
-	@$(TRAIN) predict "$$IMAGE" --run "$$RUN"
+	@$(call need,IMAGE RUN)$(TRAIN) predict "$$IMAGE" --run "$$RUN"
 
 export: environment ## STUDY's logs as TensorBoard's event files
 	@$(PAPER) export --tensorboard --study "$$STUDY"
 
 import-logs: environment ## make a study of text logs of the 2023 program: LOGS=folder STUDY=name AUTHORS='A, B'
-	@$(PAPER) import-logs "$$LOGS" --study "$$STUDY" $${LABEL:+--label "$$LABEL"} $${TITLE:+--title "$$TITLE"} \
+	@$(call need,LOGS)$(PAPER) import-logs "$$LOGS" --study "$$STUDY" $${LABEL:+--label "$$LABEL"} $${TITLE:+--title "$$TITLE"} \
 		$${AUTHORS:+--authors "$$AUTHORS"} $${IMAGES:+--data "$$IMAGES"}
 
 release: environment ## one archive: sources, logs, predictions, papers and their digests
@@ -174,7 +175,7 @@ tex: ## TeX, where it is missing: apt as root or with sudo, elsewhere the comman
 #: EPOCHS: without STUDY, a study of one's own, single-EPOCHSep
 #: BATCH_SIZE: with EPOCHS, images per step
 #: PRECISION: with EPOCHS, float32 or bfloat16 (the recipe's)
-#: UNTIL: start no run that would end later: UNTIL=02:40
+#: UNTIL: skip runs that are estimated to end later: UNTIL=02:40
 #: MODEL, SEED: which run make reproduce does
 #: IMAGE, RUN: what make predict classifies, and by which run
 #: OLD, NEW: two papers that make diff compares

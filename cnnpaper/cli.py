@@ -167,7 +167,7 @@ def command(*examples: str) -> Decorator:
 )  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(["float32", "bfloat16"]),
-    help="Without --study; else the recipe's. float32 where the processor has no bfloat16.",
+    help="Without --study; else the recipe's. Ask for float32 if the processor has no bfloat16.",
 )  # fmt: skip
 @arm_option
 @seeds_option
@@ -187,14 +187,15 @@ def train(
     from cnnpaper import config
 
     config.load_experiment(ROOT, model)
+    own = {"EPOCHS": epochs or 10, "BATCH_SIZE": batch_size, "PRECISION": precision}
     if study and (epochs or batch_size or precision):
         raise UserError(
             "--epochs, --batch-size and --precision make a study of your own: leave out --study\n"
-            f"with make: {advice(model, EPOCHS=epochs or 10)}"
+            f"with make: {advice(model, **own)}"
         )
-    own = f"single-{epochs or DEFAULT_EPOCHS}ep"
-    own += (f"-b{batch_size}" if batch_size else "") + (f"-{precision}" if precision else "")
-    plan = config.load_study(ROOT, study or own)
+    name = f"single-{epochs or DEFAULT_EPOCHS}ep"
+    name += (f"-b{batch_size}" if batch_size else "") + (f"-{precision}" if precision else "")
+    plan = config.load_study(ROOT, study or name)
     if config.SINGLE.match(plan.name):
         plan = plan.model_copy(update={"networks": (model,), "seeds": seeds or plan.seeds})
 
@@ -218,7 +219,7 @@ def train(
 @data_dir_option
 @gpus_option
 @click.option(
-    "--until", type=clock, metavar="HH:MM", help="Start nothing that its estimate ends later."
+    "--until", type=clock, metavar="HH:MM", help="Skip runs that are estimated to end later."
 )
 @force_option
 def experiments(
@@ -337,6 +338,9 @@ def timing(study: str, gpus: str, data_dir: Path) -> None:
     from cnnpaper.runs import launch
 
     plan = config.load_study(ROOT, study)
+    declared(plan, None, None)  # refuses one that was imported
+    if len(launch.devices_of(gpus)) > 1:
+        raise UserError(f"--gpus {gpus}: steps are timed on one device, so name one")
     device = launch.torch_device(gpus)
     from cnnpaper.runs.timing import time_session
 
@@ -466,7 +470,7 @@ def tables(study: str, allow_stale: bool) -> None:
     build_tables(ROOT, study, allow_stale=allow_stale, say=click.echo)
 
 
-@command("explain short.resnet18.test_acc", "explain 77.61 --study smoke")
+@command("explain short.resnet18.test_acc", "explain 78.92")
 @click.argument("key")
 @study_option()
 def explain(key: str, study: str) -> None:

@@ -55,6 +55,7 @@ COMMANDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("vgg16", RUN | {"FORCE": 1}),
     ("resnet18", {"EPOCHS": 10}),
     ("googlenet", {"EPOCHS": 2, "BATCH_SIZE": 32, "SEEDS": 1}),
+    ("resnet18", {"EPOCHS": 2, "BATCH_SIZE": 32, "PRECISION": "float32"}),
     ("vgg16", {"EPOCHS": 2, "PRECISION": "float32"}),
     ("data", {"SET": "jpeg75"}),
     ("data", {}),

@@ -71,6 +71,35 @@ def test_values_reach_the_commands_whatever_is_in_them(root: Path, record: Path)
     assert str(alexnet).endswith("'--epochs', '2', '--batch-size', '9', '--force']")
 
 
+def test_own_settings_make_a_study_of_ones_own(root: Path, record: Path) -> None:
+    assert artifact.shell("make alexnet PRECISION=float32", root).returncode == 0
+    assert artifact.shell("make alexnet STUDY=smoke SEEDS=0", root).returncode == 0
+    own, smoke = (str(call["arguments"]) for call in artifact.recorded(record))
+    assert "--precision" in own
+    assert "--study" not in own
+    assert "'--study', 'smoke'" in smoke
+
+
+@pytest.mark.parametrize(
+    "command,missing",
+    [("explain", "KEY"), ("predict RUN=a", "IMAGE"), ("diff OLD=a.pdf", "NEW"),
+     ("import-logs STUDY=x", "LOGS"), ("reproduce", "MODEL")],
+)  # fmt: skip
+def test_a_variable_that_is_missing_is_named(
+    root: Path, record: Path, command: str, missing: str
+) -> None:
+    done = artifact.shell(f"make {command}", root)
+    assert done.returncode == 2
+    assert f"{missing}=... is missing" in done.stderr
+    assert not record.exists() or not artifact.recorded(record)
+
+
+def test_a_difference_between_papers_is_no_error(root: Path, record: Path) -> None:
+    for status, wanted in ((1, 0), (2, 2)):
+        artifact.executable(root / ".venv" / "bin" / "python", f"#!/bin/sh\nexit {status}\n")
+        assert artifact.shell("make diff OLD=a NEW=b", root).returncode == wanted
+
+
 @pytest.mark.parametrize("edition,tex", [("en", True), ("ko", True), ("html", False)])
 def test_only_a_pdf_asks_for_tex(root: Path, record: Path, edition: str, tex: bool) -> None:
     asked = root / "asked"

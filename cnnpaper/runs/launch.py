@@ -46,7 +46,7 @@ def devices_of(gpus: str) -> list[str]:
     """
     names = [part.strip() for part in gpus.split(",")]
     for name in names:
-        if not re.fullmatch("auto|(cpu|[0-9]+)(:[0-9]+)?", name):
+        if not re.fullmatch("auto|cpu(:[0-9]+)?|[0-9]+", name):
             remedy = "give auto, cpu, the number of a GPU, or several numbers as 0,1"
             raise UserError(f"--gpus {gpus}: {name!r} is no device; {remedy}")
     if len(set(names)) < len(names) or ("auto" in names and len(names) > 1):
@@ -202,12 +202,12 @@ def train_study(
             stop, told = told < len(asked), len(asked)
             for spec, status in _ended(running, stop):
                 if status and not asked:
-                    failed.append(f"{spec.path}: {why_ended(status)}")
+                    failed.append(f"{spec.path}: {why_ended(status, force)}")
             if not (running or waiting or asked or failed):
                 waiting = [spec for spec in more() if spec.path not in known]
                 known |= {spec.path for spec in waiting}
     if asked:
-        raise Interrupted(asked[-1], "stopped; the same command resumes")
+        raise Interrupted(asked[-1], f"stopped; {_resumes(force)}")
     if failed:
         raise UserError("\n".join([f"{len(failed)} runs not finished:", *failed[:4]]))
 
@@ -236,7 +236,11 @@ def _say(text: str) -> None:
         print(text, flush=True)
 
 
-def why_ended(status: int) -> str:
+def _resumes(force: bool) -> str:
+    return f"the same command {'without force ' * force}resumes"
+
+
+def why_ended(status: int, force: bool = False) -> str:
     """What the exit status of a run means, with a remedy."""
     if status == -signal.SIGKILL:
         return (
@@ -244,7 +248,7 @@ def why_ended(status: int) -> str:
             "or give each step fewer images (batch_size) in a study of your own"
         )
     if status < 0:
-        return f"ended by signal {-status} ({signal.strsignal(-status)}); the same command resumes"
+        return f"ended by signal {-status} ({signal.strsignal(-status)}); {_resumes(force)}"
     return f"exit status {status}; its message is above"
 
 

@@ -57,13 +57,15 @@ class Progress:
         text = (
             f"{self._name}: epoch {at.epoch + 1}/{spec.epochs}, "
             f"step {at.step}/{training.steps_of(at.epoch)}, "
-            f"loss {at.loss_sum / max(at.seen, 1):.3f}, acc {at.correct / max(at.seen, 1):.3f}, "
-            f"{at.seen / max(watch.wall_s, 1e-9):.0f} images/s, "
-            f"{tqdm.format_interval(steps * each_s)} left"
+            f"{tqdm.format_interval(steps * each_s)} left, "
         )
         if self._after:  # the machine's measured speed holds for what comes later, too
             study_s = (steps + self._after * spec.steps) * each_s
-            text += f", study {tqdm.format_interval(study_s)}"
+            text += f"study {tqdm.format_interval(study_s)}, "
+        text += (  # last what a narrow terminal may cut off
+            f"loss {at.loss_sum / max(at.seen, 1):.3f}, acc {at.correct / max(at.seen, 1):.3f}, "
+            f"{at.seen / max(watch.wall_s, 1e-9):.0f} images/s"
+        )
         if terminal:
             say(text[: shutil.get_terminal_size().columns - 1], end="")
         else:

@@ -119,7 +119,7 @@ class Recorder(Listener):
         say(f"{self.spec.run}: on {where}, {self.spec.recipe.precision}; miniature first")
         if header.precision == "bfloat16" and not here.gpu and (told := without_bfloat16()):
             own = advice(self.spec.model, EPOCHS=self.spec.epochs, PRECISION="float32")
-            say(f"{told}; in a study of your own you choose: {own}")
+            say(f"{told}; to train in float32 instead: {own}")
         log.append(self._path, miniature.miniature(self.spec, images, device))
 
     def resume(self, root: Path, today: Fingerprint) -> bool:
