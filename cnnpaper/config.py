@@ -517,10 +517,12 @@ def run_spec(
     """
     experiment = load_experiment(root, model)
     path = root / "experiments" / f"{model}.toml"
+    where = root / "experiments" / "study" / f"{study.name}.toml"
     values = load_recipe(root).model_dump()
-    for override in (study.override, experiment.override):
+    for file, override in ((where, study.override), (path, experiment.override)):
         values.update({key: entry.value for key, entry in override.items()})
-    recipe = validated(Recipe, values | dict(point or {}), path)
+        recipe = validated(Recipe, values, file)
+    recipe = validated(Recipe, recipe.model_dump() | dict(point or {}), where)
     chosen = study.arms[arm]
     length = chosen.steps[model] if isinstance(chosen.steps, dict) else chosen.steps
     per_epoch = steps_per_epoch(study.data.train_images, recipe.batch_size)

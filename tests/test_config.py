@@ -138,6 +138,14 @@ def test_an_arm_that_refines_has_the_runs_that_it_is_given(root: Path) -> None:
     assert names == ["arms/short/tiny-rate0.4-s0", "arms/short/tiny-rate0.4-s1"]
 
 
+def test_a_mistake_names_the_file_that_makes_it(root: Path) -> None:
+    path = root / "experiments/study/mine.toml"
+    wrong = '[override.precision]\nvalue = "fp16"\nwhy = "a test wants this"\n'
+    path.write_text('networks = ["tiny"]\nseeds = [0]\nepochs = 1\n[data]\nset = "any"\n' + wrong)
+    with pytest.raises(UserError, match=r"study/mine\.toml: .*'fp16'"):
+        config.run_specs(root, config.load_study(root, "mine"))
+
+
 def test_single_study_is_made_of_the_runs_in_its_folder(root: Path) -> None:
     for run in ("tiny-s3", "other-s0", "tiny-s12", "unknown-s1", "notes"):
         (root / "results" / "log" / "single-10ep-b8" / run).mkdir(parents=True)

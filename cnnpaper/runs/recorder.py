@@ -13,6 +13,7 @@ import itertools
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import safetensors.torch
@@ -61,7 +62,7 @@ def record(
     today = fingerprint.of_spec(root, spec, data=images.digest)
     try:
         recorder = Recorder(folder, spec, Training(spec, images, device), again)
-        with machine.stopped_by(lambda number, _: recorder.asked.append(number)):
+        with machine.stopped_by(recorder.asked_to_stop):
             if force or not recorder.resume(root, today):
                 recorder.start(root, today, images)
             recorder.finish(fit(recorder.training, recorder))
@@ -173,6 +174,12 @@ class Recorder(Listener):
         at = self.training.at
         say(f"{self.spec.run}: resuming at epoch {at.epoch + 1}, step {at.step}")
         return True
+
+    def asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+        """Heard a signal; a step may take half a minute, so it is answered at once."""
+        if not self.asked:
+            say(f"{self.spec.run}: stopping when this step is done")
+        self.asked.append(number)
 
     def tick(self) -> None:
         """Between two steps or two batches of an evaluation: save and stop if asked to."""

@@ -188,8 +188,8 @@ def test_the_line_of_progress(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
         bar.step(training, Stopwatch(wall_s=step * 3.2))
         now += 3.0
     assert capsys.readouterr().err == (
-        "run 7 of 42, vgg16-s3: epoch 1/2, step 12/50, loss 0.500, acc 0.250, 20 images/s, "
-        "04:24 left, study 26:54\n"
+        "run 7 of 42, vgg16-s3: epoch 1/2, step 12/50, 04:24 left, study 26:54, "
+        "loss 0.500, acc 0.250, 20 images/s\n"
     )
 
 
