@@ -193,8 +193,8 @@ class Claims:
         sources, what = self.values.headers(types.values()), "types of processor"
         count = self.values.count(f"{arm}.processors", len(types), sources, what)
         kind = "clock" if len(types) == 1 else "clock_many"
-        like, uneven = self.budget_like(), self.say("clock_uneven", entries=self.uneven(),
-                                                    like=self.budget_like())  # fmt: skip
+        like = self.budget_like()
+        uneven = self.say("clock_uneven", like=like, entries=self.uneven())
         mixed = any(key == arm for key, _ in self.data.mixed_processors)
         alike = self.say("clock_alike") if len(types) > 1 and not mixed else Sentence()
         took = self.say(kind, like=like, count=count, entries=entries)
@@ -412,7 +412,8 @@ class Claims:
         if not better:
             return said
         unresolved = self.say("unresolved", names=self.names(still_open), baseline=like)
-        return sentences(said, unresolved, self.say("untested_pairs", baseline=like))
+        pairs = self.say("untested_pairs", baseline=like) if len(rows) > 1 else Sentence()
+        return sentences(said, unresolved, pairs)
 
     def conclusion(self) -> Sentence:
         """The answer, with the time for which it holds."""

@@ -21,7 +21,7 @@ from cnnpaper.paper.values import Values
 from cnnpaper.study.imported import TextRun
 
 FEWEST = 3
-"""Seeds of an interval that is drawn: Student's for two is 18 standard errors wide, and its axis
+"""Seeds of an interval that is drawn: Student's for two is 25 standard errors wide, and its axis
 would show nothing else. Tables have it."""
 
 

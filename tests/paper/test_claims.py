@@ -78,6 +78,8 @@ OPEN = replace(MORE, model="googlenet", significant=False)
         ((LESS, MORE, OPEN), "In this time, VGG-16 is the only network that is significantly more "
          "accurate than ResNet-18 after Holm adjustment. For GoogLeNet the difference from "
          "ResNet-18 is not resolved. Pairs without ResNet-18 were not tested."),
+        ((MORE,), "In this time, VGG-16 is the only network that is significantly more accurate "
+         "than ResNet-18 after Holm adjustment."),
         ((LESS, OPEN), "In this time, the choice between GoogLeNet and ResNet-18 remains open: "
          "none has a significantly higher accuracy than ResNet-18."),
         ((), ""),
