@@ -359,7 +359,7 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     label = _percent_axis(panels[0], "y", "validation_accuracy", sheet)
     if many:
-        figure.supylabel(label)
+        figure.supylabel(label.replace("\n", " "))  # there is room along, none across
     else:
         panels[0].set_ylabel(label)
         fit = epochs.loc[~epochs["diverged"].astype(bool), "val_loss"].astype(float)
