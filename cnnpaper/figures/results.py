@@ -451,7 +451,7 @@ def step_time_alt(sections: pd.DataFrame, sheet: Sheet) -> str:
 
 def _panels(titles: Sequence[str], height: float, *, sharex: bool = True) -> tuple[Figure, Any]:
     """Panels with titles, at most four in a row, with axes of one scale."""
-    columns = min(len(titles), 4)
+    columns = min(len(titles), 4 if len(titles) <= 40 else 6)  # else rows have no height left
     rows = math.ceil(len(titles) / columns)
     titles = [textwrap.fill(title, NAME) for title in titles]
     height += style.LINE_HEIGHT * max(title.count("\n") for title in titles)
