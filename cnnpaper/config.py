@@ -519,10 +519,11 @@ def run_spec(
     path = root / "experiments" / f"{model}.toml"
     where = root / "experiments" / "study" / f"{study.name}.toml"
     values = load_recipe(root).model_dump()
-    for file, override in ((where, study.override), (path, experiment.override)):
-        values.update({key: entry.value for key, entry in override.items()})
+    overrides = [(where, study.override), (path, experiment.override)]
+    changes = [(file, {key: one.value for key, one in found.items()}) for file, found in overrides]
+    for file, change in [*changes, (where, dict(point or {}))]:
+        values.update(change)
         recipe = validated(Recipe, values, file)
-    recipe = validated(Recipe, recipe.model_dump() | dict(point or {}), where)
     chosen = study.arms[arm]
     length = chosen.steps[model] if isinstance(chosen.steps, dict) else chosen.steps
     per_epoch = steps_per_epoch(study.data.train_images, recipe.batch_size)

@@ -147,17 +147,17 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
     place = root / "build" / "verify"
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as checkouts:
-        for spec in specs:
+        for number, spec in enumerate(specs, start=1):
             try:
                 run = log.read_run(spec.folder(root) / LOG_NAME)
                 verdict = verify(root, run, spec, data_dir, Path(checkouts))
             except UserError as error:
                 verdict = f"not verified: {error}"
-            say(f"{spec.path}: {verdict}")
+            say(f"{number} of {len(specs)}, {spec.path}: {verdict}")
             if not verdict.startswith("verified"):
                 failed.append(spec.path)
     if failed:
-        raise UserError(f"not verified: {', '.join(failed)}")
+        raise UserError(f"not verified: {', '.join(failed)} ({len(failed)} of {len(specs)} runs)")
 
 
 def verify(root: Path, run: Run, spec: RunSpec, data_dir: Path, checkouts: Path) -> str:

@@ -273,7 +273,7 @@ def _difficulty(part: str, count: int) -> Any:
 
 def timing(
     root: Path, study: str = "invented", step_s: Mapping[str, float] = STEP_S, *,
-    session: int = 1, contended: Iterable[str] = (),
+    session: int = 1, contended: Iterable[str] = (), processor: str = PROCESSOR,
 ) -> None:  # fmt: skip
     """Append a session to a study's ``timing.jsonl``: network → seconds a step.
 
@@ -288,7 +288,7 @@ def timing(
         parts = dict(zip(timings.SECTIONS, (0.02, 0.3, 0.6, 0.07, 0.01), strict=True))
         line = timings.Timing(
             study=study, session=session, model=model, started="2026-11-26T09:00:00Z",
-            commit=COMMIT, machine=_machine(), packages=PACKAGES,
+            commit=COMMIT, machine=_machine(processor), packages=PACKAGES,
             fingerprint=fingerprint.short(fingerprint.of_spec(root, spec, data=DIGEST)),
             batch_size=spec.recipe.batch_size, precision=spec.recipe.precision,
             memory_format=spec.recipe.memory_format, warmup=5,

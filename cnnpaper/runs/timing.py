@@ -110,7 +110,14 @@ def rounds(workers: Sequence[Worker], count: int) -> Iterator[list[list[float]]]
 
 
 def timed(
-    spec: RunSpec, root: Path, data_dir: Path, device_name: str, session: int, count: int
+    spec: RunSpec,
+    root: Path,
+    data_dir: Path,
+    device_name: str,
+    session: int,
+    count: int,
+    steps: int = STEPS,
+    warmup: int = WARMUP,
 ) -> Iterator[Any]:
     """The real training loop of one network: the seconds of each round, then its whole line."""
     started = time.monotonic()
@@ -125,12 +132,12 @@ def timed(
     each: list[tuple[float, ...]] = []
     yield "ready"
     for _ in range(count):
-        _timed(training, WARMUP)
+        _timed(training, warmup)
         watch.start()
-        each.append(tuple(_timed(training, STEPS)["other"]))
+        each.append(tuple(_timed(training, steps)["other"]))
         watch.stop()
         yield each[-1]
-    seconds = _timed(training, STEPS, hooks=True)
+    seconds = _timed(training, steps, hooks=True)
     start = time.monotonic()
     training.finish_epoch(Listener())
     eval_s, start = time.monotonic() - start, time.monotonic()
@@ -148,7 +155,7 @@ def timed(
         batch_size=spec.recipe.batch_size,
         precision=spec.recipe.precision,
         memory_format=spec.recipe.memory_format,
-        warmup=WARMUP,
+        warmup=warmup,
         round_s=tuple(each),
         sections={name: (statistics.fmean(seconds[name]),) for name in SECTIONS},
         startup_s=startup_s,

@@ -76,7 +76,8 @@ class StepTime:
 
 
 class Shift(NamedTuple):
-    """A network's step time in a later session over that in the session of the budget."""
+    """A network's step time in a later session over that in the session of the budget, on the same
+    type of processor."""
 
     ratio: float
     line: int
@@ -376,7 +377,7 @@ def _timing(data: StudyData) -> dict[str, Any]:
             for later, other in data.timing.items()
             if later > number
             for model, one in other.items()
-            if model in timed
+            if model in timed and one.machine.processor == first.machine.processor
         ),
     }
     if budget and base:

@@ -21,7 +21,7 @@ from cnnpaper.config import RunSpec, Study, load_study, run_spec
 from cnnpaper.files import UserError, append_line
 from cnnpaper.runs import launch, machine, provenance
 from cnnpaper.runs.dataset import load_images
-from cnnpaper.runs.timing import ROUNDS, STEPS, Worker, rounds, timed
+from cnnpaper.runs.timing import ROUNDS, Worker, rounds, timed
 from cnnpaper.study.stats import median_interval
 from cnnpaper.timings import this_processor, without_bfloat16
 from tests.bench import plain
@@ -35,6 +35,8 @@ ARM = "short"
 WORKERS = (0, 1, 2)
 WORKER_ROUNDS = 3
 """Rounds that choose the number of workers of a cell; they do not count afterwards."""
+STEPS, WORKER_STEPS, WARMUP = 10, 5, 2
+"""Steps of a round, of one that chooses workers, and those before either that do not count."""
 SEEDS = 3
 TRAINED = ("resnet18", "vgg16")
 """Networks whose accuracy is compared."""
@@ -76,13 +78,15 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
     for cell in cells:
         each = [replace(cell, workers=count) for count in WORKERS]
         with contextlib.ExitStack() as stack:
-            processes = [stack.enter_context(_process(spec, data_dir, one)) for one in each]
+            loops = (_process(spec, data_dir, one, WORKER_STEPS) for one in each)
+            processes = [stack.enter_context(loop) for loop in loops]
             found = medians(processes, WORKER_ROUNDS, f"{spec.model}, workers for {cell.name}")
         seconds = dict(zip(each, map(statistics.median, found), strict=True))
         best.append(min(each, key=lambda one, seconds=seconds: seconds[one]))
     with contextlib.ExitStack() as stack:
-        ours = stack.enter_context(Worker(timed, spec, ROOT, data_dir, "cpu", 1, ROUNDS))
-        others = [stack.enter_context(_process(spec, data_dir, cell)) for cell in best]
+        given = spec, ROOT, data_dir, "cpu", 1, ROUNDS, STEPS, WARMUP
+        ours = stack.enter_context(Worker(timed, *given))
+        others = [stack.enter_context(_process(spec, data_dir, cell, STEPS)) for cell in best]
         found = medians([ours, *others], ROUNDS, f"{spec.model}, all beside ours")
         timing = ours.answer()
     kept = {"model", "started", "commit", "machine", "packages", "batch_size", "warmup"}
@@ -95,8 +99,8 @@ def measure(spec: RunSpec, data_dir: Path) -> Line:
     }
 
 
-def _process(spec: RunSpec, data_dir: Path, cell: Cell) -> Worker:
-    return Worker(plain.timed, spec, data_dir, cell)
+def _process(spec: RunSpec, data_dir: Path, cell: Cell, steps: int) -> Worker:
+    return Worker(plain.timed, spec, data_dir, cell, steps, WARMUP)
 
 
 def medians(processes: Sequence[Worker], count: int, what: str) -> list[list[float]]:
@@ -272,7 +276,7 @@ def speed(study: str, data_dir: Path) -> None:
     """How long a step takes, on an idle machine.
 
     Four cells of the plain loop (float32 or bfloat16, contiguous or channels_last) beside ours,
-    each in a process of its own, in turn: twelve rounds of twenty steps. Where the processor has no
+    each in a process of its own, in turn: twelve rounds of ten steps. Where the processor has no
     bfloat16, both loops compute in float32 and two cells are left. Before that, three rounds
     choose for each cell between 0, 1 and 2 workers of the DataLoader. A network is measured as a
     whole or not at all.

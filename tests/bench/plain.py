@@ -32,7 +32,6 @@ from cnnpaper.engine.images import MEAN, STD, DataSet, Images
 from cnnpaper.engine.initialise import build
 from cnnpaper.runs.dataset import load_images
 from cnnpaper.runs.machine import physical_cores
-from cnnpaper.runs.timing import STEPS, WARMUP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +135,9 @@ def validation_accuracy(
     return float(metrics.accuracy(data.validation.labels, logits))
 
 
-def timed(spec: RunSpec, data_dir: Path, cell: Cell) -> Iterator[list[float]]:
+def timed(
+    spec: RunSpec, data_dir: Path, cell: Cell, steps: int, warmup: int
+) -> Iterator[list[float]]:
     """Rounds of one loop, in a process as :func:`cnnpaper.runs.timing.timed` is for ours."""
     torch.set_num_threads(spec.threads or physical_cores())
     data = load_images(spec.data, data_dir)
@@ -146,9 +147,9 @@ def timed(spec: RunSpec, data_dir: Path, cell: Cell) -> Iterator[list[float]]:
     next(losses)
     yield []
     while True:
-        for _ in islice(losses, WARMUP):
+        for _ in islice(losses, warmup):
             pass
-        laps = [perf_counter(), *(perf_counter() for _ in islice(losses, STEPS))]
+        laps = [perf_counter(), *(perf_counter() for _ in islice(losses, steps))]
         yield np.diff(laps).tolist()
 
 

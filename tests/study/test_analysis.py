@@ -297,3 +297,6 @@ def test_times_and_budgets(tmp_path: Path) -> None:
     assert [(row.line, row.ratio) for row in shifts] == [
         (5, pytest.approx(1.2)), (6, pytest.approx(1.0)),
     ]  # fmt: skip
+    # one of another processor does not
+    fabricate.timing(tmp_path, session=3, processor="Other 1-2")
+    assert found(tmp_path)[1].shifts == shifts
