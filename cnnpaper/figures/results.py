@@ -29,6 +29,7 @@ from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, settings
 
 FEW = 8  # so many lines can be told apart in one panel
 NAME = 20  # characters of a name on one line, beside or above a panel
+LEADING = 1.4  # of an axis label in two lines; Hangul is taller than Latin letters
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "ls": "none"}
 DASHED: dict[str, Any] = {"ls": (0, (3, 2)), "lw": 0.8, "mfc": "white"}
 SOLID: dict[str, Any] = {"ls": "-", "lw": 1.1}
@@ -196,7 +197,7 @@ def _draw_minutes(axes: Axes, arms: Sequence[str], shown: Accuracies, sheet: She
 
 
 def _accuracy_axis(axes: Axes, sheet: Sheet) -> None:
-    axes.set_ylabel(_percent_axis(axes, "y", "test_accuracy", sheet))
+    axes.set_ylabel(_percent_axis(axes, "y", "test_accuracy", sheet), linespacing=LEADING)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.grid(visible=True, axis="y")
 
@@ -298,7 +299,7 @@ def rate_sensitivity(
         axes.xaxis.set_major_formatter(lambda value, _: style.plain(value))
         axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(sheet.words["peak_rate"])
-    figure.supylabel(_percent_axis(panels[0], "y", "accuracy", sheet))
+    figure.supylabel(_percent_axis(panels[0], "y", "accuracy", sheet), linespacing=LEADING)
     handles = [_grey(title, marker="o", **lines[stage]) for stage, title in stages.items()]
     if winners:
         handles.append(Line2D([], [], label=sheet.words["chosen"], **RING))
@@ -361,7 +362,7 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     if many:
         figure.supylabel(label.replace("\n", " "))  # there is room along, none across
     else:
-        panels[0].set_ylabel(label)
+        panels[0].set_ylabel(label, linespacing=LEADING)
         fit = epochs.loc[~epochs["diverged"].astype(bool), "val_loss"].astype(float)
         panels[1].set_ylim(0, 1.05 * float(fit.max()) if len(fit) else None)
         panels[1].set_ylabel(sheet.words["validation_loss"])

@@ -194,7 +194,9 @@ class Claims:
         count = self.values.count(f"{arm}.processors", len(types), sources, what)
         kind = "clock" if len(types) == 1 else "clock_many"
         like = self.budget_like()
-        uneven = self.say("clock_uneven", like=like, entries=self.uneven())
+        even = self.names([r for r, _ in self._others() if r.model not in self._shares])
+        uneven = self.say(f"clock_uneven{'_some' * bool(even)}", like=like, names=even,
+                          entries=self.uneven())  # fmt: skip
         mixed = any(key == arm for key, _ in self.data.mixed_processors)
         alike = self.say("clock_alike") if len(types) > 1 and not mixed else Sentence()
         took = self.say(kind, like=like, count=count, entries=entries)
@@ -285,9 +287,12 @@ class Claims:
         value = self.number(f"{arm}.{model}.more_steps", more, WHOLE_PERCENT,
                             "steps in this arm / steps in the tested arm, less one",
                             self.values.of_study(f"arm.{tested}.steps"))  # fmt: skip
-        return self.say("clock_open", name=self.name(model), arm=self.label(arm), value=value,
+        said = self.say("clock_open", name=self.name(model), arm=self.label(arm), value=value,
                         baseline=self.contrast_baseline(),
                         difference=self.values.of(row)["difference"])  # fmt: skip
+        low, high = row.interval or (0.0, 0.0)
+        apart = self.say("clock_sensitive", name=self.name(model)) if low > 0 or high < 0 else None
+        return sentences(said, apart or Sentence())
 
     def accuracy_caption(self) -> Sentence:
         timed = "timed" if self.found.timing else "untimed"
@@ -357,12 +362,18 @@ class Claims:
     def _better(self) -> list[analysis.Contrast]:
         return [row for row in self.found.contrasts if row.significant and row.difference > 0]
 
+    def _behind(self) -> list[analysis.Distance]:
+        """How far networks that are more accurate than the baseline are from the first of them."""
+        better = {row.model for row in self._better()}
+        return [row for row in self.found.distances if {row.model, row.other} <= better]
+
+    def _foremost(self) -> str:
+        rows = self._behind()
+        return self.name(rows[0].other) if rows else ""
+
     def untested(self) -> Sentence:
         """How far networks are apart that are all more accurate than the baseline."""
-        better = {row.model for row in self._better()}
-        rows = [row for row in self.found.distances if {row.model, row.other} <= better]
-        name = self.name(rows[0].other) if rows else ""
-        return self.say("untested", name=name, entries=self._estimates(rows))
+        return self.say("untested", name=self._foremost(), entries=self._estimates(self._behind()))
 
     def _contrast(self, row: analysis.Contrast) -> Sentence:
         found = self.values.of(row)
@@ -422,8 +433,9 @@ class Claims:
         better = self._better()
         kind = "preferable_one" if len(better) == 1 else "preferable"
         return sentences(self.say("within", minutes=minutes), self.answer(),
-                         self.say(kind, names=self.names(better), baseline=self.contrast_baseline())
-                         )  # fmt: skip
+                         self.say(kind, names=self.names(better),
+                                  baseline=self.contrast_baseline()),
+                         self.say("foremost", name=self._foremost()))  # fmt: skip
 
     # ------------------------------------------------------------------------- time
 
@@ -503,8 +515,8 @@ class Claims:
         row = self.values.step_time(self.study.budget.like)
         assert row is not None
         key, formula = f"budget.{arm}.minutes", "median step × steps of the network"
-        seconds = self.found.budget_s[arm]
-        return self.number(key, seconds, MINUTES, formula, self.values.timed(row))
+        seconds, steps = self.found.budget_s[arm], self.values.of_study("budget.steps")
+        return self.number(key, seconds, MINUTES, formula, [*self.values.timed(row), *steps])
 
     def throughput(self) -> Sentence:
         """Why step times differ: operations per second, and what takes the rest."""

@@ -486,6 +486,9 @@ class Values:
                 return f"timing.{row.model}", self.timed(row)
             case analysis.Budget():
                 lines = self.of_study(f"arm.{row.arm}.steps", f"arm.{row.arm}")
+                like = self.study.budget.like if self.study.budget else row.model
+                timed = map(self.step_time, dict.fromkeys((row.model, like)))
+                lines += [line for each in timed if each for line in self.timed(each)]
                 return f"budget.{row.arm}.{row.model}", lines
             case analysis.Trial():
                 key = f"tuning.{row.stage}.{row.model}.{row.rate:g}"

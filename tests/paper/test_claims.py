@@ -110,8 +110,8 @@ def test_what_equal_time_changes(tmp_path: Path) -> None:
     made.data = replace(made.data, specs=specs)
     less = replace(gain, model="googlenet", difference=-0.02)
     direction = (
-        "By these estimates, the networks that make more steps in “short” gain (AlexNet), and "
-        "those that make fewer lose (GoogLeNet)."
+        "By these estimates, networks with more steps in “short” gain (AlexNet), and "
+        "those with fewer lose (GoogLeNet)."
     )
     assert text(made._direction((gain, less))) == direction
     assert not made._direction((gain, replace(less, difference=0.02)))
@@ -124,7 +124,7 @@ def test_what_other_ratios_of_step_times_put_at_stake(tmp_path: Path) -> None:
     arms = {"short": (2, 2), "equal": (2, 2)}
     rows = (replace(MORE, model="googlenet", significant=False), MORE)
     there = Distance(arm="equal", model="googlenet", other="resnet18", difference=0.031,
-                     interval=None)  # fmt: skip
+                     interval=(0.02, 0.042))  # fmt: skip
     made = claims(tmp_path, {"contrasts": rows, "distances": (there,)}, arms=arms)
     made._shares = {"googlenet": 2.0}
     steps = {("short", "googlenet"): 100, ("equal", "googlenet"): 150}
@@ -136,8 +136,11 @@ def test_what_other_ratios_of_step_times_put_at_stake(tmp_path: Path) -> None:
     assert text(made._at_stake()) == (
         "GoogLeNet, whose difference is "
         "not resolved, has 50% more steps in the arm “equal epochs”, and ResNet-18 as many as "
-        "here; there the estimated difference is +3.10 points."
+        "here; there the estimated difference is +3.10 points. The result for GoogLeNet may thus "
+        "depend on the speed ratios, which its interval does not cover."
     )
+    made.found = replace(made.found, distances=(replace(there, interval=(-0.01, 0.042)),))
+    assert text(made._at_stake()).endswith("there the estimated difference is +3.10 points.")
     made._shares = {"vgg16": 0.5}
     assert not made._at_stake()
 
@@ -162,6 +165,10 @@ def test_distances_and_speeds_of_an_arm(tmp_path: Path) -> None:
         "At these ratios, the numbers of steps that take as long as those of ResNet-18 differ from "
         "ours by about −18% for AlexNet, −30% for VGG-16 and −36% for GoogLeNet; the" in said
     )
+    del made._shares["vgg16"]
+    assert "by about −18% for AlexNet and −36% for GoogLeNet, and by less for VGG-16; the " in text(
+        made.clock("long")
+    )
     equal = text(made.arm(made.values.arm("equal")))
     assert "After 2 epochs each, mean test accuracy differs" in equal
     assert "a step took" not in equal
@@ -180,8 +187,8 @@ def test_equal_time_is_computed_where_no_run_was_made_on_the_processor_of_the_bu
     budget = made.study.budget.model_copy(update={"processor": "AuthenticAMD 25-17"})
     made.study = made.study.model_copy(update={"budget": budget})
     assert text(made.elsewhere()) == (
-        "The runs themselves were made on other processors; at the ratios of step times there, "
-        f"numbers of steps would differ by about {text(made.uneven())}."
+        "The runs themselves were made on other processors; with the ratios of step times there, "
+        f"the numbers of steps would differ by about {text(made.uneven())}."
     )
     assert "% for AlexNet" in text(made.uneven())
     assert "made on other processors" in text(made.abstract())
@@ -218,6 +225,15 @@ def test_only_significantly_better_networks_are_preferable(
 ) -> None:
     found = text(claims(tmp_path, {"contrasts": rows}).conclusion())
     assert found.endswith(said) if said else "preferable" not in found
+
+
+def test_the_first_of_several_preferable_networks_is_named_as_untested(tmp_path: Path) -> None:
+    behind = Distance(arm="short", model="alexnet", other="vgg16", difference=-0.01, interval=None)
+    made = claims(tmp_path, {"contrasts": (MORE, replace(MORE, model="alexnet")),
+                             "distances": (behind,)})  # fmt: skip
+    assert text(made.conclusion()).endswith(
+        "Of these, VGG-16 has the highest mean accuracy, a lead that was not tested."
+    )
 
 
 def test_which_differences_change_sign_between_arms(tmp_path: Path) -> None:

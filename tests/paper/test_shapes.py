@@ -83,7 +83,7 @@ def check_runs(data: StudyData, shown: str) -> None:
         and run.header.seed in complete[run.header.arm or ""]
     ]  # fmt: skip
     conditions = {
-        "diverged and count": bool(lost),
+        "diverged and ": bool(lost),
         "None of the declared runs has a result": done == 0,
         "With a single seed": {len(seeds) for seeds in complete.values()} - {0} == {1},
         "no seed has results for all networks": done > 0 and not any(complete.values()),
