@@ -139,7 +139,7 @@ def test_what_other_ratios_of_step_times_put_at_stake(tmp_path: Path) -> None:
         "here; there the estimated difference is +3.10 points. The result for GoogLeNet may thus "
         "depend on the speed ratios, which its interval does not cover."
     )
-    made.found = replace(made.found, distances=(replace(there, interval=(-0.01, 0.042)),))
+    made.found = replace(made.found, distances=(replace(there, interval=None),))
     assert text(made._at_stake()).endswith("there the estimated difference is +3.10 points.")
     made._shares = {"vgg16": 0.5}
     assert not made._at_stake()
