@@ -9,6 +9,7 @@ which describes it for readers who cannot see it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from cnnpaper.figures import style
 from cnnpaper.figures.style import GREY, INK, THIN, Look, finish, settings
 
 FEW = 8  # so many lines can be told apart in one panel
+PANELS = 40  # so many have room on a page
 NAME = 20  # characters of a name on one line, beside or above a panel
 LEADING = 1.4  # of an axis label in two lines; Hangul is taller than Latin letters
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.1, "ls": "none"}
@@ -336,7 +338,8 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
 
     The line is the mean over seeds, the band reaches from the smallest to the largest of them. A
     diverged run is in neither: it is drawn by itself, thin, to its last finite value, a cross.
-    Beyond :data:`FEW` entries each has a panel of its accuracy, with all others in grey.
+    Beyond :data:`FEW` entries each has a panel of its accuracy, with all others in grey; beyond
+    :data:`PANELS` each network has one, with a thin line for each of its variants.
 
     Args:
         epochs: path, model, epoch (from 0), at (its end in epochs, the last may be partial),
@@ -345,8 +348,12 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     drawn = sheet.known(epochs)
     many = len(drawn) > FEW
     handles = _lost(epochs, sheet)
+    # entry → the panel that it is drawn in
+    own = {e: e.partition("-")[0] if len(drawn) > PANELS else e for e in drawn}
+    titles = {panel: _shared([sheet.names[e] for e in drawn if own[e] == panel]) or panel
+              for panel in own.values()}  # fmt: skip
     if many:
-        figure, panels = _panels([sheet.names[entry] for entry in drawn], 32)
+        figure, panels = _panels(list(titles.values()), 32)
     else:
         figure = style.new_figure(style.TEXT_WIDTH, 48)
         panels = list(figure.subplots(1, 2))
@@ -354,8 +361,9 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     for place, axes in enumerate(panels):
         measure = "val_loss" if place and not many else "val_acc"
         for entry in drawn:
-            look = None if many and entry != drawn[place] else sheet.looks[entry]
-            _draw_curves(axes, epochs[epochs["model"] == entry], measure, look)
+            look = None if many and own[entry] != list(titles)[place] else sheet.looks[entry]
+            thin = len(titles) < len(drawn)
+            _draw_curves(axes, epochs[epochs["model"] == entry], measure, look, thin=thin)
         axes.grid(visible=True, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     label = _percent_axis(panels[0], "y", "validation_accuracy", sheet)
@@ -380,8 +388,17 @@ def learning_curves_alt(epochs: pd.DataFrame, sheet: Sheet) -> str:
     return text + sheet.lost(sheet.names[entry] for entry in sheet.known(epochs[lost]))
 
 
-def _draw_curves(axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None) -> None:
-    """Mean and band of one entry's runs, and its diverged ones; without a look, a thin line."""
+def _shared(names: Sequence[str]) -> str:
+    """The words with which all begin: ``ResNet-18`` of ``ResNet-18 a`` and ``ResNet-18 b``."""
+    words = zip(*(name.split() for name in names), strict=False)
+    shared = itertools.takewhile(lambda each: len(set(each)) == 1, words)
+    return " ".join(each[0] for each in shared)
+
+
+def _draw_curves(
+    axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None, *, thin: bool = False
+) -> None:
+    """Mean and band of one entry's runs, and its diverged ones; without a look, a grey line."""
     factor = 100.0 if measure == "val_acc" else 1.0
     finite = runs[np.isfinite(runs[measure].astype(float))]
     finite = finite.assign(x=finite["at"], y=factor * finite[measure].astype(float))
@@ -393,6 +410,8 @@ def _draw_curves(axes: Axes, runs: pd.DataFrame, measure: str, look: Look | None
     every = max(1, len(band) // 8)
     marked = range((len(band) - 1) % every, len(band), every)  # the last always
     line: dict[str, Any] = {"color": look.colour, "marker": look.marker, "ls": look.dash}
+    if thin:
+        line |= {"marker": "", "ls": "-", "lw": THIN}
     axes.plot(band.index, band["mean"], markevery=list(marked), **line)
     axes.fill_between(band.index, band["min"], band["max"], color=look.colour, alpha=0.16, lw=0)
     for _, run in finite[lost].groupby("path"):
@@ -452,7 +471,7 @@ def step_time_alt(sections: pd.DataFrame, sheet: Sheet) -> str:
 
 def _panels(titles: Sequence[str], height: float, *, sharex: bool = True) -> tuple[Figure, Any]:
     """Panels with titles, at most four in a row, with axes of one scale."""
-    columns = min(len(titles), 4 if len(titles) <= 40 else 6)  # else rows have no height left
+    columns = min(len(titles), 4)
     rows = math.ceil(len(titles) / columns)
     titles = [textwrap.fill(title, NAME) for title in titles]
     height += style.LINE_HEIGHT * max(title.count("\n") for title in titles)

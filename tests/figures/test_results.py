@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cnnpaper.figures import results
+from cnnpaper.figures import results, style
 from cnnpaper.figures.results import Accuracies, Sheet
 from cnnpaper.paper.compose import Document
 from cnnpaper.paper.drawings import Drawing
@@ -173,6 +173,22 @@ def test_curves_are_means_with_bands_and_diverged_runs_apart() -> None:
     band = accuracy.collections[0].get_paths()[0].vertices
     assert np.allclose([band[:, 1].min(), band[:, 1].max()], [30, 70])
     assert list(loss.get_lines()[2].get_xdata()) == [1]  # the last finite loss
+
+
+def test_more_runs_than_panels_have_room_share_those_of_their_networks() -> None:
+    names = {f"{model}-{place}": f"{name} word {place}"
+             for model, name in (("vgg16", "VGG-16"), ("alexnet", "AlexNet")) for place in range(21)
+            }  # fmt: skip
+    rows = [[entry, entry, at, 0.5, 1.0, False] for entry in names for at in (0, 1)]
+    columns = ["path", "model", "epoch", "val_acc", "val_loss", "diverged"]
+    epochs = pd.DataFrame(rows, columns=columns).assign(at=lambda frame: frame["epoch"] + 1)
+    panels = results.learning_curves(epochs, Sheet(names, ENGLISH)).axes
+    assert [axes.get_title("left") for axes in panels] == ["VGG-16 word", "AlexNet word"]
+    for axes in panels:
+        grey = [line for line in axes.get_lines() if line.get_color() == style.RULE]
+        assert (len(axes.get_lines()), len(grey)) == (42, 21)
+    few = epochs[epochs["model"].isin(list(names)[:9])]
+    assert len(results.learning_curves(few, Sheet(names, ENGLISH)).axes) == 9
 
 
 def test_bars_are_sections_in_milliseconds() -> None:
