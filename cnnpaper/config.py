@@ -145,6 +145,11 @@ class DataSpec(Model):
     test_images: int = Field(default=10_000, ge=0, le=10_000)
     """0: the runs of the study choose something and read no test image."""
 
+    @property
+    def cifar10(self) -> bool:
+        """Are these images known to be CIFAR-10's, whatever became of their pixels?"""
+        return self.set in ("original", "jpeg75")
+
 
 class Length(Model):
     """How long runs are, by epochs or by steps."""

@@ -348,12 +348,13 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     drawn = sheet.known(epochs)
     many = len(drawn) > FEW
     handles = _lost(epochs, sheet)
-    # entry → the panel that it is drawn in
-    own = {e: e.partition("-")[0] if len(drawn) > PANELS else e for e in drawn}
-    titles = {panel: _shared([sheet.names[e] for e in drawn if own[e] == panel]) or panel
-              for panel in own.values()}  # fmt: skip
+    panel_of = {e: e.partition("-")[0] if len(drawn) > PANELS else e for e in drawn}
+    shown = list(dict.fromkeys(panel_of.values()))
+    thin = len(shown) < len(drawn)
     if many:
-        figure, panels = _panels(list(titles.values()), 32)
+        names = [[sheet.names[e] for e in drawn if panel_of[e] == panel] for panel in shown]
+        titles = [_shared(each) or panel for each, panel in zip(names, shown, strict=True)]
+        figure, panels = _panels(titles, 32)
     else:
         figure = style.new_figure(style.TEXT_WIDTH, 48)
         panels = list(figure.subplots(1, 2))
@@ -361,8 +362,7 @@ def learning_curves(epochs: pd.DataFrame, sheet: Sheet) -> Figure:
     for place, axes in enumerate(panels):
         measure = "val_loss" if place and not many else "val_acc"
         for entry in drawn:
-            look = None if many and own[entry] != list(titles)[place] else sheet.looks[entry]
-            thin = len(titles) < len(drawn)
+            look = None if many and panel_of[entry] != shown[place] else sheet.looks[entry]
             _draw_curves(axes, epochs[epochs["model"] == entry], measure, look, thin=thin)
         axes.grid(visible=True, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

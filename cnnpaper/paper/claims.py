@@ -291,8 +291,8 @@ class Claims:
                         baseline=self.contrast_baseline(),
                         difference=self.values.of(row)["difference"])  # fmt: skip
         low, high = row.interval or (0.0, 0.0)
-        apart = self.say("clock_sensitive", name=self.name(model)) if low > 0 or high < 0 else None
-        return sentences(said, apart or Sentence())
+        apart = [self.say("clock_sensitive", name=self.name(model))] * (low > 0 or high < 0)
+        return sentences(said, *apart)
 
     def accuracy_caption(self) -> Sentence:
         timed = "timed" if self.found.timing else "untimed"
@@ -367,13 +367,13 @@ class Claims:
         better = {row.model for row in self._better()}
         return [row for row in self.found.distances if {row.model, row.other} <= better]
 
-    def _foremost(self) -> str:
-        rows = self._behind()
-        return self.name(rows[0].other) if rows else ""
+    def _foremost(self, behind: Sequence[analysis.Distance]) -> str:
+        return self.name(behind[0].other) if behind else ""
 
     def untested(self) -> Sentence:
         """How far networks are apart that are all more accurate than the baseline."""
-        return self.say("untested", name=self._foremost(), entries=self._estimates(self._behind()))
+        rows = self._behind()
+        return self.say("untested", name=self._foremost(rows), entries=self._estimates(rows))
 
     def _contrast(self, row: analysis.Contrast) -> Sentence:
         found = self.values.of(row)
@@ -435,7 +435,7 @@ class Claims:
         return sentences(self.say("within", minutes=minutes), self.answer(),
                          self.say(kind, names=self.names(better),
                                   baseline=self.contrast_baseline()),
-                         self.say("foremost", name=self._foremost()))  # fmt: skip
+                         self.say("foremost", name=self._foremost(self._behind())))  # fmt: skip
 
     # ------------------------------------------------------------------------- time
 

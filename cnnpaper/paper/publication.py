@@ -81,9 +81,8 @@ def read_publication(root: Path, study: Study) -> Publication:
             author=tuple(Author(name=name) for name in said.authors),
             columns=found.columns, class_file=found.class_file,
         )  # fmt: skip
-    cifar = study.data.set in ("original", "jpeg75")
     keywords = {
-        language: tuple(word for word in words if cifar or "CIFAR" not in word)
+        language: tuple(word for word in words if study.data.cifar10 or "CIFAR" not in word)
         for language, words in found.keywords.items()
     }
     return found.model_copy(

@@ -210,12 +210,8 @@ class Tables:
 
     def _of_others(self) -> Iterator[Table]:
         """Tables that are about CIFAR-10, whatever study asks."""
-        if self._cifar10:
+        if self.study.data.cifar10:
             yield from (self.published(), self.history(), self.report2023())
-
-    @property
-    def _cifar10(self) -> bool:
-        return self.study.data.set in ("original", "jpeg75")
 
     def history(self) -> Table:
         """Superseded results of version 0.1.0."""
@@ -322,7 +318,7 @@ class Tables:
         kind = "readings_one" if readings.exact == done.exact == 1 else "readings"
         kind = kind if readings.exact else "readings_none"
         now = self.words.say(kind, readings=readings, done=done)
-        if not self._cifar10:
+        if not self.study.data.cifar10:
             return now
         before = self.values.quoted("history", "search.readings", key="history.readings")
         return self.words.say("readings_before", now=now, before=before) or now

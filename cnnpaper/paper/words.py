@@ -60,8 +60,8 @@ SPOKEN = dict(zip("0123456789", "영일이삼사오육칠팔구", strict=True)) 
     "x": "엑스", "y": "와이", "z": "제트", "%": "퍼센트",
 }  # fmt: skip
 """The last digit is enough: 십, 백, 천, 만 and 억 end in consonants, as 영 does."""
-ENDINGS = {"net": "넷", "Net": "넷", "ng": "응", "le": "을", "EPYC": "픽", "JPEG": "펙"}
-"""Ends of words, which are not spelt out as abbreviations are: 이미지넷, 황, 구글, 에픽, 제이펙."""
+ENDINGS = {"net": "넷", "Net": "넷", "ng": "응", "le": "을", "EPYC": "픽"}
+"""Ends of words, which are not spelt out as abbreviations are: 이미지넷, 황, 구글, 에픽."""
 UNREAD = re.compile(r"(?:\s*\([^()]*\)|\s*\[[^\[\]]*\]|[\s.,’”'\"\])])+$")
 """A particle follows what stands before brackets and quotation marks."""
 

@@ -44,6 +44,7 @@ SGD 는 가 를 와 로 다 였다 | URL 은 이 을 과 로 이다 이었다
 LM 은 이 을 과 으로 이다 이었다 | PNG 는 가 를 와 로 다 였다
 ImageNet 은 이 을 과 으로 이다 이었다 | Huang 은 이 을 과 으로 이다 이었다
 Google 은 이 을 과 로 이다 이었다 | Jordan(2024) 은 이 을 과 으로 이다 이었다
+AMD EPYC (family 25, model 17)(실행 4개) 은 이 을 과 으로 이다 이었다 | AMD 는 가 를 와 로 다 였다
 구글넷 0.79배(차이) 는 가 를 와 로 다 였다 | ‘단기’ 는 가 를 와 로 다 였다
 """
 """A reading, and what follows it: topic, subject, object, and, by, is, was."""
