@@ -299,9 +299,17 @@ class Values:
 
     @property
     def curves_arm(self) -> str:
-        """The arm with the most epochs, whose learning curves are drawn."""
-        epochs = self.data.epochs
-        return str(epochs.groupby("arm", observed=True)["epoch"].max().idxmax())
+        """The arm with the most epochs, whose learning curves are drawn; while runs are made, of
+        the arms that have a seed of all networks."""
+        longest = self.data.epochs.groupby("arm", observed=True)["epoch"].max()
+        whole = [arm for arm in longest.index if self.data.complete_seeds(str(arm))]
+        return str((longest.loc[whole] if whole else longest).idxmax())
+
+    @property
+    def curves_of_one_seed(self) -> bool:
+        """Is every learning curve that of a single run?"""
+        runs = [spec for spec in self.specs(self.curves_arm) if spec.path in self.data.logs]
+        return len(runs) == len({analysis.entry_of(spec) for spec in runs})
 
     @cached_property
     def date(self) -> Value | None:

@@ -294,6 +294,14 @@ def test_accuracies_are_listed_or_given_as_a_range(tmp_path: Path) -> None:
     assert "are between 65.00" in str(many)
 
 
+@pytest.mark.parametrize("finished, arm, single", [(9, "short", False), (12, "long", True)])
+def test_curves_are_of_the_longest_arm_with_a_seed_of_all_networks(
+    tmp_path: Path, finished: int, arm: str, single: bool
+) -> None:
+    values = claims(tmp_path, arms={"short": (3, 2), "long": (9, 2)}, finished=finished).values
+    assert (values.curves_arm, values.curves_of_one_seed) == (arm, single)
+
+
 def test_the_longest_arm_is_that_with_the_most_steps_not_the_last(tmp_path: Path) -> None:
     """Equal time gives 3671, 2390, 1772 and 1408 steps, the epochs of the last arm 1408 each."""
     arms = {"short": (2, 2), "equal": (2, 2)}
