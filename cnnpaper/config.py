@@ -453,9 +453,10 @@ def load_study(root: Path, name: str) -> Study:
         return validated(Study, {**values, "name": name}, path)
     if match := SINGLE.match(name):
         return _single_study(root, name, match)
+    known = f"known studies: {', '.join(sorted(files))} (files in {folder})"
+    elsewhere = f"there is no file in {folder.absolute()}: run this in the root of the repository"
     raise UserError(
-        f"there is no study {name!r}{nearest(name, files)}\n"
-        f"known studies: {', '.join(sorted(files)) or 'none'} (files in {folder})"
+        f"there is no study {name!r}{nearest(name, files)}\n{known if files else elsewhere}"
     )
 
 

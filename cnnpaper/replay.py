@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cnnpaper import files, fingerprint, log, tuning
+from cnnpaper import data, files, fingerprint, log, tuning
 from cnnpaper.advice import advice
 from cnnpaper.config import RunSpec, load_study
 from cnnpaper.files import UserError, append_line, sha256_file, write_atomic
@@ -67,11 +67,11 @@ def execute(root: Path, request: str) -> str:
 
     device = launch.torch_device("0" if asked["gpu"] else "cpu")
     torch.set_num_threads(spec.threads or machine.physical_cores())
-    data = load_images(spec.data, Path(asked["data_dir"]))
+    images = load_images(spec.data, Path(asked["data_dir"]))
     found = {
         "network": describe(build(spec.builder)),
-        "miniature": miniature(spec, data, device),
-        "steps": first_steps(spec, data, device),
+        "miniature": miniature(spec, images, device),
+        "steps": first_steps(spec, images, device),
         "machine": machine.describe_machine(device),
         "packages": provenance.packages(),
     }
@@ -132,7 +132,8 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
     """Verify every finished run of a study and of the studies that it names.
 
     Raises:
-        UserError: a run differs, or cannot be verified; the others were verified all the same.
+        UserError: the images are not there; or a run differs, or cannot be verified, when the
+            others were verified all the same.
     """
     study = load_study(root, name)
     if study.origin == "imported":
@@ -143,6 +144,9 @@ def verify_study(root: Path, name: str, data_dir: Path, say: Say) -> None:
     specs = [spec for spec in specs if (spec.folder(root) / LOG_NAME).exists()]
     if not specs:
         say(f"{name}: no run has been trained yet")
+    for which in {(spec.data.set, spec.data.digest) for spec in specs}:
+        if which[0] != "synthetic":
+            data.load(*which, data_dir)  # refuses once, not for every run
     failed = []
     place = root / "build" / "verify"
     place.mkdir(parents=True, exist_ok=True)

@@ -201,6 +201,7 @@ def test_names_that_begin_with_a_dot_are_no_input(root: Path) -> None:
         (root / "experiments" / name).write_bytes(b"\x00\x05\x16\x07")
     assert config.known_models(root) == ["other", "tiny"]
     assert "known studies: arms, trial (" in message(lambda: config.load_study(root, "trail"))
+    assert "run this in the root" in message(lambda: config.load_study(root / "results", "trial"))
     assert len(runs(root, "trial")) == 4
     for name in (".ipynb_checkpoints/tiny-s0", "short/._tiny-s0", "short/tiny-s0"):
         log = root / "results" / "log" / "trial" / name / "run.jsonl"

@@ -133,6 +133,7 @@ def test_model_card_loads_the_weights(copy: Path) -> None:
     result = log.read_run(folder / "run.jsonl").result
     assert f"{100 * result.test_acc:.2f}%" in card
     assert str(result.weights_sha256) in card
+    assert "cifar10" not in card  # the images are synthetic
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)
     assert code
     assert len(code[1].strip().splitlines()) <= 12

@@ -122,6 +122,14 @@ def test_an_engine_that_git_does_not_have(copy: Path, change: dict, message: str
     assert not (copy.parent / "stolen").exists()
 
 
+def test_absent_images_are_said_once(copy: Path) -> None:
+    edit(copy / "experiments" / "study" / "small.toml", 'set = "synthetic"', 'set = "jpeg75"')
+    code, output = call(copy, "verify", "--study", "small", "--data-dir", str(copy / "none"))
+    assert code == 2
+    assert "make data SET=jpeg75" in output
+    assert "tiny-s0" not in output
+
+
 def test_reproduced_in_full(copy: Path) -> None:
     arguments = ("--study", "small", "--model", "tiny", "--seeds", "0")
     code, output = call(copy, "reproduce", *arguments)
