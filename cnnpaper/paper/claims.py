@@ -9,7 +9,6 @@ sentence gives a range, a number, or nothing.
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -118,14 +117,16 @@ class Claims:
         """The estimated differences of the arms that are not tested."""
         said: list[Sentence] = []
         for arm in self.values.arms:
-            planned = self.values.seeds_planned(arm.key)
-            whole = "" if arm.complete.exact == planned.exact else "_so_far"
-            said.append(self.say(
-                f"others{'_also' * any(said)}{whole}", where=self._where(arm.key),
-                baseline=self.contrast_baseline(), complete=arm.complete, planned=planned,
-                entries=self.phrases("other_of", self.named(self._distant(arm.key), "difference")),
-            ))  # fmt: skip
+            said.append(self._differences_of(arm, "others_also" if any(said) else "others"))
         return sentences(*said)
+
+    def _differences_of(self, arm: ArmFacts, kind: str) -> Sentence:
+        planned = self.values.seeds_planned(arm)
+        whole = "" if arm.complete.exact == planned.exact else "_so_far"
+        entries = self.phrases("other_of", self.named(self._distant(arm.key), "difference"))
+        return self.say(f"{kind}{whole}", where=self._where(arm.key), entries=entries,
+                        baseline=self.contrast_baseline(), complete=arm.complete,
+                        planned=planned)  # fmt: skip
 
     def means(self, arm: str | None) -> dict[str, dict[str, Any]]:
         """Networks of an arm that have a mean test accuracy, with it."""
@@ -270,11 +271,13 @@ class Claims:
         """What the steps of :meth:`uneven` may change in the primary comparison."""
         if self.timed_arm != self.tested_arm:
             return Sentence()
-        return sentences(*(
-            self._with_more_steps(row.model, arm.key)
-            for row in self.found.contrasts for arm in self.values.arms
-            if not row.significant and self._shares.get(row.model, 1) > 1
-        ))  # fmt: skip
+        more = [row for row in self.found.contrasts if self._shares.get(row.model, 1) > 1]
+        return sentences(
+            *(self.say("clock_ahead", name=self.name(row.model), baseline=self.contrast_baseline())
+              for row in more if row.significant and row.difference > 0),
+            *(self._with_more_steps(row.model, arm.key)
+              for row in more if not row.significant for arm in self.values.arms),
+        )  # fmt: skip
 
     def _with_more_steps(self, model: str, arm: str) -> Sentence:
         """How a network fares in an arm that gives it more steps, and the baseline as many."""
@@ -639,33 +642,18 @@ class Claims:
                          self._lead())  # fmt: skip
 
     def _lead(self) -> Sentence:
-        """By how much the chosen rates are ahead in the last stage, and how exact a score is."""
-        stage = self.found.trials[-1].stage
-        last = self._scores(stage)
-        leads, formula = {}, "largest minus second largest val_acc of the last stage"
-        for model in self.found.winners:
-            best, *rest = sorted(last[model], key=lambda t: -t.val_acc)
-            if not rest:
-                return Sentence()
-            leads[self.name(model)] = self.number(
-                f"tuning.{model}.lead", best.val_acc - rest[0].val_acc, TENTH_PERCENT, formula,
-                [self.values.result(trial.path) for trial in (best, rest[0])],
-            )  # fmt: skip
-        if not leads:
+        """By how much the chosen rates are ahead in the last stage, and how exact that is."""
+        rows = self.found.leads
+        if not rows:
             return Sentence()
-        n = self.values.images["validation"]
-        middle = min(itertools.chain(*last.values()), key=lambda trial: abs(trial.val_acc - 0.5))
-        error = math.sqrt(middle.val_acc * (1 - middle.val_acc) / float(n.exact or 1))
-        formula = "largest binomial standard error of a val_acc of the last stage"
-        sources = [self.values.result(middle.path)]
-        se = self.number("tuning.error", error, TENTH_PERCENT, formula, sources)
-        both = self.number("tuning.error_of_difference", math.sqrt(2) * error, TENTH_PERCENT,
-                           "that of a difference of two such accuracies", sources)  # fmt: skip
-        entries, level = self.phrases("points_for", leads), self.words.label("stage", stage)
-        near = [name for name, lead in leads.items() if _exact(lead) < 2 * _exact(both)]
-        kind = "lead_open_all" if len(near) == len(leads) else "lead_open"
-        said = self.say("lead", stage=level, n=n, error=se, both=both, entries=entries)
-        return sentences(said, self.say(kind, names=self.words.listing(near)))
+        said = [self.words.say("lead_for", name=self.name(row.model), **self.values.of(row))
+                for row in rows]  # fmt: skip
+        near = [row for row in rows if row.lead < 2 * row.error]
+        kind = "lead_open_all" if len(near) == len(rows) else "lead_open"
+        stage = self.words.label("stage", self.found.trials[-1].stage)
+        return sentences(self.say("lead", stage=stage, n=self.values.images["validation"],
+                                  entries=self.listing(said)),
+                         self.say(kind, names=self.names(near)))  # fmt: skip
 
     def precision(self) -> Sentence:
         found = self.found.precision
@@ -735,18 +723,19 @@ class Claims:
         return self.listing(entries)
 
     def changes(self) -> Sentence:
-        """On which side of the baseline the networks are in the other arms."""
-        tested, said = {row.model: row.difference for row in self.found.contrasts}, []
-        for arm in self.values.arms:
-            rows = self._distant(arm.key)
-            if not rows or not tested or len(tested) > LISTED:
-                continue
-            turned = [row for row in rows if row.difference * tested.get(row.model, 0.0) < 0]
-            said.append(self.say(
-                "turned" if turned else "turned_none", where=self._where(arm.key),
-                baseline=self.contrast_baseline(),
-                entries=self.phrases("turned_of", self.named(turned, "difference")),
-            ))  # fmt: skip
+        """Which networks the other arms put on the other side of the baseline, as far as intervals
+        go; the differences of an arm where there is none."""
+        sides = {row.model: row.difference for row in self.found.contrasts if row.significant}
+        said = []
+        for arm in self.values.arms if len(self.found.contrasts) <= LISTED else ():
+            turned = [
+                row for row in self._distant(arm.key)
+                if row.interval and max(end * sides.get(row.model, 0) for end in row.interval) < 0
+            ]  # fmt: skip
+            entries = self.phrases("turned_of", self.named(turned, "difference"))
+            said.append(self.say("turned", where=self._where(arm.key), entries=entries,
+                                 baseline=self.contrast_baseline())
+                        or self._differences_of(arm, "others"))  # fmt: skip
         return sentences(*said)
 
     def longest(self) -> str:

@@ -13,6 +13,7 @@ from cnnpaper.paper.texts import Texts
 from cnnpaper.paper.values import FIELDS, LARGE, MS, TENTH_PERCENT, WEIGHTED, Values
 from cnnpaper.paper.words import sentences
 from cnnpaper.study.analysis import Calibration, Contrast, StepTime
+from cnnpaper.study.load import StudyData
 from cnnpaper.study.precision import Change
 
 SIDE_BY_SIDE, LONGEST_HEAD = 5, 16
@@ -274,10 +275,15 @@ class Tables:
     def checklist(self) -> Table:
         """Questions about reproducibility, answered from the study."""
         values, say, listing = self.values, self.words.say, self.words.listing
-        seeds = (
-            Sentence((f"{arm.label}: ",) if arm.label else ()) + values.seeds(arm.key)
+        seeds = [
+            Sentence((f"{arm.label}: ",) if arm.label else ()) + values.seeds_of(arm)
             for arm in values.arms
-        )
+        ]
+        for kind, other in self._choosing.items():
+            declared = sorted({spec.seed for spec in other.specs})
+            arm = next(iter(other.study.arms))
+            sources = values.of_study("seeds", f"arm.{arm}.seeds", name=other.study.name)
+            seeds.append(say(f"seeds_{kind}", seeds=values.seeds(kind, declared, sources)))
         answers: dict[str, Cell] = {
             "code": listing(values.commits),
             "fresh": self._freshness(),
@@ -294,6 +300,12 @@ class Tables:
         unknown = say("none_yet" if not self.data.logs else "unknown")
         rows = [[self.words.text(f"question.{k}"), a or unknown] for k, a in answers.items()]
         return table("checklist", self.columns("question answer"), rows)
+
+    @property
+    def _choosing(self) -> dict[str, StudyData]:
+        """The studies that chose rates and precision, where there are any."""
+        named = {"tuning": self.data.tuning, "precision": self.data.precision}
+        return {kind: study for kind, study in named.items() if study is not None}
 
     def _freshness(self) -> Cell:
         if not self.data.logs:
@@ -325,11 +337,9 @@ class Tables:
 
     def _hardware(self) -> Cell:
         """Of the runs, and of the step times where these were measured."""
-        arms = [(arm.label, self.values.machines(arm.key)) for arm in self.values.arms]
-        parts = [Sentence((f"{label}: ",) if label else ()) + runs for label, runs in arms if runs]
+        logs, parts = list(self.data.logs.values()), self.values.machines()
         if self.data.logs and self.found.timing_machine:
             parts.append(self.words.say("hardware_timing", timing=self.values.timing_machine))
-        logs = list(self.data.logs.values())
         threads = {None if r.header.machine.gpu else r.header.machine.threads for r in logs}
         if len(threads) == 1 and (each := threads.pop()) is not None:
             sources = self.values.headers(logs[:1])

@@ -108,6 +108,10 @@ FIELDS: dict[type, dict[str, Field]] = {
         ("residual_s", Form(1, unit="s", signed=True), "predicted training time minus budget"),
     ),
     analysis.Trial: _fields(("val_acc", TENTH_PERCENT, "val_acc of the trial")),
+    analysis.Lead: _fields(
+        ("lead", TENTH_PERCENT, "largest minus second largest val_acc of the last stage"),
+        ("error", TENTH_PERCENT, "standard error of that difference over the validation images"),
+    ),
     Change: _fields(
         ("n", COUNT, "seeds, counted", "seeds"),
         ("change", POINTS, _CHANGE, "change_points:change"),
@@ -269,18 +273,24 @@ class Values:
             epochs=epochs,
         )  # fmt: skip
 
-    def seeds(self, key: str) -> Sentence:
-        sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
+    def _of_seeds(self, arm: str) -> list[Source]:
+        return self.of_study(f"arm.{arm}.seeds" if arm else "seeds", f"arm.{arm}")
+
+    def seeds(self, place: str, seeds: Iterable[int], sources: list[Source]) -> Sentence:
         return self.words.listing(
-            self.add(f"{key or 'all'}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
-            for seed in self.study.arms[key or None].seeds
+            self.add(f"{place}.seed.{seed}", seed, sources, text=str(seed), unit="seed")
+            for seed in seeds
         )
 
-    def seeds_planned(self, key: str) -> Value:
-        """How many seeds an arm declares."""
-        sources = self.of_study(f"arm.{key}.seeds" if key else "seeds", f"arm.{key}")
-        count, what = len(self.study.arms[key or None].seeds), "declared seeds"
-        return self.count(f"{key or 'all'}.declared_seeds", count, sources, what)
+    def seeds_of(self, arm: ArmFacts) -> Sentence:
+        """The seeds that an arm declares."""
+        seeds = self.study.arms[arm.key or None].seeds
+        return self.seeds(arm.name, seeds, self._of_seeds(arm.key))
+
+    def seeds_planned(self, arm: ArmFacts) -> Value:
+        """How many these are."""
+        seeds, what = self.study.arms[arm.key or None].seeds, "declared seeds"
+        return self.count(f"{arm.name}.declared_seeds", len(seeds), self._of_seeds(arm.key), what)
 
     def epoch_steps(self) -> Value | None:
         """Steps of an epoch, where all networks have as many."""
@@ -430,21 +440,32 @@ class Values:
 
     # ------------------------------------------------------------------------- machine
 
-    def machines(self, arm: str) -> Sentence:
-        """Each kind of machine that made runs of an arm, with the number of its runs."""
-        kinds: dict[str, list[Run]] = {}
-        for run in self.data.logs.values():
-            name = analysis.machine_name(run.header.machine, brief=True)
-            if name and (run.header.arm or "") == arm:
-                kinds.setdefault(name, []).append(run)
-        out = []
-        for number, (name, runs) in enumerate(kinds.items(), start=1):
-            sources, key = self.headers(runs), f"{arm or 'all'}.machine.{number}"
-            count = self.count(key, len(runs), sources, "runs of a machine")
-            kind = "runs_of_one" if len(runs) == 1 else "runs_of"
-            shown = self.add(f"{key}.name", name, sources[:1])
-            out.append(self.words.say(kind, name=Sentence((shown,)), count=count))
-        return self.words.listing(out)
+    def machines(self) -> list[Sentence]:
+        """Each kind of machine that made runs, with their number in each arm and in the studies
+        that chose rates and precision."""
+        search = self.words.text("table.search_runs")
+        places = [(arm.label, arm.name) for arm in self.arms] + [(search, "search")]
+        kinds: dict[str, dict[tuple[str, str], list[Run]]] = {}
+        for study in self._studies if self.data.logs else ():
+            for run in study.logs.values():
+                arm = self.arm(run.header.arm or "") if study is self.data else None
+                place = (arm.label, arm.name) if arm else places[-1]
+                if name := analysis.machine_name(run.header.machine, brief=True):
+                    kinds.setdefault(name, {}).setdefault(place, []).append(run)
+        found = []
+        for number, (name, made) in enumerate(kinds.items(), start=1):
+            entries = [
+                self.words.say("runs_of" if label else "runs_alone", label=label, count=self.count(
+                    f"{key}.machine.{number}", len(made[label, key]),
+                    self.headers(made[label, key]), "runs of a machine",
+                ))
+                for label, key in places if (label, key) in made
+            ]  # fmt: skip
+            sources = self.headers(next(iter(made.values()))[:1])
+            shown = Sentence((self.add(f"machine.{number}.name", name, sources),))
+            found.append(self.words.say("machine_runs", name=shown,
+                                        entries=self.words.listing(entries)))  # fmt: skip
+        return found
 
     @cached_property
     def packages(self) -> list[Sentence]:
@@ -501,6 +522,8 @@ class Values:
             case analysis.Trial():
                 key = f"tuning.{row.stage}.{row.model}.{row.rate:g}"
                 return key, [self.result(row.path)]
+            case analysis.Lead():
+                return f"tuning.{row.model}", [*map(self.result, row.paths)]
             case Change():
                 return f"precision.{row.model}", [*map(self.result, row.paths)]
             case analysis.Calibration():

@@ -57,6 +57,16 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lead:
+    """How far the chosen rate is ahead of the next best one, in the last stage."""
+
+    model: str
+    lead: float  # of validation accuracy, as a fraction
+    error: float  # its standard error over the validation images; both runs are scored on the same
+    paths: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepTime:
     """One network's measurement of step times."""
 
@@ -138,6 +148,7 @@ class Findings:
     contrasts: tuple[Contrast, ...] = ()
     trials: tuple[Trial, ...] = ()
     winners: Mapping[str, float] = field(default_factory=dict)
+    leads: tuple[Lead, ...] = ()
     precision: Precision | None = None
     timing: tuple[StepTime, ...] = ()
     timing_rounds: int = 0
@@ -349,7 +360,23 @@ def _tuning(data: StudyData | None) -> dict[str, Any]:
     stages, models = list(data.study.arms), data.study.networks
     trials.sort(key=lambda t: (stages.index(t.stage or None), models.index(t.model), t.rate))
     chosen = tuning.winners(tuning.plans(data.root, data.study))
-    return {"trials": tuple(trials), "winners": chosen}
+    last = {model: [t for t in trials if (t.stage, t.model) == (stages[-1], model)]
+            for model in chosen}  # fmt: skip
+    leads = tuple(_lead(data, each) for each in last.values() if len(each) > 1)
+    return {"trials": tuple(trials), "winners": chosen, "leads": leads}
+
+
+def _lead(data: StudyData, trials: Sequence[Trial]) -> Lead:
+    """Of the best of a network's trials; a run that diverged answers class 0 always."""
+    best, second = sorted(trials, key=lambda trial: -trial.val_acc)[:2]
+    labels = data.predictions[best.path].val_labels
+    correct = [
+        metrics.correct(labels, found.val_logits) if found else labels == 0
+        for found in map(data.predictions.get, (best.path, second.path))
+    ]
+    gained = np.subtract(*correct, dtype=float)
+    return Lead(model=best.model, lead=float(gained.mean()), paths=(best.path, second.path),
+                error=float(gained.std(ddof=1)) / len(gained) ** 0.5)  # fmt: skip
 
 
 def _timing(data: StudyData) -> dict[str, Any]:

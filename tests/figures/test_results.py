@@ -53,7 +53,7 @@ def test_any_size_is_legible(tmp_path: Path, shape: str) -> None:
         assert drawing.alt.endswith(".")
         label = figure.get_supylabel() or figure.axes[0].get_ylabel()
         if "accuracy" in label:  # an axis that does not start at zero says so
-            assert ("not from zero" in label) == (figure.axes[0].get_ylim()[0] > 0)
+            assert ("truncated" in label) == (figure.axes[0].get_ylim()[0] > 0)
 
 
 def test_a_whole_study_has_every_figure_in_its_language(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 
 from cnnpaper import log
 from cnnpaper.files import UserError
-from cnnpaper.study.analysis import Findings, analyse
+from cnnpaper.study.analysis import Findings, Trial, _lead, analyse
 from cnnpaper.study.load import StudyData, load
 from cnnpaper.study.precision import Precision, compare
 from cnnpaper.study.status import status
@@ -52,6 +54,28 @@ def test_summaries(root: Path) -> None:
     steps, evaluations = 3 * 15 + 2 * 20, 3 + 2
     seconds = sum(steps * fabricate.STEP_S[model] + evaluations for model in FOUR)
     assert result.compute_s == pytest.approx(seconds)
+
+
+def test_the_lead_of_a_rate_is_paired_over_images() -> None:
+    """Of four images the best run has three, the second two, one of them alone: the differences 0,
+    1, 1 and −1 have the mean 1/4 and the variance 11/12."""
+    labels, none = np.array([0, 1, 2, 3], np.uint8), np.zeros((0, 10), np.float32)
+
+    def scored(*answers: int) -> log.Predictions:
+        logits = np.eye(10, dtype=np.float32)[[*answers]]
+        return log.Predictions(val_labels=labels, val_logits=logits, test_labels=labels[:0],
+                               test_logits=none)  # fmt: skip
+
+    data: Any = SimpleNamespace(predictions={"b": scored(0, 1, 2, 9), "s": scored(0, 9, 9, 3)})
+    trials = [
+        Trial(stage="stage2", model="vgg16", rate=rate, val_acc=accuracy, path=path)
+        for rate, accuracy, path in ((0.1, 0.25, "w"), (0.2, 0.5, "s"), (0.4, 0.75, "b"))
+    ]
+    lead = _lead(data, trials)
+    assert (lead.model, lead.lead, lead.paths) == ("vgg16", 0.25, ("b", "s"))
+    assert lead.error == pytest.approx((11 / 12 / 4) ** 0.5)
+    # "w" diverged: it has no predictions, and answers class 0 always
+    assert _lead(data, [trials[2], trials[0]]).lead == 0.5
 
 
 def test_contrasts(tmp_path: Path) -> None:
