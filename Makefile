@@ -16,7 +16,7 @@ TOOL := .venv-train/bin/python -m
 TESTS := $(TOOL) pytest -n 2 --dist loadfile
 ON = $(filter-out 0 no false,$(1))
 WHICH = --study "$$STUDY" $${ARM:+--arm "$$ARM"} $${SEEDS:+--seeds "$$SEEDS"}
-RUNS = $${GPUS:+--gpus "$$GPUS"} $(if $(call ON,$(FORCE)),--force)
+RUNS = $(if $(call ON,$(FORCE)),--force)
 need = $(foreach name,$(1),$(if $($(name)),,$(error $(name)=... is missing; `make` alone lists the variables)))
 STALE = $(if $(call ON,$(ALLOW_STALE)),--allow-stale)
 
@@ -60,7 +60,7 @@ test: environment training-environment tex ## run the test suite
 	@$(TESTS)
 
 smoke: environment training-environment tex ## a smoke test in minutes: small runs on synthetic images, then their paper
-	@$(TRAIN) experiments --study smoke $${GPUS:+--gpus "$$GPUS"}
+	@$(TRAIN) experiments --study smoke
 	@$(PAPER) report --study smoke
 
 ##@ Experiments
@@ -84,7 +84,7 @@ status: environment ## what of STUDY is done, what is missing, how long it will 
 	@$(PAPER) status --study "$$STUDY"
 
 timing: training-environment ## step time of each network of STUDY by section, and its memory; on an idle machine
-	@$(TRAIN) timing --study "$$STUDY" $${GPUS:+--gpus "$$GPUS"}
+	@$(TRAIN) timing --study "$$STUDY"
 
 budget: environment ## the steps of each arm of equal time, from the study's timing
 	@$(PAPER) budget --study "$$STUDY"

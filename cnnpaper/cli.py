@@ -204,7 +204,12 @@ def train(
         return [spec for spec in found if variant in (None, spec.variant)]
 
     if not specs():
-        raise UserError(f"study {plan.name!r} has no such run of {model}: variant {variant!r}")
+        name = f"study {plan.name!r} has no run of {model}"
+        if found := declared(plan, arm, seeds, model):
+            known = ", ".join(sorted({spec.variant for spec in found if spec.variant})) or "none"
+            raise UserError(f"{name} with --variant {variant}; it has {known}")
+        text = f"{name} yet: runs that are still missing decide which there will be"
+        raise UserError(f"{text}\nmake them: {advice('experiments', STUDY=plan.name)}")
     _start(plan, specs, data_dir, gpus, force)
 
 
@@ -421,8 +426,11 @@ def reproduce(study: str, arm: str | None, seeds: Seeds, model: str, data_dir: P
     from cnnpaper import config
     from cnnpaper.replay import reproduce as train_and_compare
 
-    spec = declared(config.load_study(ROOT, study), arm, seeds, model)[0]
-    train_and_compare(ROOT, spec, data_dir, click.echo)
+    specs = declared(config.load_study(ROOT, study), arm, seeds, model)
+    if len(specs) != 1:
+        found = ", ".join(spec.path for spec in specs) or "none, which is not decided yet"
+        raise UserError(f"--model, --arm and --seed must name one run, and they name {found}")
+    train_and_compare(ROOT, specs[0], data_dir, click.echo)
 
 
 @commands.command(hidden=True)

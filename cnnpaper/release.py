@@ -12,13 +12,11 @@ from pathlib import Path
 from cnnpaper.advice import advice
 from cnnpaper.files import UserError, tar_gz, write_atomic
 
-PAPERS = "report/CNN_report*.html"
-
 
 def release(root: Path) -> Path:
     """Write ``build/release/cnnpaper-VERSION.tar.gz`` and its identifier; the same bytes each time.
 
-    The archive holds what git has committed, the HTML papers that were built, and ``SHA256SUMS``.
+    The archive holds what git has committed, with ``SHA256SUMS``.
     Beside it lies ``….swhid``, the Software Heritage identifier of the committed tree.
 
     Raises:
@@ -33,9 +31,7 @@ def release(root: Path) -> Path:
     name = f"cnnpaper-{version}"
     tree = _git(root, "rev-parse", "HEAD^{tree}").decode().strip()
     when = int(_git(root, "log", "-1", "--format=%ct", "HEAD"))
-    files = {
-        path.relative_to(root).as_posix(): (path.read_bytes(), 0o644) for path in root.glob(PAPERS)
-    }
+    files = {}
     with tarfile.open(fileobj=io.BytesIO(_git(root, "archive", "--format=tar", "HEAD"))) as source:
         for member in source:
             if content := source.extractfile(member):  # a folder has none

@@ -91,7 +91,8 @@ def _executed(folder: Path, root: Path, run: Run, spec: RunSpec, data_dir: Path)
         cwd=folder, input=json.dumps(request), capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode:
-        raise UserError(f"{run.name} could not be executed: {done.stderr.strip()[-2000:]}")
+        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{run.name} could not be executed by the code of {folder}: {said}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 

@@ -72,7 +72,7 @@ ARGUMENTS = [
     ),
     ((*ALEXNET, "--study", "smoke", "--seed", "7"), ("no seed 7", "experiments/study/smoke.toml")),
     ((*ALEXNET, "--study", "smoke", "--arm", "short"), ("no arm 'short'",)),
-    ((*ALEXNET, "--study", "smoke", "--variant", "x"), ("variant 'x'",)),
+    ((*ALEXNET, "--study", "smoke", "--variant", "x"), ("--variant x; it has none",)),
     (("train", "--model", "resnet50", "--study", "smoke"), ("'resnet50'", "EPOCHS=10")),
     ((*ALEXNET, "--data-dir", "nowhere"), ("nowhere", "make data")),
     ((*ALEXNET, "--data-dir", "Makefile"), ("Makefile", "a file", "make data")),
@@ -90,7 +90,13 @@ ARGUMENTS = [
     (("report", "--edition", "fr"), ("'fr'", "ko")),
     (("explain",), ("KEY", "cnnpaper explain --help")),
     (("status", "stray"), ("stray", "cnnpaper status --help")),
+    ((*ALEXNET, "--study", "tuning", "--arm", "stage2"), ("make experiments STUDY=tuning",)),
+    ((*ALEXNET, "--study", "tuning", "--variant", "x"), ("it has rate0.00625, ",)),
     (("reproduce", "--model", "alexnt", "--study", "smoke"), ("'alexnt'",)),
+    (
+        ("reproduce", *ALEXNET[1:], "--study", "reference"),
+        ("must name one run", "short/alexnet-s0"),
+    ),
 ]
 
 

@@ -247,7 +247,7 @@ class Claims:
             if share := self._shares.get(row.model):
                 other = self.number(
                     f"{self.timed_arm}.{row.model}.other_steps", abs(share - 1), WHOLE_PERCENT,
-                    "ratio of the budgets / ratio of the runs, less one, without sign",
+                    "ratio of the budgets / ratio of the runs, minus one, without sign",
                     [*self.values.timed(row), *self._median_ratios[row.model].sources],
                 )  # fmt: skip
                 kind = "steps_more" if share > 1 else "steps_fewer"
@@ -288,7 +288,7 @@ class Claims:
         if row is None or more <= 0 or steps[arm, like] != steps[tested, like]:
             return Sentence()
         value = self.number(f"{arm}.{model}.more_steps", more, WHOLE_PERCENT,
-                            "steps in this arm / steps in the tested arm, less one",
+                            "steps in this arm / steps in the tested arm, minus one",
                             self.values.of_study(f"arm.{tested}.steps"))  # fmt: skip
         said = self.say("clock_open", name=self.name(model), arm=self.label(arm), value=value,
                         baseline=self.contrast_baseline(),
@@ -555,7 +555,7 @@ class Claims:
         if not excess or min(exact for exact, _ in excess) < 0:
             return self.say("sections_differ")
         ends = self.ends("timing.sections", excess, WHOLE_PERCENT,
-                         "sum of the sections / median step, less one")  # fmt: skip
+                         "sum of the sections / median step, minus one")  # fmt: skip
         _, most = max(excess, key=lambda pair: pair[0])
         return self.say("sections_exceed", **ends, name=self.name(most.model))
 

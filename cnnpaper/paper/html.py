@@ -19,6 +19,7 @@ BLOCKS = re.compile(
 )
 NUMBER = re.compile(r"<!--n:([\w:.-]+)-->")
 """Where the number of a part stands, which is known when the whole text is."""
+WHERE = "in report/en, report/ko or report/extra"
 LABELLED = re.compile(r'<(?:h[23]|figure|section)[^>]*\bid="([\w:.-]+)"[^>]*data-number="([\w-]+)"')
 
 
@@ -57,7 +58,7 @@ def numbered(text: str) -> str:
     for match in LABELLED.finditer(text):
         label, kind = match.groups()
         if label in numbers:
-            raise UserError(f"two parts of the paper are labelled {label!r}")
+            raise UserError(f"two parts of the paper are labelled {label!r}; rename one {WHERE}")
         if kind == "sec":
             counts["sub"] = 0
             kind = "appendix" if 0 <= appendix < match.start() else kind
@@ -66,7 +67,7 @@ def numbered(text: str) -> str:
         special = {"sub": f"{counts['sec']}.{number}", "appendix": chr(ord("@") + counts[kind])}
         numbers[label] = special.get(kind, number)
     if lost := set(NUMBER.findall(text)) - numbers.keys():
-        raise UserError(f"the paper refers to {min(lost)!r}, which is not there")
+        raise UserError(f"the paper refers to {min(lost)!r}, which has no label {WHERE}")
     return NUMBER.sub(lambda match: numbers[match[1]], text)
 
 

@@ -147,7 +147,7 @@ def test_reproduced_in_full(copy: Path) -> None:
 
 
 def test_a_reproduction_that_is_stopped_says_how_to_resume_it(copy: Path) -> None:
-    arguments = ("reproduce", "--study", "small", "--model", "tiny")
+    arguments = ("reproduce", "--study", "small", "--model", "tiny", "--seed", "0")
     path = copy / "build" / "reproduce" / "small" / "tiny-s0" / "run.jsonl"
     child = subprocess.Popen(
         [sys.executable, "-m", "cnnpaper", *arguments],
