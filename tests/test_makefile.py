@@ -45,7 +45,9 @@ def test_what_the_user_s_environment_has_does_not_reach_the_programs(
     artifact.set_up(root)
     for name in (".venv", ".venv-train"):
         artifact.executable(root / name / "bin" / "python", f'#!/bin/sh\nenv > "{seen}"\n')
-    done = artifact.shell("make tables", root, **dict.fromkeys(UNWANTED, "/of/somebody/else"))
+    done = artifact.shell(
+        "make tables", root, **dict.fromkeys(("PYTHONPATH", "TEXINPUTS", *UNWANTED), "/elsewhere")
+    )
     assert done.returncode == 0, done.stderr
     reached = {line.partition("=")[0] for line in seen.read_text().splitlines()}
     assert "STUDY" in reached

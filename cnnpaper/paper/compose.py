@@ -170,7 +170,7 @@ class Document:
         """What the prose reads, in the language of the claims."""
         words = claims.words
         return {
-            "study": claims.values,
+            "study": claims.values.study,
             "texts": Texts(claims.values),
             "values": claims.values,
             "claims": claims,

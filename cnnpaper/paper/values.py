@@ -532,14 +532,17 @@ class Values:
                 paths = [path for arm in row.arms for path in self.paths(arm, row.model)]
                 key = f"gain.{'.'.join(row.arms)}.{row.model}"
                 return key, [*map(self.result, paths)]
+            case analysis.Distance():
+                return self._pair(f"distance.{row.arm}", row.arm, row.model, row.other)
         plan = self.study.contrast
         assert plan is not None
-        arm, other, kind = plan.arm, plan.baseline, "contrast"
-        if isinstance(row, analysis.Distance):
-            arm, other, kind = row.arm, row.other, f"distance.{row.arm}"
-        paths = [path for m in (row.model, other) for path in self.paths(arm, m)]
+        return self._pair("contrast", plan.arm, row.model, plan.baseline)
+
+    def _pair(self, kind: str, arm: str, model: str, other: str) -> tuple[str, list[Source]]:
+        """The same of a difference between two networks of an arm."""
+        paths = [path for m in (model, other) for path in self.paths(arm, m)]
         lines = [*map(self.result, paths), *map(self.predictions, paths)]
-        return f"{kind}.{row.model}.{other}", lines
+        return f"{kind}.{model}.{other}", lines
 
     @cached_property
     def _shown(self) -> dict[str, dict[str, list[str]]]:

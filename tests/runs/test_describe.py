@@ -107,7 +107,6 @@ def test_the_description_names_no_host_and_no_user() -> None:
     text = machine.describe_machine(torch.device("cpu")).model_dump_json()
     assert socket.gethostname() not in text
     assert f'"{getpass.getuser()}"' not in text
-    assert machine.physical_cores() >= 1
 
 
 # ------------------------------------------------------------------------------ launch
