@@ -362,14 +362,14 @@ def _tuning(data: StudyData | None) -> dict[str, Any]:
     chosen = tuning.winners(tuning.plans(data.root, data.study))
     last = {model: [t for t in trials if (t.stage, t.model) == (stages[-1], model)]
             for model in chosen}  # fmt: skip
-    leads = tuple(_lead(data, each) for each in last.values() if len(each) > 1)
+    leads = tuple(_lead(data, each) for each in last.values() if len(each) > 1 and data.predictions)
     return {"trials": tuple(trials), "winners": chosen, "leads": leads}
 
 
 def _lead(data: StudyData, trials: Sequence[Trial]) -> Lead:
     """Of the best of a network's trials; a run that diverged answers class 0 always."""
     best, second = sorted(trials, key=lambda trial: -trial.val_acc)[:2]
-    labels = data.predictions[best.path].val_labels
+    labels = next(iter(data.predictions.values())).val_labels
     correct = [
         metrics.correct(labels, found.val_logits) if found else labels == 0
         for found in map(data.predictions.get, (best.path, second.path))
