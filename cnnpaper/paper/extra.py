@@ -70,7 +70,7 @@ class Extras:
 
     def _free(self, name: str) -> None:
         if name in self.taken or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise UserError(f"{name!r} is the paper's own, or is not a name: a-z, 0-9, '_'")
+            raise UserError(f"{name!r} is taken by the paper, or is not a name: a-z, 0-9, '_'")
 
     def _cell(self, text: str) -> Cell:
         parts: list[Part] = []
