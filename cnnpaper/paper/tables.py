@@ -13,7 +13,6 @@ from cnnpaper.paper.texts import Texts
 from cnnpaper.paper.values import FIELDS, LARGE, MS, TENTH_PERCENT, WEIGHTED, Values
 from cnnpaper.paper.words import sentences
 from cnnpaper.study.analysis import Calibration, Contrast, StepTime
-from cnnpaper.study.load import StudyData
 from cnnpaper.study.precision import Change
 
 SIDE_BY_SIDE, LONGEST_HEAD = 5, 16
@@ -279,7 +278,9 @@ class Tables:
             Sentence((f"{arm.label}: ",) if arm.label else ()) + values.seeds_of(arm)
             for arm in values.arms
         ]
-        for kind, other in self._choosing.items():
+        for kind, other in (("tuning", self.data.tuning), ("precision", self.data.precision)):
+            if other is None:
+                continue
             declared = sorted({spec.seed for spec in other.specs})
             arm = next(iter(other.study.arms))
             sources = values.of_study("seeds", f"arm.{arm}.seeds", name=other.study.name)
@@ -300,12 +301,6 @@ class Tables:
         unknown = say("none_yet" if not self.data.logs else "unknown")
         rows = [[self.words.text(f"question.{k}"), a or unknown] for k, a in answers.items()]
         return table("checklist", self.columns("question answer"), rows)
-
-    @property
-    def _choosing(self) -> dict[str, StudyData]:
-        """The studies that chose rates and precision, where there are any."""
-        named = {"tuning": self.data.tuning, "precision": self.data.precision}
-        return {kind: study for kind, study in named.items() if study is not None}
 
     def _freshness(self) -> Cell:
         if not self.data.logs:

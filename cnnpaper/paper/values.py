@@ -257,7 +257,7 @@ class Values:
     def _arm(self, key: str) -> ArmFacts:
         """One arm; ``""`` is the one of a study without arms."""
         arm, prefix, where = self.study.arms[key or None], key or "all", f"arm.{key}." * bool(key)
-        sources = self.of_study(f"{where}seeds", f"arm.{key}")
+        sources = self._of_seeds(key)
         specs, complete, epochs = self.specs(key), len(self.data.complete_seeds(key)), None
         logs = self.logs(specs)
         made = self.headers(logs)
@@ -443,24 +443,22 @@ class Values:
     def machines(self) -> list[Sentence]:
         """Each kind of machine that made runs, with their number in each arm and in the studies
         that chose rates and precision."""
-        search = self.words.text("table.search_runs")
-        places = [(arm.label, arm.name) for arm in self.arms] + [(search, "search")]
-        kinds: dict[str, dict[tuple[str, str], list[Run]]] = {}
-        for study in self._studies if self.data.logs else ():
-            for run in study.logs.values():
-                arm = self.arm(run.header.arm or "") if study is self.data else None
-                place = (arm.label, arm.name) if arm else places[-1]
+        search = [run for study in self._studies[1:] for run in study.logs.values()]
+        places = {arm.name: (arm.label, self.logs(self.specs(arm.key))) for arm in self.arms}
+        places["search"] = self.words.text("table.search_runs"), search if self.data.logs else []
+        kinds: dict[str, dict[str, list[Run]]] = {}
+        for place, (_, runs) in places.items():
+            for run in runs:
                 if name := analysis.machine_name(run.header.machine, brief=True):
                     kinds.setdefault(name, {}).setdefault(place, []).append(run)
         found = []
         for number, (name, made) in enumerate(kinds.items(), start=1):
-            entries = [
-                self.words.say("runs_of" if label else "runs_alone", label=label, count=self.count(
-                    f"{key}.machine.{number}", len(made[label, key]),
-                    self.headers(made[label, key]), "runs of a machine",
-                ))
-                for label, key in places if (label, key) in made
-            ]  # fmt: skip
+            entries = []
+            for place, runs in made.items():
+                label, key = places[place][0], f"{place}.machine.{number}"
+                count = self.count(key, len(runs), self.headers(runs), "runs of a machine")
+                kind = "runs_of" if label else "runs_alone"
+                entries.append(self.words.say(kind, label=label, count=count))
             sources = self.headers(next(iter(made.values()))[:1])
             shown = Sentence((self.add(f"machine.{number}.name", name, sources),))
             found.append(self.words.say("machine_runs", name=shown,

@@ -26,6 +26,7 @@ def test_size_and_cost(model: str) -> None:
     torch.manual_seed(0)
     net = build(model).eval()
     network = describe(net)
+    assert network.parameters == sum(weight.numel() for weight in net.parameters())
     assert sum(layer.parameters for layer in network.layers) == network.parameters
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

@@ -272,16 +272,21 @@ def test_how_the_shared_settings_were_chosen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lead,said",
-    [(0.0024, "Every lead is less than two"), (0.0026, "For VGG-16 the lead is less than two")],
+    "lead,printed,said",
+    [
+        (0.0024, "0.2", "Every lead is less than two"),
+        (0.0026, "0.3", "For VGG-16 the lead is less than two"),
+    ],
 )
-def test_the_lead_of_the_chosen_rates(tmp_path: Path, lead: float, said: str) -> None:
+def test_the_lead_of_the_chosen_rates(tmp_path: Path, lead: float, printed: str, said: str) -> None:
     first = Lead(model="alexnet", lead=lead, error=0.00125, paths=("tuning/a", "tuning/b"))
     rows = (first, replace(first, model="vgg16", lead=0.001))
     trial = Trial(stage="stage2", model="vgg16", rate=0.1, val_acc=0.7, path="tuning/a")
     found = text(claims(tmp_path, {"trials": (trial,), "leads": rows}).rates())
-    assert "ahead of the next best by 0." in found
-    assert "(0.1) for AlexNet and 0.1 points (0.1) for VGG-16; in parentheses" in found
+    assert (
+        f"ahead of the next best by {printed} points (0.1) for AlexNet and 0.1 points (0" in found
+    )
+    assert "points (0.1) for VGG-16; in parentheses" in found
     assert said in found
 
 
